@@ -1,0 +1,20 @@
+"""Similarity Alignment Regularization (SAR) for prompt tuning of CLIP."""
+
+from sar_reg.bank import AnchorBank, build_anchor_bank
+from sar_reg.errors import SarRegError
+from sar_reg.loss import SimilarityAlignmentLoss
+from sar_reg.prompting import PromptEncoder
+from sar_reg.sampled_kl import sample_classes, similarity_alignment_loss
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AnchorBank",
+    "PromptEncoder",
+    "SarRegError",
+    "SimilarityAlignmentLoss",
+    "__version__",
+    "build_anchor_bank",
+    "sample_classes",
+    "similarity_alignment_loss",
+]

@@ -1,0 +1,37 @@
+"""The errors a user of this package can meet, and the import of optional packages."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+class SarRegError(Exception):
+    """Base class of every error that `sar_reg` raises on purpose."""
+
+
+class InputError(SarRegError, ValueError):
+    """An argument or a file does not fit; the message says what was expected, what came and what to do."""
+
+
+class MissingExtraError(SarRegError, ImportError):
+    """An optional package is not installed; the message holds the command that installs it."""
+
+
+def require(module: str, *, extra: str) -> ModuleType:
+    """Import an optional package, or say how to install it.
+
+    Args:
+        module: name of the module, such as `"openai"`.
+        extra: the extra of `sar-reg` that brings it, such as `"llm"`.
+
+    Raises:
+        MissingExtraError: if the module cannot be imported.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f'this needs the package "{module.partition(".")[0]}", which cannot be imported ({error}). '
+            f'Install it with: pip install "sar-reg[{extra}]"'
+        ) from error
