@@ -1,0 +1,1 @@
+"""CoOp: learned context vectors in front of the class name."""

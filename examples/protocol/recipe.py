@@ -1,0 +1,103 @@
+"""A method's hyper-parameters: read from its recipe.toml, shown as the command line's help."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from sar_reg.errors import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a run computes, apart from data, model and seed."""
+
+    epochs: int = 100
+    """Passes over the training images."""
+    batch_size: int = 32
+    """Images a step; the last, smaller batch of an epoch is dropped."""
+    lr: float = 0.002
+    """Learning rate after the first epoch, which runs at 1e-5; then half a cosine."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """SGD with momentum 0.9, or Adam with L2 added to the gradient."""
+    weight_decay: float = 5e-4
+    """L2 on every learned tensor."""
+    adam_eps: float = 1e-8
+    """Adam's ε; TCP's authors run it with 1e-3."""
+    shots: int = 16
+    """Training images a class."""
+    augmentation: Literal["crop-flip", "randaugment", "none"] = "crop-flip"
+    """Training transform: random resized crop and flip, RandAugment, or that of the test images."""
+    test_batch_size: int = 100
+    """Images a batch in evaluation; changes speed and memory only."""
+
+    n_ctx: int = 4
+    """Learned context vectors."""
+    ctx_init: str = "a photo of a"
+    """Words the context starts from; empty for random vectors."""
+    class_position: Literal["end", "middle", "front"] = "end"
+    """Where the class name stands among the context vectors."""
+    depth: int = 1
+    """Transformer blocks with prompts of their own (MaPLe, CoPrompt)."""
+    reg_weight: float = 0.0
+    """Weight of the method's own regulariser (KgCoOp, TCP, CoPrompt)."""
+    descriptions: str = ""
+    """File or folder with sentences that describe the classes (CoPrompt)."""
+
+    lam: float = 0.1
+    """Weight λ of the SAR loss."""
+    sample_size: int = 64
+    """Classes K that each row is compared with in a step; 0 takes all others."""
+    n_novel: int = 200
+    """Novel classes in the anchor bank."""
+    sampling: Literal["independent", "ring"] = "independent"
+    """How K classes are drawn: every row for itself as in the paper, or one shuffled ring for all rows."""
+
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """fp32; bf16 autocast of the frozen towers, prompts and loss in fp32; fp16 throughout as the released code."""
+    accumulate: int = 1
+    """Parts in which each batch is computed, to save memory; the step is the same."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "shots", "test_batch_size", "n_ctx", "depth", "accumulate"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        for name in ("lr", "weight_decay", "reg_weight", "lam", "sample_size", "n_novel"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
+
+
+def load_recipe(path: str | Path, protocol: str, dataset: str) -> Recipe:
+    """Read a recipe: `[settings]`, then `[PROTOCOL]` over it, then `[PROTOCOL.DATASET]` over both.
+
+    Args:
+        path: a method's recipe.toml.
+        protocol: the table to use, such as `"paper"`, `"official"` or `"testbed"`.
+        dataset: key of the data set; a data set without a table of its own has the protocol's settings.
+
+    Raises:
+        InputError: for an unknown protocol or setting.
+    """
+    tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    if protocol not in tables or protocol == "settings":
+        known = ", ".join(name for name in tables if name != "settings")
+        raise InputError(f"{path} has no protocol {protocol!r}; it has: {known}")
+    table = tables[protocol]
+    settings = {**tables.get("settings", {}), **_values(table), **table.get(dataset, {})}
+    known_fields = {field.name for field in fields(Recipe)}
+    unknown = sorted(set(settings) - known_fields)
+    if unknown:
+        raise InputError(f"{path}: unknown settings {', '.join(unknown)}; known: {', '.join(sorted(known_fields))}")
+    return Recipe(**settings)
+
+
+def _values(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in table.items() if not isinstance(value, Mapping)}
