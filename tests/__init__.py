@@ -1,0 +1,1 @@
+"""Tests; packages, so that they can share modules."""

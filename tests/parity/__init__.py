@@ -1,0 +1,1 @@
+"""Every method against recorded runs of its authors' code."""

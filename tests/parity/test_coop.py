@@ -1,0 +1,55 @@
+"""CoOp, alone and with SAR, against recorded runs of its authors' code."""
+
+from __future__ import annotations
+
+import pytest
+
+from examples.coop.method import CoOp
+from examples.protocol.recipe import Recipe
+from tests.parity.traces import Trace, check_evaluation, check_start, check_training
+
+METHOD = "CoOp"
+
+
+@pytest.fixture(scope="module")
+def method(trace: Trace) -> CoOp:
+    recipe = Recipe(
+        n_ctx=trace.option("N_CTX", 16),
+        ctx_init=trace.option("CTX_INIT", ""),
+        class_position=trace.option("CLASS_TOKEN_POSITION", "end"),
+    )
+    return CoOp(
+        trace.model, trace.tokenizer, trace.classnames, n_base=trace.n_base, recipe=recipe, dataset=trace.dataset
+    )
+
+
+def test_the_model_is_the_recorded_one(trace: Trace) -> None:
+    assert trace.clip_sha256 == trace.meta.get("clip_sha256", trace.clip_sha256)
+
+
+def test_features_and_logits_before_training(method: CoOp, trace: Trace) -> None:
+    check_start(method, trace)
+
+
+def test_losses_gradients_and_five_steps(method: CoOp, trace: Trace) -> None:
+    check_training(method, trace)
+
+
+def test_evaluation_on_trained_and_new_classes(method: CoOp, trace: Trace) -> None:
+    if not trace.has_sar:  # the runs with SAR recorded no logits
+        check_evaluation(method, trace)
+
+
+def test_words_as_start_are_their_embeddings(trace: Trace) -> None:
+    words = trace.option("CTX_INIT", "")
+    start = CoOp(
+        trace.model,
+        trace.tokenizer,
+        trace.classnames,
+        n_base=trace.n_base,
+        recipe=Recipe(ctx_init=words, n_ctx=trace.option("N_CTX", 16)),
+        dataset=trace.dataset,
+    ).ctx
+    recorded = trace.learned("init")["ctx"]
+    assert start.shape == recorded.shape
+    assert not words or (start == recorded).all()
