@@ -1,7 +1,7 @@
 """CoOp (Zhou et al., 2022): context vectors learned in place of "a photo of a".
 
-The prompt of class c is `t_c = E(SOS, v_1 … v_M, name_c, ".", EOT)` with M vectors v shared by all classes; E is
-CLIP's frozen text tower. Images keep CLIP's frozen features f. With s = 1/τ and n(x) = x/‖x‖
+The prompt of class c is `t_c = E(SOS, v_1 … v_M, name_c, ".", EOT)` with M vectors v shared by all classes;
+E is CLIP's frozen text tower. Images keep CLIP's frozen features f. With s = 1/τ and n(x) = x/‖x‖
 
     p(c | x) = softmax_c  s · n(f) · n(t_c)        over the base classes
     L_CE = −log p(y | x), mean over the batch
@@ -13,9 +13,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn.functional import cross_entropy
 
 from examples.protocol.method import PromptMethod, Step
 from sar_reg import PromptEncoder
@@ -43,5 +42,5 @@ class CoOp(PromptMethod):
         """`L_CE` over the base classes; the novel rows are there for SAR alone."""
         features = self.encode_images(images[0]) if image_features is None else image_features
         text = self.encode_text()
-        ce = F.cross_entropy(self.classify(features, text[: self.n_base]), labels)
+        ce = cross_entropy(self.classify(features, text[: self.n_base]), labels)
         return Step(loss=ce, text_features=text, terms={"ce": ce})

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn.functional import normalize
 
 from examples.protocol.recipe import Recipe
 from sar_reg.errors import InputError
@@ -66,7 +66,10 @@ class PromptMethod(nn.Module):
         super().__init__()
         if not 1 <= n_base <= len(classnames):
             raise InputError(f"n_base must lie in 1..{len(classnames)}, the number of names, not {n_base}")
-        self._frozen = (model, tokenizer)  # a tuple, so that the frozen weights are no parameters of this module
+        self._frozen = (
+            model,
+            tokenizer,
+        )  # in a tuple, lest the frozen weights become parameters of this module
         self.classnames = tuple(classnames)
         self.n_base = n_base
         self.recipe = recipe
@@ -104,9 +107,7 @@ class PromptMethod(nn.Module):
         """The rows the classifier uses for all names, not normalised, with gradient."""
         raise NotImplementedError
 
-    def encode_images(
-        self, images: Float[Tensor, "batch 3 height width"]
-    ) -> Float[Tensor, "batch width"]:
+    def encode_images(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch width"]:
         """The frozen image tower's features, not normalised, without gradient."""
         with torch.no_grad():
             return self.model.encode_image(images.to(self.tower.dtype))
@@ -129,8 +130,8 @@ class PromptMethod(nn.Module):
         """`s · n(f) · n(t)ᵀ` with CLIP's own s = 1/τ; in fp32 unless the recipe asks for fp16."""
         dtype = self.prompt_dtype
         with torch.autocast(image_features.device.type, enabled=False):
-            f = F.normalize(image_features.to(dtype), dim=-1)
-            t = F.normalize(text_features.to(dtype), dim=-1)
+            f = normalize(image_features.to(dtype), dim=-1)
+            t = normalize(text_features.to(dtype), dim=-1)
             return f @ t.T / self.tower.temperature
 
     @property
@@ -152,14 +153,16 @@ class PromptMethod(nn.Module):
         shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
         given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         if shapes != given:
-            raise InputError(f"these learned tensors are not {type(self).__name__}'s: expected {shapes}, got {given}")
+            raise InputError(f"not {type(self).__name__}'s learned tensors: expected {shapes}, got {given}")
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(tensors[name])
 
     def for_classes(self, classnames: Sequence[str]) -> PromptMethod:
         """The same learned tensors with other class names, all of them to be told apart."""
-        with torch.random.fork_rng(devices=[]):  # a new module's random start must not move the run's generator
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # the discarded random start must not move the run's generator
             other = type(self)(
                 self.model,
                 self.tokenizer,

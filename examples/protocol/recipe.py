@@ -62,7 +62,7 @@ class Recipe:
     """How K classes are drawn: every row for itself as in the paper, or one shuffled ring for all rows."""
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """fp32; bf16 autocast of the frozen towers, prompts and loss in fp32; fp16 throughout as the released code."""
+    """fp32; bf16: frozen towers under autocast, prompts and loss fp32; fp16: all of it, as the released code."""
     accumulate: int = 1
     """Parts in which each batch is computed, to save memory; the step is the same."""
 
@@ -92,10 +92,10 @@ def load_recipe(path: str | Path, protocol: str, dataset: str) -> Recipe:
         raise InputError(f"{path} has no protocol {protocol!r}; it has: {known}")
     table = tables[protocol]
     settings = {**tables.get("settings", {}), **_values(table), **table.get(dataset, {})}
-    known_fields = {field.name for field in fields(Recipe)}
-    unknown = sorted(set(settings) - known_fields)
+    known = sorted(field.name for field in fields(Recipe))
+    unknown = sorted(set(settings) - set(known))
     if unknown:
-        raise InputError(f"{path}: unknown settings {', '.join(unknown)}; known: {', '.join(sorted(known_fields))}")
+        raise InputError(f"{path}: unknown settings {', '.join(unknown)}; known: {', '.join(known)}")
     return Recipe(**settings)
 
 

@@ -1,7 +1,7 @@
 """The CLIP of the recorded runs: random weights that any machine can make again.
 
-Each parameter is drawn on its own from numpy's `RandomState(crc32(f"{seed}/{name}"))`, standard normal, times a
-std and plus a mean that depend on its kind, rounded to fp32 and then to fp16.
+Each parameter is drawn on its own from numpy's `RandomState(crc32(f"{seed}/{name}"))`, standard normal,
+times a std and plus a mean that depend on its kind, rounded to fp32 and then to fp16.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def mean_std(name: str, sizes: Mapping[str, int]) -> tuple[float, float]:
 def draw(name: str, shape: tuple[int, ...], seed: int, sizes: Mapping[str, int]) -> np.ndarray:
     """One parameter's values, fp16."""
     if name == "logit_scale":
-        return np.float16(math.log(100.0)) * np.ones((), np.float16)
+        return np.asarray(math.log(100.0), dtype=np.float16)
     mean, std = mean_std(name, sizes)
     generator = np.random.RandomState(zlib.crc32(f"{seed}/{name}".encode()))
     return (mean + std * generator.standard_normal(shape)).astype(np.float32).astype(np.float16)

@@ -19,7 +19,12 @@ def method(trace: Trace) -> CoOp:
         class_position=trace.option("CLASS_TOKEN_POSITION", "end"),
     )
     return CoOp(
-        trace.model, trace.tokenizer, trace.classnames, n_base=trace.n_base, recipe=recipe, dataset=trace.dataset
+        trace.model,
+        trace.tokenizer,
+        trace.classnames,
+        n_base=trace.n_base,
+        recipe=recipe,
+        dataset=trace.dataset,
     )
 
 

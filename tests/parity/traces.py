@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional as F
+from torch.nn.functional import normalize
 
 from examples.protocol.method import PromptMethod, Step
 from sar_reg import similarity_alignment_loss
@@ -91,7 +91,8 @@ class Trace:
 
     def optimizer(self, method: PromptMethod) -> torch.optim.Optimizer:
         """The optimiser the run used, over the method's learned tensors."""
-        stored = self.meta.get("optimizer") or {key: self.meta[key] for key in ("lr", "momentum", "weight_decay")}
+        names = ("lr", "momentum", "weight_decay")
+        stored = self.meta.get("optimizer") or {name: self.meta[name] for name in names}
         settings = {key: value for key, value in stored.items() if key != "name"}
         kind = torch.optim.Adam if stored.get("name") == "Adam" else torch.optim.SGD
         return kind(method.learned().values(), **settings)
@@ -102,7 +103,9 @@ def assert_near(what: str, got: Tensor, recorded: Tensor, tolerance: float) -> N
     assert got.shape == recorded.shape, f"{what}: shape {tuple(got.shape)}, recorded {tuple(recorded.shape)}"
     difference = (got.detach().double() - recorded.double()).abs().max().item()
     scale = recorded.double().abs().max().item()
-    assert difference <= tolerance * scale, f"{what}: differs by {difference / scale:.2e}, allowed {tolerance:.0e}"
+    assert difference <= tolerance * scale, (
+        f"{what}: off by {difference / scale:.2e}, allowed {tolerance:.0e}"
+    )
 
 
 def check_start(method: PromptMethod, trace: Trace) -> None:
@@ -113,9 +116,9 @@ def check_start(method: PromptMethod, trace: Trace) -> None:
     if trace.has_sar:
         assert_near("text features", text, trace["text_features"], START)
         return
-    assert_near("text features", F.normalize(text, dim=-1), trace["text_features"], START)
+    assert_near("text features", normalize(text, dim=-1), trace["text_features"], START)
     images = method.encode_images(trace.images[0])
-    assert_near("image features", F.normalize(images, dim=-1), trace["image_features"], START)
+    assert_near("image features", normalize(images, dim=-1), trace["image_features"], START)
     assert_near("logits", method(trace.images[0]), trace["logits"], START)
 
 
@@ -162,8 +165,8 @@ def _with_sar(step: Step, trace: Trace, number: int) -> tuple[Tensor, dict[str, 
 
 
 def _check_terms(terms: dict[str, list[float]], trace: Trace) -> None:
-    recorded_terms = {name.removeprefix("steps/"): trace[name] for name in trace.arrays if name.startswith("steps/")}
-    for name, recorded in recorded_terms.items():
+    for name in (name.removeprefix("steps/") for name in trace.arrays if name.startswith("steps/")):
+        recorded = trace[f"steps/{name}"]
         difference = (torch.tensor(terms[name], dtype=torch.float64) - recorded).abs()
         allowed = AFTER * recorded.abs().max() + torch.zeros_like(recorded)
         allowed[0] = START * recorded.abs().max()
@@ -178,7 +181,9 @@ def check_evaluation(method: PromptMethod, trace: Trace) -> None:
     logits = method(trace.images[0])
     assert_near("logits after training", logits, trace["final_logits"], AFTER)
     assert_near("logits in evaluation", logits, trace["eval_logits"], AFTER)
-    assert_near("text after training", F.normalize(method.encode_text(), dim=-1), trace["final_text_features"], AFTER)
+    text = normalize(method.encode_text(), dim=-1)
+    assert_near("text after training", text, trace["final_text_features"], AFTER)
     new = method.for_classes(trace.meta["new_classnames"])
-    assert torch.equal(new.encoder.tokens.long(), trace["new_tokenized_prompts"].long()), "new token ids differ"
+    ids = trace["new_tokenized_prompts"].long()
+    assert torch.equal(new.encoder.tokens.long(), ids), "token ids of new names differ"
     assert_near("logits of new classes", new(trace.images[0]), trace["new_logits"], AFTER)
