@@ -1,0 +1,148 @@
+"""The one place where names from a model, a file or a dictionary become clean class names."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sar_reg.errors import InputError
+from sar_reg.novel.same_name import KnownNames
+
+Filtering = Literal["strict", "exact"]
+
+_MAX_CHARACTERS = 80
+_MAX_WORDS = 8
+_MARKER = re.compile(r"^(?:[-*+•‣◦·>#]+\s+|\(?\d{1,3}[.):]\s*(?=\D)|[a-zA-Z]\)\s+)")
+_EXPLANATION = re.compile(r"(?::\s|\s[–—]\s|\s-\s(?=(?:\S+\s+){2})).*$", re.DOTALL)
+_IN_PARENTHESES = re.compile(r"\s+[(\[][^()\[\]]*[)\]]\s*$")
+_CHATTER = re.compile(
+    r"^(?:here (?:are|is)|sure|certainly|of course|sorry|unfortunately|as an ai|i(?:['’]m| am| can| have))\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """Names that may be used, and those that may not.
+
+    Attributes:
+        names: tidy and distinct, in the order in which they came.
+        dropped: for each reason ("empty", "not a name", "other script", "excluded", "base class",
+            "near a base class", "duplicate", "near-duplicate") the names as they came.
+    """
+
+    names: list[str]
+    dropped: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+
+    def counts(self) -> dict[str, int]:
+        """How many names were dropped for each reason."""
+        return {reason: len(names) for reason, names in self.dropped.items()}
+
+
+def clean_names(
+    raw: Iterable[str],
+    *,
+    base: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    filtering: Filtering = "strict",
+) -> Cleaned:
+    """Tidy names and drop those that cannot serve as novel classes.
+
+    Args:
+        raw: names as a model, a file or a dictionary gave them.
+        base: the base classes. Their style is followed: if all are lower case, so are the names; if none
+            has a word in parentheses, such explanations are taken off.
+        exclude: names that must never be used, such as held-out classes. Other spellings of them (plural,
+            article, word order) are dropped too, whatever `filtering` says.
+        filtering: `"strict"` drops other spellings of base classes and of earlier names; `"exact"` drops
+            only the same names up to case, `_` and spaces, which is the most the paper can have done.
+
+    Returns:
+        The names to use and, by reason, those dropped.
+
+    Raises:
+        InputError: if `filtering` is neither.
+
+    Examples:
+        >>> cleaned = clean_names(["1. **Siamese_cat**", "- Beagles", "siamese cat."], base=["beagle"])
+        >>> cleaned.names, cleaned.counts()
+        (['siamese cat'], {'near a base class': 1, 'duplicate': 1})
+    """
+    if filtering not in ("strict", "exact"):
+        raise InputError(f'filtering must be "strict" or "exact", not {filtering!r}')
+    style = _Style(base)
+    known_base, known_excluded, known = KnownNames(base), KnownNames(exclude), KnownNames()
+    cleaned = Cleaned([])
+    for given in raw:
+        name = style.follow(tidy(given))
+        reason = style.refuse(name)
+        if reason is None and known_excluded.match(name):
+            reason = "excluded"
+        if reason is None:
+            reason = _repeated(known_base.match(name), filtering, "base class", "near a base class")
+        if reason is None:
+            reason = _repeated(known.match(name), filtering, "duplicate", "near-duplicate")
+        if reason is None:
+            known.add(name)
+            cleaned.names.append(name)
+        else:
+            cleaned.dropped.setdefault(reason, []).append(given)
+    return cleaned
+
+
+def tidy(name: str) -> str:
+    """One name without numbering, bullets, quotes, emphasis, explanations, odd characters and final stops.
+
+    Examples:
+        >>> [tidy(name) for name in ('2) "Maine_Coon".', "737−300", "* **Pug**: a small dog", "3.5 mm jack")]
+        ['Maine Coon', '737-300', 'Pug', '3.5 mm jack']
+    """
+    text = "".join(_plain(c) for c in name.replace("_", " "))
+    text = unicodedata.normalize("NFKC", text).replace("**", "").replace("`", "")
+    text = re.sub("[\u0300-\u036f]+", "", text).strip()
+    for _ in range(2):  # quotes can stand around a number, and a number before quotes
+        text = _MARKER.sub("", text.strip(" \"'*“”‘’„«»")).strip(" \"'*“”‘’„«»,;")
+    text = _EXPLANATION.sub("", text)
+    text = "".join("-" if c == "\u2212" or unicodedata.category(c) == "Pd" else c for c in text)
+    return " ".join(text.split()).strip(" .,;:!?\"'*")
+
+
+def _plain(character: str) -> str:
+    if character.isspace():
+        return " "
+    return "" if unicodedata.category(character) in {"Cc", "Cf", "Cn", "Co", "Cs", "So"} else character
+
+
+def _repeated(match: str | None, filtering: Filtering, same: str, near: str) -> str | None:
+    if match == "same":
+        return same
+    return near if match == "near" and filtering == "strict" else None
+
+
+class _Style:
+    """How the base classes are written, so that novel names are written alike."""
+
+    def __init__(self, base: Sequence[str]) -> None:
+        self.lower = bool(base) and all(name == name.lower() for name in base)
+        self.parentheses = any("(" in name or "[" in name for name in base)
+        self.latin = all(_is_latin(name) for name in base)
+        self.max_words = max([_MAX_WORDS, *(2 * len(name.replace("_", " ").split()) for name in base)])
+
+    def follow(self, name: str) -> str:
+        if not self.parentheses:
+            name = _IN_PARENTHESES.sub("", name)
+        return name.lower() if self.lower else name
+
+    def refuse(self, name: str) -> str | None:
+        if not any(c.isalnum() for c in name):
+            return "empty"
+        if len(name) > _MAX_CHARACTERS or len(name.split()) > self.max_words or _CHATTER.match(name):
+            return "not a name"
+        return "other script" if self.latin and not _is_latin(name) else None
+
+
+def _is_latin(name: str) -> bool:
+    return all("LATIN" in unicodedata.name(c, "") for c in name if c.isalpha())

@@ -1,0 +1,55 @@
+"""The upper reference of the paper's figure 5: the data set's own new classes as novel classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sar_reg.errors import InputError
+from sar_reg.novel.cleaning import clean_names
+from sar_reg.novel.source import outcome
+
+
+class Oracle:
+    """Uses the names of the very classes that a benchmark tests on. An upper reference, never a fair result.
+
+    It has to be asked for by name, gives all its names whatever `n` is (the paper's has fewer than 100 on
+    average), and marks everything made with it: `describe()["looks_at_test_classes"]` is true.
+
+    Args:
+        new_classes: the data set's new (held-out) class names.
+
+    Raises:
+        InputError: if there are none.
+    """
+
+    def __init__(self, new_classes: Sequence[str]) -> None:
+        self.new_classes = tuple(new_classes)
+        self._outcome: dict[str, Any] = {}
+        if not self.new_classes:
+            raise InputError("the oracle needs the data set's new class names, but got none")
+
+    def __repr__(self) -> str:
+        return f"Oracle({len(self.new_classes)} test classes)"
+
+    def generate(
+        self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str] = (), seed: int = 0
+    ) -> list[str]:
+        """All new classes, in their order.
+
+        Raises:
+            InputError: if some of them are excluded; the two wishes contradict each other.
+        """
+        cleaned = clean_names(self.new_classes, base=base_classes, exclude=exclude, filtering="exact")
+        if forbidden := cleaned.dropped.get("excluded"):
+            raise InputError(
+                f"the oracle was asked to use test classes that exclude= forbids ({forbidden[0]!r} and "
+                f"{len(forbidden) - 1} more); call it with exclude=() and report it as an upper reference"
+            )
+        self._outcome = outcome(n, len(cleaned.names), cleaned.counts())
+        return cleaned.names
+
+    def describe(self) -> dict[str, Any]:
+        """Marks the bank and every record made from it."""
+        names = list(self.new_classes)
+        return {"source": "oracle", "looks_at_test_classes": True, "names": names, "outcome": self._outcome}

@@ -1,0 +1,114 @@
+"""Novel classes from a list of words: one's own, or a file that `python -m sar_reg novel` wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from sar_reg.errors import InputError
+from sar_reg.novel.cleaning import Filtering, clean_names
+from sar_reg.novel.source import NovelClassesError, outcome
+
+
+def read_names(path: str | os.PathLike[str]) -> list[str]:
+    """Read class names from a file: one a line (`#` starts a comment), a JSON list, or JSON with "names".
+
+    Raises:
+        InputError: if the file cannot be read as text, is not one of these forms, or holds no name.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read class names from {path} ({error})") from error
+    if text.lstrip().startswith(("[", "{")):
+        names = _names_in_json(text, path)
+    else:
+        names = [
+            line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")
+        ]
+    if not names:
+        raise InputError(f"{path} holds no class name; write one name a line")
+    return names
+
+
+def _names_in_json(text: str, path: str | os.PathLike[str]) -> list[str]:
+    try:
+        content: Any = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{path} starts like JSON but cannot be read as JSON ({error})") from error
+    if isinstance(content, dict):
+        content = cast("dict[str, Any]", content).get("names")
+    if not isinstance(content, list) or not all(isinstance(name, str) for name in cast("list[Any]", content)):
+        raise InputError(
+            f'{path} must hold a JSON list of strings, or an object with such a list under "names"'
+        )
+    return cast("list[str]", content)
+
+
+class WordList:
+    """Novel classes drawn from given words.
+
+    `generate` cleans the words, drops base and excluded names, and draws `n` of what is left at random by
+    `seed`, kept in the list's order. Asked for as many as there are, it returns them all.
+
+    Args:
+        words: the words, or the path of a file with them (see `read_names`).
+        filtering: as in `clean_names`.
+
+    Raises:
+        InputError: if the list is empty or the file cannot be read.
+
+    Examples:
+        >>> WordList(["lynx", "Cats", "puma", "1. ocelot"]).generate(["cat"], 3)
+        ['lynx', 'puma', 'ocelot']
+    """
+
+    def __init__(
+        self, words: Sequence[str] | str | os.PathLike[str], *, filtering: Filtering = "strict"
+    ) -> None:
+        from_file = isinstance(words, str | os.PathLike)
+        self.words = tuple(read_names(words) if from_file else words)
+        self.file = Path(words).name if from_file else None
+        self.filtering: Filtering = filtering
+        self._outcome: dict[str, Any] = {}
+        if not self.words:
+            raise InputError(
+                "the word list is empty; give at least as many words as novel classes are wanted"
+            )
+
+    def __repr__(self) -> str:
+        return (
+            f"WordList({self.file or 'given words'}: {len(self.words)} words, filtering={self.filtering!r})"
+        )
+
+    def generate(
+        self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str] = (), seed: int = 0
+    ) -> list[str]:
+        """Draw `n` of the words; see the class.
+
+        Raises:
+            NovelClassesError: if fewer than `n` usable words are in the list.
+        """
+        cleaned = clean_names(self.words, base=base_classes, exclude=exclude, filtering=self.filtering)
+        usable = cleaned.names
+        if len(usable) < n:
+            raise NovelClassesError(
+                f"{n} novel classes were asked for, but the word list {self.file or ''} has {len(usable)} "
+                f"usable of {len(self.words)} words (dropped: {cleaned.counts() or 'none'}); "
+                "add words or lower n_novel",
+                usable,
+            )
+        chosen = sorted(random.Random(seed).sample(range(len(usable)), n))
+        self._outcome = outcome(n, n, cleaned.counts())
+        return [usable[i] for i in chosen]
+
+    def describe(self) -> dict[str, Any]:
+        """The list's file name, size and hash, and the filtering."""
+        digest = hashlib.sha256("\n".join(self.words).encode()).hexdigest()
+        about = {"source": "word list", "file": self.file, "words": len(self.words), "sha256": digest}
+        return {**about, "filtering": self.filtering, "outcome": self._outcome}
