@@ -47,6 +47,8 @@ class Recipe:
     """Where the class name stands among the context vectors."""
     depth: int = 1
     """Transformer blocks with prompts of their own (MaPLe, CoPrompt)."""
+    class_block: int = 8
+    """Block at whose input class-aware tokens replace the context, from 0 (TCP)."""
     reg_weight: float = 0.0
     """Weight of the method's own regulariser (KgCoOp, TCP, CoPrompt)."""
     descriptions: str = ""
@@ -62,7 +64,7 @@ class Recipe:
     """How K classes are drawn: every row for itself as in the paper, or one shuffled ring for all rows."""
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """fp32; bf16: frozen towers under autocast, prompts and loss fp32; fp16: all of it, as the released code."""
+    """fp32; bf16: frozen towers under autocast, prompts and loss fp32; fp16: everything, as released."""
     accumulate: int = 1
     """Parts in which each batch is computed, to save memory; the step is the same."""
 
@@ -76,7 +78,7 @@ class Recipe:
 
 
 def load_recipe(path: str | Path, protocol: str, dataset: str) -> Recipe:
-    """Read a recipe: `[settings]`, then `[PROTOCOL]` over it, then `[PROTOCOL.DATASET]` over both.
+    """Read a recipe: `[settings]`, then `[settings.DATASET]`, `[PROTOCOL]` and `[PROTOCOL.DATASET]` over it.
 
     Args:
         path: a method's recipe.toml.
@@ -90,8 +92,9 @@ def load_recipe(path: str | Path, protocol: str, dataset: str) -> Recipe:
     if protocol not in tables or protocol == "settings":
         known = ", ".join(name for name in tables if name != "settings")
         raise InputError(f"{path} has no protocol {protocol!r}; it has: {known}")
-    table = tables[protocol]
-    settings = {**tables.get("settings", {}), **_values(table), **table.get(dataset, {})}
+    settings: dict[str, Any] = {}
+    for table in (tables.get("settings", {}), tables[protocol]):
+        settings |= _values(table) | table.get(dataset, {})
     known = sorted(field.name for field in fields(Recipe))
     unknown = sorted(set(settings) - set(known))
     if unknown:

@@ -19,4 +19,4 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def trace(request: pytest.FixtureRequest) -> Trace:
     """One recorded run, with its model."""
     path: Path = request.param
-    return Trace(path)
+    return Trace(path, getattr(request.module, "NAMES", None))

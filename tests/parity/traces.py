@@ -7,7 +7,7 @@ Tolerances are relative to the largest entry of each array. The recorded runs mo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,9 @@ def _meta(path: Path) -> dict[str, Any]:
 class Trace:
     """One recorded run: `meta` and `arrays` as in the file, and what our code needs, in its own terms."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, names: Mapping[str, str] | None = None) -> None:
         self.name = path.stem
+        self.names = names or {}  # official start of a learned tensor's name → ours
         self.meta = _meta(path)
         with np.load(path) as arrays:
             self.arrays = {name: arrays[name] for name in arrays.files if name != "meta"}
@@ -75,13 +76,16 @@ class Trace:
         return torch.from_numpy(self.arrays[name])
 
     def learned(self, stage: str) -> dict[str, Tensor]:
-        """The learned tensors at a stage (`init`, `grad0`, `final`), without the official prefix."""
+        """The learned tensors at a stage (`init`, `grad0`, `final`), by our names."""
         start = f"{stage}/"
-        return {
-            name.removeprefix(start).removeprefix("prompt_learner."): self[name]
-            for name in self.arrays
-            if name.startswith(start)
-        }
+        return {self._ours(name.removeprefix(start)): self[name] for name in self.arrays if name.startswith(start)}
+
+    def _ours(self, name: str) -> str:
+        name = name.removeprefix("prompt_learner.")
+        for official, ours in self.names.items():
+            if name.startswith(official):
+                return ours + name.removeprefix(official)
+        return name
 
     def option(self, name: str, default: Any) -> Any:
         """An official hyper-parameter, by the last part of its name (`CTX_INIT`)."""

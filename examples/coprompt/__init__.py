@@ -1,0 +1,1 @@
+"""CoPrompt: MaPLe with adapters, held near a frozen CLIP."""

@@ -1,0 +1,122 @@
+"""Sentences that describe each class: what CoPrompt's text teacher reads."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from sar_reg.errors import InputError
+from sar_reg.shapes import Float, Tensor
+from sar_reg.templates import GENERAL, SPECIFIC
+
+FILES = {
+    "caltech101": "caltech",
+    "fgvc_aircraft": "fgvc",
+    **{key: key for key in ("dtd", "eurosat", "food101", "oxford_flowers", "oxford_pets")},
+    **{key: key for key in ("stanford_cars", "sun397", "ucf101")},
+}
+"""Data set → stem of its official file `STEM_prompt.json`; there is none for ImageNet."""
+
+
+class DescriptionsMissingWarning(UserWarning):
+    """CoPrompt runs without its descriptions, on handcrafted prompts instead."""
+
+
+def find_descriptions(source: str | Path, dataset: str, classnames: Sequence[str]) -> list[list[str]]:
+    """Give the sentences of each class, rows in the order of `classnames`.
+
+    Args:
+        source: a JSON file in the official format (class name → list of sentences), a folder of such files
+            under their official names (`dtd_prompt.json`), or "": then the data set's handcrafted prompts
+            stand in and a `DescriptionsMissingWarning` says so.
+        dataset: key of the data set, which picks the file in a folder and the prompts that stand in.
+        classnames: names of the classes; "_" counts as a space.
+
+    Raises:
+        InputError: if the file is missing, is not of that format, or does not describe every class.
+    """
+    if source == "":
+        warnings.warn(
+            f"CoPrompt has no descriptions for {dataset}: handcrafted prompts stand in for them. Give "
+            "--descriptions FILE (the official JSON files, or one that "
+            "`python -m examples.coprompt.describe` writes).",
+            DescriptionsMissingWarning,
+            stacklevel=2,
+        )
+        return template_descriptions(dataset, classnames)
+    path = Path(source)
+    if path.is_dir():
+        path = path / f"{FILES.get(dataset, dataset)}_prompt.json"
+    if not path.is_file():
+        raise InputError(
+            f"the description file {path} does not exist. Write one with "
+            "`python -m examples.coprompt.describe`, or leave descriptions away to use handcrafted prompts."
+        )
+    return select_descriptions(read_descriptions(path), classnames, origin=str(path))
+
+
+def read_descriptions(path: Path) -> dict[str, list[str]]:
+    """Read a file of the official format, `{"cougar face": ["A cougar face is …", …], …}`."""
+    try:
+        content: object = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error}); expected class name → list of sentences.") from error
+    if not isinstance(content, dict) or not all(
+        isinstance(value, list) and all(isinstance(sentence, str) for sentence in value)
+        for value in content.values()
+    ):
+        raise InputError(f"{path} must hold one object: class name → list of sentences.")
+    return content
+
+
+def select_descriptions(
+    sentences: Mapping[str, Sequence[str]], classnames: Sequence[str], *, origin: str
+) -> list[list[str]]:
+    """Pick the classes' sentences; each must have as many as the first, since all share one drawn index."""
+    by_name = {name.replace("_", " "): list(found) for name, found in sentences.items()}
+    names = [name.replace("_", " ") for name in classnames]
+    missing = [name for name in names if not by_name.get(name)]
+    if missing:
+        raise InputError(
+            f"{origin} describes {len(names) - len(missing)} of {len(names)} classes; "
+            f"missing: {', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}."
+        )
+    rows = [by_name[name] for name in names]
+    for name, row in zip(names, rows, strict=True):
+        if len(row) != len(rows[0]):
+            raise InputError(
+                f"{origin} has {len(row)} sentences for {name!r} but {len(rows[0])} for {names[0]!r}; "
+                "every class needs the same number."
+            )
+    return rows
+
+
+def template_descriptions(dataset: str, classnames: Sequence[str]) -> list[list[str]]:
+    """The stand-in without descriptions: handcrafted prompts, the same ones for every class.
+
+    >>> template_descriptions("dtd", ["polka-dotted"])[0][-1]
+    'a photo of a polka-dotted, a type of texture.'
+    """
+    templates = (*GENERAL, SPECIFIC.get(dataset, "a photo of a {}."))
+    return [[template.format(name.replace("_", " ")) for template in templates] for name in classnames]
+
+
+@torch.no_grad()
+def encode_descriptions(
+    tower: Any, sentences: Sequence[Sequence[str]], batch_size: int = 256
+) -> Float[Tensor, "descriptions classes width"]:
+    """Unit rows of the frozen text tower, `[r, c]` for sentence r of class c."""
+    flat = [row[r] for r in range(len(sentences[0])) for row in sentences]
+    rows = torch.cat(
+        [
+            F.normalize(tower.encode_tokens(tower.tokenize(flat[start : start + batch_size])).float(), dim=1)
+            for start in range(0, len(flat), batch_size)
+        ]
+    )
+    return rows.reshape(len(sentences[0]), len(sentences), -1)

@@ -1,0 +1,1 @@
+"""KgCoOp: CoOp held near a handcrafted sentence of each class."""

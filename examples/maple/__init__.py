@@ -1,0 +1,1 @@
+"""MaPLe: learned tokens in the first blocks of both towers."""

@@ -1,0 +1,1 @@
+"""TCP: tokens made from each class's frozen text feature."""

@@ -1,0 +1,87 @@
+"""TCP (Yao et al., 2024): tokens made from each class's frozen text feature enter the text encoder half-way.
+
+    w_c = n(E(teacher sentence of c))                          frozen
+    P_c = reshape(W₂ · QuickGELU(W₁ w_c + b₁) + b₂)            M class-aware tokens, M = 4
+    t_c = E(SOS, v_1 … v_M, rest of the student sentence, EOT), rows 1 … M := P_c at the input of block 8
+    L   = L_CE + W · (1 − mean_c cos(t_c, w_c))                over the base classes, W = 8
+
+Learned: the context v, drawn from N(0, 0.02²), and W₁, b₁, W₂, b₂ (hidden width: a quarter of the feature's).
+The context matters only through what later rows read from it in blocks 0 … 7.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from examples.protocol.method import PromptMethod, Step
+from examples.protocol.teacher import cosine_gap
+from sar_reg import PromptEncoder
+from sar_reg.errors import InputError
+from sar_reg.prompting.template_bank import encode_templates
+from sar_reg.shapes import Float, Tensor
+from sar_reg.templates import SPECIFIC
+
+TEACHER = {**SPECIFIC, "food101": "a photo of a {}, a type of food."}
+"""The sentence behind w_c; "a photo of a {}." for data sets without one of their own."""
+
+STUDENT = {
+    "oxford_pets": ("", ", a type of pet."),
+    "stanford_cars": ("", ", a type of car"),
+    "oxford_flowers": ("", ", a type of flower."),
+    "food101": ("", ", a type of food."),
+    "fgvc_aircraft": ("", ", a type of aircraft."),
+    "dtd": ("", " texture."),
+    "ucf101": ("person doing", "."),
+}
+"""What stands before and after the class name in the learned sentence; nothing and "." elsewhere."""
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """`x · sigmoid(1.702 x)`."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+class TCP(PromptMethod):
+    """A shared context before block `class_block`, class-aware tokens from there on."""
+
+    def __init__(self, model: Any, tokenizer: Any, classnames: Any, **protocol: Any) -> None:
+        super().__init__(model, tokenizer, classnames, **protocol)
+        blocks = len(self.tower.block_modules)
+        if not 1 <= self.recipe.class_block < blocks:
+            raise InputError(
+                f"class_block must lie in 1..{blocks - 1}, the blocks of this text tower after the first, "
+                f"not {self.recipe.class_block}"
+            )
+        infix, suffix = STUDENT.get(self.dataset, ("", "."))
+        n_ctx, width, joint = self.recipe.n_ctx, self.tower.width, self.tower.embed_dim
+        self.encoder = PromptEncoder(model, tokenizer, self.classnames, n_ctx=n_ctx, infix=infix, suffix=suffix)
+        self.teacher = encode_templates(
+            self.tower, self.classnames, [TEACHER.get(self.dataset, "a photo of a {}.")]
+        ).to(self.prompt_dtype)  # w_c, of the novel names too: they need tokens of their own
+        self.ctx = nn.Parameter(self.encoder.random_context(std=0.02).to(self.prompt_dtype))
+        placed = {"device": self.tower.device, "dtype": self.prompt_dtype}
+        self.linear1 = nn.Linear(joint, joint // 4, **placed)
+        self.linear2 = nn.Linear(joint // 4, n_ctx * width, **placed)
+
+    def class_tokens(self) -> Float[Tensor, "classes context width"]:
+        """`P_c` for all names."""
+        hidden = quick_gelu(self.linear1(self.teacher))
+        return self.linear2(hidden).reshape(len(self.classnames), *self.ctx.shape)
+
+    def encode_text(self) -> Float[Tensor, "classes width"]:
+        """`t_c` for all names."""
+        return self.encoder(self.ctx, class_tokens=self.class_tokens(), class_layer=self.recipe.class_block)
+
+    def step(self, images: Any, labels: Tensor, *, image_features: Tensor | None = None) -> Step:
+        """`L_CE + W · reg_text`, both over the base classes."""
+        features = self.encode_images(images[0]) if image_features is None else image_features
+        text = self.encode_text()
+        base = text[: self.n_base]
+        ce = F.cross_entropy(self.classify(features, base), labels)
+        reg_text = cosine_gap(base, self.teacher[: self.n_base], self.prompt_dtype)
+        loss = ce + self.recipe.reg_weight * reg_text
+        return Step(loss=loss, text_features=text, terms={"ce": ce, "reg_text": reg_text})
