@@ -50,7 +50,7 @@ def test_recorded_seeds_cover_all_operations() -> None:
 
 
 def test_train_is_crop_flip_and_normalise(photo: Image.Image) -> None:
-    tensor = build("train", Pixels(size=32))
+    tensor = build("crop-flip", Pixels(size=32))
     torch.manual_seed(3)
     views = [tensor(photo) for _ in range(2)]
     torch.manual_seed(3)
@@ -62,7 +62,7 @@ def test_train_is_crop_flip_and_normalise(photo: Image.Image) -> None:
 
 
 def test_two_randaugment_views_differ_and_repeat(photo: Image.Image) -> None:
-    view = build("train_randaugment", Pixels(size=56))
+    view = build("randaugment", Pixels(size=56))
     torch.manual_seed(0)
     first = [view(photo) for _ in range(4)]
     torch.manual_seed(0)
@@ -72,14 +72,14 @@ def test_two_randaugment_views_differ_and_repeat(photo: Image.Image) -> None:
 
 
 def test_test_keeps_the_aspect_and_crops_the_centre(photo: Image.Image) -> None:
-    tensor = build("test", Pixels(size=60))(photo)
+    tensor = build("none", Pixels(size=60))(photo)
     expected = functional.normalize(functional.to_tensor(photo.crop((15, 0, 75, 60))), CLIP_MEAN, CLIP_STD)
     assert torch.equal(tensor, expected)
 
 
 def test_grey_and_transparent_images_become_rgb() -> None:
     for mode in ("L", "RGBA", "P", "CMYK"):
-        assert build("test", Pixels(size=8))(Image.new(mode, (9, 9))).shape == (3, 8, 8)
+        assert build("none", Pixels(size=8))(Image.new(mode, (9, 9))).shape == (3, 8, 8)
 
 
 def test_pixels_come_from_the_model() -> None:

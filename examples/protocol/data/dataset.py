@@ -110,34 +110,37 @@ def base_new_split(dataset: Dataset, base_classes: Collection[str] | None = None
 
     Args:
         dataset: all classes.
-        base_classes: names that are base instead of the first half (a user's own data); label order is kept.
+        base_classes: names that are base instead of the first half (a user's own data); label order is kept,
+            "_" equals a space, and classes without training images are new.
 
     Raises:
         InputError: a name of `base_classes` that the data set lacks, or nothing left on one of the two sides.
     """
-    labels = sorted({example.label for example in dataset.train})
+    trained = sorted({example.label for example in dataset.train})
     if base_classes is None:
-        base = labels[: math.ceil(len(labels) / 2)]
+        labels = trained
+        base = trained[: math.ceil(len(trained) / 2)]
     else:
-        base = _labels_of(dataset, labels, base_classes)
+        labels = list(range(len(dataset.classnames)))
+        base = _labels_of(dataset, trained, base_classes)
     new = [label for label in labels if label not in set(base)]
     if not base or not new:
         raise InputError(
             f"{dataset.key} cannot be split into {len(base)} base and {len(new)} new classes: "
-            "both sides need at least one class with training images"
+            "each side needs at least one"
         )
     return _only(dataset, base), _only(dataset, new)
 
 
-def _labels_of(dataset: Dataset, labels: Sequence[int], names: Collection[str]) -> list[int]:
-    known = {dataset.classnames[label] for label in labels}
-    unknown = sorted(set(names) - known)
+def _labels_of(dataset: Dataset, trained: Sequence[int], names: Collection[str]) -> list[int]:
+    label_of = {dataset.classnames[label].replace("_", " "): label for label in trained}
+    unknown = [name for name in names if name.replace("_", " ") not in label_of]
     if unknown:
         raise InputError(
             f"base classes that {dataset.key} has no training images of: {', '.join(unknown)}. "
-            f"Its classes are written like {', '.join(sorted(known)[:3])}; correct the list of base classes"
+            f"Its classes are written like {', '.join(sorted(label_of)[:3])}; correct the list of base classes"
         )
-    return [label for label in labels if dataset.classnames[label] in set(names)]
+    return sorted({label_of[name.replace("_", " ")] for name in names})
 
 
 def _only(dataset: Dataset, labels: Sequence[int]) -> Subset:

@@ -18,7 +18,7 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 BICUBIC = InterpolationMode.BICUBIC
 
-Kind = Literal["train", "train_randaugment", "test"]
+Kind = Literal["crop-flip", "randaugment", "none"]
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ def pixels_of(model: nn.Module) -> Pixels:
 def build(kind: Kind, pixels: Pixels | None = None) -> Transform:
     """Build one of the benchmark's recipes.
 
-    `train` (CoOp, KgCoOp, TCP, MaPLe): random resized crop of 8 to 100 % of the area, bicubic; flip.
-    `train_randaugment` (CoPrompt, each view): resize to the square without keeping the aspect ratio;
-    RandAugment(2, 10). `test`: shorter side to the size, centre crop. All end with values in 0..1, normalised.
+    `crop-flip` (CoOp, KgCoOp, TCP, MaPLe): random resized crop of 8 to 100 % of the area, bicubic; flip.
+    `randaugment` (CoPrompt, each view): resize to the square without keeping the aspect ratio;
+    RandAugment(2, 10). `none` (all tests): shorter side to the size, centre crop. All end normalised.
     """
     pixels = pixels or Pixels()
     geometry, settings = _RECIPES[kind](pixels.size)
@@ -71,7 +71,7 @@ def build(kind: Kind, pixels: Pixels | None = None) -> Transform:
     )
 
 
-def _train(size: int) -> tuple[list[object], dict[str, object]]:
+def _crop_flip(size: int) -> tuple[list[object], dict[str, object]]:
     scale, ratio, flip = (0.08, 1.0), (3 / 4, 4 / 3), 0.5
     steps = [
         transforms.RandomResizedCrop(size, scale=scale, ratio=ratio, interpolation=BICUBIC),
@@ -80,7 +80,7 @@ def _train(size: int) -> tuple[list[object], dict[str, object]]:
     return steps, {"crop_scale": list(scale), "crop_ratio": list(ratio), "flip": flip}
 
 
-def _train_randaugment(size: int) -> tuple[list[object], dict[str, object]]:
+def _randaugment(size: int) -> tuple[list[object], dict[str, object]]:
     augment = RandAugment(n=2, m=10, pixel_scale=size / CLIP_SIZE)
     settings: dict[str, object] = {
         "keep_aspect": False,
@@ -89,13 +89,13 @@ def _train_randaugment(size: int) -> tuple[list[object], dict[str, object]]:
     return [transforms.Resize((size, size), interpolation=BICUBIC), augment], settings
 
 
-def _test(size: int) -> tuple[list[object], dict[str, object]]:
+def _none(size: int) -> tuple[list[object], dict[str, object]]:
     steps = [transforms.Resize(size, interpolation=BICUBIC), transforms.CenterCrop(size)]
     return steps, {"resize_shorter": size, "centre_crop": size}
 
 
 _RECIPES: Mapping[str, Callable[[int], tuple[list[object], dict[str, object]]]] = {
-    "train": _train,
-    "train_randaugment": _train_randaugment,
-    "test": _test,
+    "crop-flip": _crop_flip,
+    "randaugment": _randaugment,
+    "none": _none,
 }

@@ -1,0 +1,44 @@
+"""A data set whose images are files in one folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from examples.protocol.data.dataset import Example
+from sar_reg.errors import InputError
+
+
+@dataclass(frozen=True)
+class FileDataset:
+    """Class names and examples; `source` of an example is its path below `folder`, with forward slashes."""
+
+    key: str
+    folder: Path = field(repr=False)
+    classnames: tuple[str, ...] = field(repr=False)
+    train: tuple[Example, ...] = field(repr=False)
+    val: tuple[Example, ...] = field(repr=False)
+    test: tuple[Example, ...] = field(repr=False)
+
+    def image(self, example: Example) -> Image.Image:
+        """Read the whole file in RGB.
+
+        Raises:
+            InputError: the file is missing, cut off or no image.
+        """
+        path = self.folder / example.source
+        try:
+            with Image.open(path) as image:
+                return image.convert("RGB")
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{self.key}: the image {path} is missing. "
+                f"See what else is with: python -m examples.protocol.data check {self.key} --data ROOT"
+            ) from error
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InputError(
+                f"{self.key}: the image {path} cannot be read ({error}); it is damaged. "
+                "Delete the file and extract or download it again"
+            ) from error

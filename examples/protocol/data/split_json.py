@@ -1,0 +1,56 @@
+"""The benchmark's split files: `{"train" | "val" | "test": [[path, label, class name], ...]}`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from examples.protocol.data.dataset import Example
+from examples.protocol.data.file_dataset import FileDataset
+from sar_reg.errors import InputError
+
+PARTS = ("train", "val", "test")
+
+
+def read(key: str, split: Path, folder: Path) -> FileDataset:
+    """Read a split file as it is: order, labels and class names are the file's.
+
+    Args:
+        key: the data set's key.
+        split: the JSON file.
+        folder: the images' folder, which the file's paths start from.
+
+    Raises:
+        InputError: no JSON of that form, labels with gaps, or a label with two names.
+    """
+    try:
+        content = json.loads(split.read_text("utf-8"))
+        rows = {
+            part: [(str(path), int(label), str(name)) for path, label, name in content[part]]
+            for part in PARTS
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{split} is no split file ({type(error).__name__}: {error}). Expected an object with the lists "
+            "train, val and test of [path, label, class name]; fetch the file again"
+        ) from error
+    classnames = _classnames(split, (row for part in PARTS for row in rows[part]))
+    train, val, test = (tuple(Example(path, label) for path, label, _ in rows[part]) for part in PARTS)
+    return FileDataset(key, folder, classnames, train, val, test)
+
+
+def _classnames(split: Path, rows: Iterable[tuple[str, int, str]]) -> tuple[str, ...]:
+    names: dict[int, str] = {}
+    for path, label, name in rows:
+        if names.setdefault(label, name) != name:
+            raise InputError(
+                f'{split}: label {label} is called "{names[label]}" and, at {path}, "{name}". '
+                "The file is damaged or edited; fetch it again"
+            )
+    if sorted(names) != list(range(len(names))):
+        raise InputError(
+            f"{split}: {len(names)} labels that are not 0 to {len(names) - 1}. "
+            "The file is damaged or edited; fetch it again"
+        )
+    return tuple(names[label] for label in range(len(names)))
