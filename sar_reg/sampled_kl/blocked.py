@@ -1,0 +1,125 @@
+"""The ring operation in PyTorch: blocked matmuls along the ring, closed-form backward.
+
+In ring order the sampled similarities form a band: row r meets columns r+1 .. r+K. A block of rows needs one
+contiguous window of the ring, so each step is a batched matmul of (rows, window) whose band is read or
+written through a diagonal view. Nothing of size N x N or N x K x D exists, and nothing is scattered.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from sar_reg.shapes import Float, Int, Tensor
+
+_ROWS = 64  # rows per matmul: larger wastes products outside the band, smaller starves the matmul
+_CHUNK = 4096  # rows per batch of matmuls, which bounds the temporary memory
+
+
+def forward(
+    learned: Float[Tensor, "classes width"],
+    target: Float[Tensor, "classes width"],
+    order: Int[Tensor, " classes"],
+    k: int,
+    temperature: float,
+    reverse: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """KL per class, and what the backward pass needs; see `ring_op.ring_kl`."""
+    dtype = torch.promote_types(torch.promote_types(learned.dtype, target.dtype), torch.float32)
+    cosines = torch.empty(2, learned.shape[0], k, dtype=dtype, device=learned.device)
+    inverse_length = _band_cosines(learned, order, cosines[0])
+    _band_cosines(target, order, cosines[1])
+    logits = cosines / temperature
+    log_sum = logits.logsumexp(-1)
+    log_q, log_p = (logits - log_sum[..., None]).unbind()
+    if reverse:
+        log_p, log_q = log_q, log_p
+    kl = (log_p.exp() * (log_p - log_q)).sum(-1)
+    row_kl = torch.empty_like(kl).index_copy_(0, order, kl)
+    return row_kl, cosines, torch.cat([log_sum, inverse_length[None]])
+
+
+def backward(
+    grad: Float[Tensor, " classes"],
+    learned: Float[Tensor, "classes width"],
+    order: Int[Tensor, " classes"],
+    row_kl: Float[Tensor, " classes"],
+    cosines: Float[Tensor, "2 classes samples"],
+    row_stats: Float[Tensor, "3 classes"],
+    temperature: float,
+    reverse: bool,
+) -> Float[Tensor, "classes width"]:
+    """Gradient of `(grad * row_kl).sum()` with respect to `learned`.
+
+    With u the unit rows and g_ij the gradient of the cosine ij, class a receives
+    r_a (Σ_j g_aj u_j + Σ_i g_ia u_i - (Σ_j g_aj cos_aj + Σ_i g_ia cos_ia) u_a), r_a = 1 / length:
+    the classes after it on the ring, those before it, and itself make one band of 2K + 1 coefficients.
+    """
+    log_q, log_p = (cosines / temperature - row_stats[:2, :, None]).unbind()
+    weight = (grad[order] / temperature)[:, None]
+    if reverse:
+        outgoing = log_q.exp() * (log_q - log_p - row_kl[order][:, None]) * weight
+    else:
+        outgoing = (log_q.exp() - log_p.exp()) * weight
+    along = outgoing * cosines[0]
+    incoming = _seen_from_column(outgoing)
+    own = -(along.sum(-1, keepdim=True) + _seen_from_column(along).sum(-1, keepdim=True))
+    band = torch.cat([incoming, own, outgoing], dim=1)
+    return _band_times_rows(band, learned, order, row_stats[2])
+
+
+def _band_cosines(features: Tensor, order: Tensor, cosines: Tensor) -> Tensor:
+    """Fill `cosines[r, j]` with cos of ring positions r and r + 1 + j; return 1 / length in ring order."""
+    n, k = cosines.shape
+    inverse_length = cosines.new_empty(n)
+    window = _ROWS + k
+    for start in range(0, n, _CHUNK):
+        stop = min(start + _CHUNK, n)
+        blocks = -(-(stop - start) // _ROWS)
+        x = features[_ring_slice(order, start, start + blocks * _ROWS + k)].to(cosines.dtype)
+        length = x.norm(dim=1)
+        inverse = torch.where(length == 0, 0, 1 / length)
+        inverse_length[start:stop] = inverse[: stop - start]
+        x = x * inverse[:, None]
+        rows = x[: blocks * _ROWS].view(blocks, _ROWS, -1)
+        tile = rows @ x.unfold(0, window, _ROWS)
+        band = tile.as_strided((blocks, _ROWS, k), (_ROWS * window, window + 1, 1), 1)
+        cosines[start:stop] = band.reshape(-1, k)[: stop - start]
+    return inverse_length
+
+
+def _band_times_rows(band: Tensor, features: Tensor, order: Tensor, inverse_length: Tensor) -> Tensor:
+    """r_a Σ_j band[a, j] u[a - K + j] for every ring position a, returned in class order."""
+    n, width = band.shape
+    k = width // 2
+    window = _ROWS + 2 * k
+    result = torch.empty_like(features)
+    for start in range(0, n, _CHUNK):
+        stop = min(start + _CHUNK, n)
+        blocks = -(-(stop - start) // _ROWS)
+        positions = _ring_slice(order, start - k, start + blocks * _ROWS + k)
+        scale = inverse_length[_ring_positions(n, start - k, start + blocks * _ROWS + k, band.device)]
+        x = features[positions].to(band.dtype) * scale[:, None]
+        tile = band.new_zeros(blocks, _ROWS, window)
+        padded = torch.nn.functional.pad(band[start:stop], (0, 0, 0, blocks * _ROWS - (stop - start)))
+        tile.as_strided((blocks, _ROWS, width), (_ROWS * window, window + 1, 1)).copy_(
+            padded.view(blocks, _ROWS, width)
+        )
+        rows = tile @ x.unfold(0, window, _ROWS).mT
+        rows = rows.view(blocks * _ROWS, -1)[: stop - start] * scale[k : k + stop - start, None]
+        result[order[start:stop]] = rows.to(result.dtype)
+    return result
+
+
+def _seen_from_column(band: Tensor) -> Tensor:
+    """`out[a, j] = band[a - K + j, K - 1 - j]`: the entries whose column is ring position a."""
+    n, k = band.shape
+    extended = torch.cat([band[n - k :], band])
+    return extended.as_strided((n, k), (k, k - 1), k - 1)
+
+
+def _ring_positions(n: int, start: int, stop: int, device: torch.device) -> Tensor:
+    return torch.arange(start, stop, device=device) % n
+
+
+def _ring_slice(order: Tensor, start: int, stop: int) -> Tensor:
+    return order[_ring_positions(order.shape[0], start, stop, order.device)]

@@ -1,0 +1,73 @@
+"""PyTorch path for sets that are no ring (all others, a caller's indices): row blocks of the full matrix."""
+
+from __future__ import annotations
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from sar_reg.sampled_kl.reference import unit_rows
+from sar_reg.shapes import Float, Int, Tensor
+
+# One block's N columns in fp32: 16 MB, so that the handful alive at once stay small beside a text tower.
+_BLOCK_ELEMENTS = 1 << 22
+
+
+def row_kl(
+    learned: Float[Tensor, "classes width"],
+    target: Float[Tensor, "classes width"],
+    indices: Int[Tensor, "classes samples"] | None,
+    temperature: float,
+    reverse: bool,
+) -> Float[Tensor, " classes"]:
+    """KL of each row over `indices`, or over all other classes if None; memory O(N D + block).
+
+    With more than one block, the backward pass computes each block again instead of keeping it.
+    """
+    n = learned.shape[0]
+    dtype = torch.promote_types(torch.promote_types(learned.dtype, target.dtype), torch.float32)
+    u, t = unit_rows(learned.to(dtype)), unit_rows(target.to(dtype))
+    rows = max(1, _BLOCK_ELEMENTS // n)
+    if n <= rows:
+        return _block_kl(u, t, indices, 0, n, temperature, reverse)
+    blocks = [
+        checkpoint(
+            _block_kl,
+            u,
+            t,
+            indices,
+            start,
+            min(start + rows, n),
+            temperature,
+            reverse,
+            use_reentrant=False,
+            preserve_rng_state=False,
+        )
+        for start in range(0, n, rows)
+    ]
+    return torch.cat(blocks)
+
+
+def _block_kl(
+    u: Tensor, t: Tensor, indices: Tensor | None, start: int, stop: int, temperature: float, reverse: bool
+) -> Tensor:
+    log_q = _log_softmax_of_others(u, indices, start, stop, temperature)
+    log_p = _log_softmax_of_others(t, indices, start, stop, temperature)
+    if reverse:
+        log_p, log_q = log_q, log_p
+    return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+
+def _log_softmax_of_others(
+    x: Tensor, indices: Tensor | None, start: int, stop: int, temperature: float
+) -> Tensor:
+    logits = (x[start:stop] / temperature) @ x.T
+    if indices is not None:
+        return logits.gather(1, indices[start:stop].long()).log_softmax(-1)
+    return _without_self(logits, start).log_softmax(-1)
+
+
+def _without_self(block: Tensor, start: int) -> Tensor:
+    """Drop the diagonal: (rows, N) to (rows, N - 1), columns in order."""
+    row = torch.arange(start, start + block.shape[0], device=block.device)[:, None]
+    column = torch.arange(block.shape[1] - 1, device=block.device)
+    return block.gather(1, column + (column >= row))
