@@ -53,7 +53,7 @@ class AnchorBank:
         embeddings: (N, D) float32, unit rows, no gradient; row i belongs to `classnames[i]`.
         temperature: the τ of CLIP's softmax, 1 / exp(logit_scale); 0.01 for the released models.
         templates: the handcrafted prompts over which each row is averaged.
-        fingerprint: identifies the text tower and tokenizer that made the rows.
+        fingerprint: identifies the text tower that made the rows.
         provenance: where the novel names came from, as JSON values (source, model, seed, what was dropped).
 
     Raises:
@@ -121,13 +121,13 @@ class AnchorBank:
         rows = [*range(self.n_base), *sorted(int(i) + self.n_base for i in chosen)]
         return self._with(tuple(self.classnames[i] for i in rows), self.embeddings[rows])
 
-    def check(self, model: object, tokenizer: Callable[[list[str]], Int[Tensor, "texts context"]]) -> None:
-        """Refuse a model whose text tower or tokenizer did not make this bank.
+    def check(self, model: object) -> None:
+        """Refuse a model whose text tower did not make this bank.
 
         Raises:
             InputError: if the fingerprints differ.
         """
-        found = text_tower(model, tokenizer).fingerprint()
+        found = text_tower(model).fingerprint()
         if found != self.fingerprint:
             raise InputError(
                 f"this bank was built with another text tower (fingerprint {self.fingerprint[:12]}…, this model has "
