@@ -1,0 +1,10 @@
+"""Text and image features of prompts that contain learnable vectors."""
+
+from __future__ import annotations
+
+from sar_reg.prompting.encoder import PromptEncoder
+from sar_reg.prompting.image_prompts import ImagePromptEncoder
+from sar_reg.prompting.template_bank import encode_templates
+from sar_reg.prompting.towers import text_tower
+
+__all__ = ["ImagePromptEncoder", "PromptEncoder", "encode_templates", "text_tower"]

@@ -1,0 +1,249 @@
+"""Text features of prompts that contain learnable vectors, at the cost of the class names alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from sar_reg.errors import InputError
+from sar_reg.prompting.plain import encode_plain
+from sar_reg.prompting.prompts import ClassPosition, prompt_rows, spoken
+from sar_reg.prompting.shared_prefix import Learned, Plan, encode, make_plan
+from sar_reg.prompting.towers import TextTower, text_tower
+from sar_reg.shapes import Float, Int, Tensor
+
+
+class TokenCount(NamedTuple):
+    """Rows that pass through a block for one set of prompts."""
+
+    plain: int
+    cropped: int
+    ours: int
+
+
+class PromptEncoder:
+    """Encodes `start | context | infix | class name | suffix | end` for all classes, differentiable in the context.
+
+    The context stands before the class name and text attention is causal, so its rows are the same for every
+    class: they are computed once, their keys and values are attended by all classes, and rows after
+    end-of-text, which nothing reads, are not computed. Features and gradients equal those of the model's own
+    full-length encoding up to rounding. Weights of the model get no gradient; its mode and flags stay.
+
+    Cost per block, in rows: `1 + n_ctx + infix` once, plus the tokens of name, suffix and end per class,
+    instead of `classes x 77`. A model that is not causal, or is read elsewhere, is encoded in full; `repr`
+    says so.
+
+    Args:
+        model: any model `text_tower` accepts except a bare function.
+        tokenizer: its tokenizer; None where `text_tower` knows it.
+        classnames: class names; "_" is read as a space.
+        n_ctx: number of learnable context vectors.
+        infix: fixed words between context and name, such as MaPLe's "of a".
+        suffix: what follows the name.
+        class_position: "end", "middle" (half of the context before the name) or "front"; the last two share
+            fewer rows.
+        checkpoint: recompute blocks in backward: memory for one block's rows and each block's input.
+        chunk_size: classes in one pass; each pass is recomputed in backward, which bounds the memory.
+        buckets: pad to at most this many lengths instead of one group per length: fewer, larger kernels for
+            GPUs.
+        compile: run through `torch.compile`.
+
+    Raises:
+        InputError: if an argument does not fit or a prompt is longer than the model's context.
+
+    Source: SAR (arXiv 2502.11969) needs features of all base and novel classes at every step.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        classnames: Sequence[str],
+        *,
+        n_ctx: int,
+        infix: str = "",
+        suffix: str = ".",
+        class_position: ClassPosition = "end",
+        checkpoint: bool = False,
+        chunk_size: int | None = None,
+        buckets: int | None = None,
+        compile: bool = False,
+    ) -> None:
+        tower = text_tower(model, tokenizer)
+        if not isinstance(tower, TextTower):
+            raise InputError("learnable prompts need a model, not a function: a function takes only texts.")
+        _check_options(classnames, n_ctx, infix, class_position, chunk_size, buckets)
+        self.tower = tower
+        self.classnames = tuple(classnames)
+        self.n_ctx = n_ctx
+        self.infix, self.suffix, self.class_position = infix, suffix, class_position
+        self._chunk_size, self._buckets, self._checkpoint = chunk_size, buckets, checkpoint
+        self._rows = prompt_rows(
+            tower, classnames, n_ctx=n_ctx, infix=infix, suffix=suffix, class_position=class_position
+        )
+        self._plans: dict[tuple[bool, torch.device, torch.dtype], Plan] = {}
+        self._encode = torch.compile(encode) if compile else encode
+
+    @property
+    def tokens(self) -> Int[Tensor, "classes context"]:
+        """Token ids of the placeholder prompts, "X" where the context stands."""
+        return self._rows.tokens
+
+    def __len__(self) -> int:
+        """Number of classes."""
+        return len(self.classnames)
+
+    def __call__(
+        self,
+        context: Float[Tensor, "*classes context width"],
+        deep: Sequence[Float[Tensor, "context width"]] | None = None,
+        class_tokens: Float[Tensor, "classes context width"] | None = None,
+        class_layer: int | None = None,
+    ) -> Float[Tensor, "classes features"]:
+        """Features of all classes, not normalised, with gradients to every tensor given.
+
+        Args:
+            context: `(n_ctx, width)` shared by all classes, or `(classes, n_ctx, width)`.
+            deep: tensors `(n_ctx, width)`; the b-th (from 1) replaces rows `1 .. n_ctx` at the input of
+                block b.
+            class_tokens: `(classes, n_ctx, width)`, replace rows `1 .. n_ctx` at the input of `class_layer`;
+                rows are shared before it, only the start token after it.
+            class_layer: the block that `class_tokens` enter, counted from 0.
+
+        Raises:
+            InputError: if shapes do not fit the model and the classes.
+        """
+        learned = self._learned(context, deep, class_tokens, class_layer)
+        if not self.tower.shareable:
+            return encode_plain(self.tower, self._rows, learned, self.n_ctx)
+        plan = self._plan(class_specific=context.ndim == 3)
+        return self._encode(self.tower, plan, learned, recompute=self._checkpoint)
+
+    def encode_plain(
+        self,
+        context: Float[Tensor, "*classes context width"],
+        deep: Sequence[Float[Tensor, "context width"]] | None = None,
+        class_tokens: Float[Tensor, "classes context width"] | None = None,
+        class_layer: int | None = None,
+    ) -> Float[Tensor, "classes features"]:
+        """The same features by the unmodified model over the full context length; for tests and benchmarks."""
+        learned = self._learned(context, deep, class_tokens, class_layer)
+        return encode_plain(self.tower, self._rows, learned, self.n_ctx)
+
+    def context_from_words(self, words: str) -> Float[Tensor, "context width"]:
+        """Embeddings of the first `n_ctx` tokens of `words`, float32: the usual start for a learnable context.
+
+        Raises:
+            InputError: if the words have fewer tokens than there are context vectors.
+        """
+        ids = self.tower.tokenize([words, words + " X"])
+        # where the two texts part, the words end
+        count = int((ids[0] == ids[1]).int().cumprod(dim=0).sum()) - 1
+        if count < self.n_ctx:
+            raise InputError(
+                f'"{words}" has {count} tokens, fewer than the {self.n_ctx} context vectors: '
+                f"give more words or a smaller n_ctx."
+            )
+        return self.tower.token_table.weight.detach()[ids[0, 1 : 1 + self.n_ctx]].float().clone()
+
+    def random_context(
+        self, std: float = 0.02, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "context width"]:
+        """A context drawn from N(0, std²), float32, on the model's device."""
+        drawn = torch.randn(self.n_ctx, self.tower.width, generator=generator)
+        return (drawn * std).to(self.tower.device)
+
+    def count_tokens(self, *, class_specific: bool = False) -> TokenCount:
+        """Rows through each block but the last: full length, cut at the longest prompt's end, and here.
+
+        The last block computes keys and values for the same rows, everything else for one row per class.
+        """
+        classes, context = self.tokens.shape
+        if not self.tower.shareable:
+            return TokenCount(classes * context, classes * context, classes * context)
+        plan = self._plan(class_specific=class_specific)
+        longest = int(self._rows.last.max()) + 1
+        return TokenCount(classes * context, classes * longest, plan.n_shared + plan.n_own)
+
+    def __repr__(self) -> str:
+        """What is encoded, and how much of it is shared."""
+        context = " ".join(["X"] * min(self.n_ctx, 4)) + (" …" if self.n_ctx > 4 else "")
+        words = {"end": f"{context} {self.infix} {{}}", "middle": f"{context} {{}} {context}"}
+        template = " ".join(words.get(self.class_position, f"{{}} {context}").split()) + self.suffix
+        if not self.tower.shareable:
+            how = f"no sharing, full length: {self.tower.why_not}"
+        else:
+            count, plan = self.count_tokens(), self._plan(class_specific=False)
+            own = self.count_tokens(class_specific=True).ours
+            how = (
+                f"{plan.n_shared} rows shared + {plan.n_own} own = {count.ours} instead of {count.plain}; "
+                f"class-specific contexts share only the start: {own}"
+            )
+        return f'PromptEncoder({len(self)} classes, "{template}", n_ctx={self.n_ctx}, {self.tower.kind}: {how})'
+
+    def _plan(self, *, class_specific: bool) -> Plan:
+        key = class_specific, self.tower.device, self.tower.dtype
+        if key not in self._plans:
+            self._rows = self._rows.to(self.tower.device)
+            self._plans = {k: plan for k, plan in self._plans.items() if k[1:] == key[1:]}
+            self._plans[key] = make_plan(
+                self.tower,
+                self._rows,
+                n_ctx=self.n_ctx,
+                class_specific=class_specific,
+                chunk_size=self._chunk_size,
+                buckets=self._buckets,
+            )
+        return self._plans[key]
+
+    def _learned(
+        self,
+        context: Tensor,
+        deep: Sequence[Tensor] | None,
+        class_tokens: Tensor | None,
+        class_layer: int | None,
+    ) -> Learned:
+        one, each = (self.n_ctx, self.tower.width), (len(self), self.n_ctx, self.tower.width)
+        blocks = len(self.tower.block_modules)
+        if context.shape not in (one, each):
+            raise InputError(f"context must have shape {one} or {each}, not {tuple(context.shape)}.")
+        if (deep or class_tokens is not None) and self.class_position != "end":
+            raise InputError(f'deep prompts and class tokens need class_position="end", not "{self.class_position}".')
+        for number, rows in enumerate(deep or (), start=1):
+            if rows.shape != one or number >= blocks:
+                raise InputError(
+                    f"deep prompts must be at most {blocks - 1} tensors of shape {one} for a tower of {blocks} "
+                    f"blocks; number {number} has shape {tuple(rows.shape)}."
+                )
+        if class_tokens is None:
+            return Learned(context, tuple(deep or ()))
+        if deep:
+            raise InputError("deep prompts and class tokens cannot be combined: both replace the same rows.")
+        if class_tokens.shape != each or class_layer is None or not 1 <= class_layer < blocks:
+            raise InputError(
+                f"class_tokens must have shape {each} and class_layer lie in 1 .. {blocks - 1}; "
+                f"got {tuple(class_tokens.shape)} and {class_layer}."
+            )
+        return Learned(context, (), class_tokens, class_layer)
+
+
+def _check_options(
+    classnames: Sequence[str],
+    n_ctx: int,
+    infix: str,
+    class_position: str,
+    chunk_size: int | None,
+    buckets: int | None,
+) -> None:
+    if isinstance(classnames, str) or not classnames or not all(spoken(name).strip() for name in classnames):
+        raise InputError("classnames must be a list of at least one name, none of them empty.")
+    if n_ctx < 1:
+        raise InputError(f"n_ctx must be at least 1, not {n_ctx}; plain sentences are what build_anchor_bank encodes.")
+    if class_position not in ("end", "middle", "front"):
+        raise InputError(f'class_position must be "end", "middle" or "front", not "{class_position}".')
+    if infix and class_position != "end":
+        raise InputError(f'infix words need class_position="end", not "{class_position}".')
+    if any(option is not None and option < 1 for option in (chunk_size, buckets)):
+        raise InputError(f"chunk_size and buckets must be at least 1 or None, not {chunk_size} and {buckets}.")

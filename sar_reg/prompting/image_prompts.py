@@ -1,0 +1,107 @@
+"""Image features with learnable tokens appended to the patches, as MaPLe and CoPrompt use them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from sar_reg.errors import InputError
+from sar_reg.prompting.towers import Frozen
+from sar_reg.shapes import Float, Tensor
+
+
+class ImagePromptEncoder:
+    """The frozen image side of an open_clip CLIP with room for learnable tokens.
+
+    Tokens stand after the patches, without positional vector, and pass through `ln_pre` with them; deep ones
+    replace them at the input of later blocks. The weights get no gradient; mode and flags stay.
+
+    Args:
+        model: an open_clip `CLIP` or `CustomTextCLIP` whose `visual` is a `VisionTransformer`.
+
+    Raises:
+        InputError: if the image side is something else.
+    """
+
+    def __init__(self, model: Any) -> None:
+        visual = getattr(model, "visual", None)
+        parts = ("conv1", "class_embedding", "positional_embedding", "ln_pre", "transformer", "_pool")
+        if visual is None or not all(hasattr(visual, part) for part in parts):
+            raise InputError(
+                f"image prompts need an open_clip model with a VisionTransformer as .visual; "
+                f"{type(model).__name__} has {type(visual).__name__}."
+            )
+        self._visual = visual
+
+    @property
+    def width(self) -> int:
+        """Width of the image tokens."""
+        return self._visual.class_embedding.shape[0]
+
+    def __call__(
+        self,
+        images: Float[Tensor, "batch 3 height width"],
+        prompts: Float[Tensor, "tokens v_width"] | None = None,
+        deep: Sequence[Float[Tensor, "tokens v_width"]] | None = None,
+    ) -> Float[Tensor, "batch features"]:
+        """Image features, not normalised, with gradients to the prompts.
+
+        Args:
+            images: preprocessed images.
+            prompts: tokens appended to the patches; None gives `model.encode_image`.
+            deep: the b-th (from 1) replaces the appended tokens at the input of block b.
+
+        Raises:
+            InputError: if the shapes do not fit, or deep prompts come without prompts.
+        """
+        images = images.to(self._visual.conv1.weight.dtype)
+        if prompts is None:
+            if deep:
+                raise InputError("deep image prompts replace prompts: give prompts as well.")
+            features = Frozen(self._visual)(images)
+            return features[0] if isinstance(features, tuple) else features
+        blocks = self._visual.transformer.resblocks
+        self._check(prompts, deep or (), len(blocks))
+        x = self._patches(images)
+        x = torch.cat([x, prompts.to(x.dtype).expand(len(x), -1, -1)], dim=1)
+        x = Frozen(self._visual.ln_pre)(x)
+        for number, block in enumerate(blocks):
+            if deep and 1 <= number <= len(deep):
+                new = deep[number - 1].to(x.dtype).expand(len(x), -1, -1)
+                x = torch.cat([x[:, : -len(prompts)], new], dim=1)
+            x = Frozen(block)(x)
+        return self._head(x[:, : -len(prompts)])
+
+    def _check(self, prompts: Tensor, deep: Sequence[Tensor], blocks: int) -> None:
+        if prompts.ndim != 2 or not len(prompts) or prompts.shape[1] != self.width:
+            raise InputError(f"prompts must have shape (tokens, {self.width}), not {tuple(prompts.shape)}.")
+        if len(deep) >= blocks or any(rows.shape != prompts.shape for rows in deep):
+            raise InputError(
+                f"deep must be at most {blocks - 1} tensors of the prompts' shape {tuple(prompts.shape)}, "
+                f"not {[tuple(rows.shape) for rows in deep]}."
+            )
+
+    def _patches(self, images: Tensor) -> Float[Tensor, "batch rows v_width"]:
+        visual = self._visual
+        x = Frozen(visual.conv1)(images).flatten(2).transpose(1, 2)
+        start = visual.class_embedding.detach().to(x.dtype).expand(len(x), 1, -1)
+        x = torch.cat([start, x], dim=1) + visual.positional_embedding.detach().to(x.dtype)
+        return visual.patch_dropout(x)
+
+    def _head(self, x: Tensor) -> Float[Tensor, "batch features"]:
+        pooled = Frozen(_Pool(self._visual))(x)
+        return pooled if self._visual.proj is None else pooled @ self._visual.proj.detach()
+
+
+class _Pool(torch.nn.Module):
+    """`visual._pool` (normalise, take the class token) as a module's forward."""
+
+    def __init__(self, visual: Any) -> None:
+        super().__init__()
+        self.visual = visual
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled, _ = self.visual._pool(x)
+        return pooled

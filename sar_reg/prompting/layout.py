@@ -1,0 +1,103 @@
+"""Packing: where each class's own rows lie in one stream without padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import torch
+
+from sar_reg.shapes import Int, Tensor
+
+
+class Group(NamedTuple):
+    """`count` classes with `length` rows each, from stream row `start` on."""
+
+    start: int
+    count: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The rows after the first `shared` ones of some classes, sorted by their number and laid end to end.
+
+    Attributes:
+        shared: number of leading rows that are not in the stream.
+        classes: the classes, in stream order.
+        class_index: for each stream row, the position of its class in `classes`.
+        column: for each stream row, its row in the prompt.
+        ends: stream row of each class's end-of-text.
+        groups: classes with equally many rows; a group is a view of the stream.
+        padded: whether groups hold rows after end-of-text.
+    """
+
+    shared: int
+    classes: Int[Tensor, classes]
+    class_index: Int[Tensor, rows]
+    column: Int[Tensor, rows]
+    ends: Int[Tensor, classes]
+    groups: tuple[Group, ...]
+    padded: bool
+
+    @property
+    def rows(self) -> int:
+        """Number of rows in the stream."""
+        return len(self.column)
+
+
+def pack(last: Int[Tensor, all], classes: Int[Tensor, classes], shared: int, buckets: int | None) -> Layout:
+    """Lay out the rows `shared .. last` of some classes.
+
+    Args:
+        last: row of end-of-text of every class.
+        classes: the classes to lay out, sorted by `last`.
+        shared: leading rows left out.
+        buckets: at most so many different lengths, the fewest padding rows; None: exact lengths.
+    """
+    last = last[classes]
+    own = (last - shared + 1).tolist()
+    length_of = padded_lengths(own, buckets) if buckets else {length: length for length in own}
+    lengths = torch.tensor([length_of[length] for length in own], device=last.device)
+    starts = lengths.cumsum(0) - lengths
+    class_index = torch.repeat_interleave(torch.arange(len(classes), device=last.device), lengths)
+    column = torch.arange(len(class_index), device=last.device) - starts[class_index] + shared
+    distinct, counts = lengths.unique_consecutive(return_counts=True)
+    groups: list[Group] = []
+    start = 0
+    for length, count in zip(distinct.tolist(), counts.tolist(), strict=True):
+        groups.append(Group(start, count, length))
+        start += length * count
+    padded = any(length_of[length] != length for length in own)
+    return Layout(shared, classes, class_index, column, starts + last - shared, tuple(groups), padded)
+
+
+def padded_lengths(lengths: Sequence[int], buckets: int) -> dict[int, int]:
+    """Round lengths up to at most `buckets` values so that the sum of the rounded lengths is least.
+
+    >>> padded_lengths([2, 3, 3, 4, 9], 2)
+    {2: 4, 3: 4, 4: 4, 9: 9}
+    """
+    distinct = sorted(set(lengths))
+    counts = [sum(1 for length in lengths if length == value) for value in distinct]
+
+    @cache
+    def best(first: int, left: int) -> tuple[int, tuple[int, ...]]:
+        """Least total, and the last index of each bucket, for the lengths from `first` on."""
+        if first == len(distinct):
+            return 0, ()
+        ends = range(first, len(distinct)) if left > 1 else [len(distinct) - 1]
+        choices: list[tuple[int, tuple[int, ...]]] = []
+        for end in ends:
+            total, rest = best(end + 1, left - 1)
+            choices.append((distinct[end] * sum(counts[first : end + 1]) + total, (end, *rest)))
+        return min(choices)
+
+    rounded: dict[int, int] = {}
+    first = 0
+    for end in best(0, buckets)[1]:
+        rounded |= {distinct[i]: distinct[end] for i in range(first, end + 1)}
+        first = end + 1
+    return rounded

@@ -1,0 +1,62 @@
+"""The long way round: the unmodified model reads every prompt in full, learnable rows put in by hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import nn
+
+from sar_reg.errors import InputError
+from sar_reg.prompting.prompts import PromptRows
+from sar_reg.prompting.shared_prefix import Learned
+from sar_reg.prompting.towers import TextTower
+from sar_reg.shapes import Float, Tensor
+
+
+def encode_plain(
+    tower: TextTower, rows: PromptRows, learned: Learned, n_ctx: int
+) -> Float[Tensor, "classes features"]:
+    """Features of all prompts by the model's own text encoder, not normalised.
+
+    The output of the token embedding is replaced by the assembled rows, and a hook before each block that
+    learned rows enter puts them in. Cost: classes x context tokens, whatever the prompts' lengths.
+    """
+    entering = {block: values for block, values in enumerate(learned.deep, start=1)}
+    if learned.class_tokens is not None:
+        entering[learned.class_layer] = learned.class_tokens
+    if entering and not tower.block_modules:
+        raise InputError(f"deep prompts and class tokens need a tower with known blocks; {tower.why_not}.")
+    with ExitStack() as hooks:
+        embedded = _assemble(tower, rows, learned.context)
+        hooks.enter_context(tower.token_table.register_forward_hook(lambda *_: embedded))
+        for block, values in entering.items():
+            put = _put_rows(values, n_ctx, tower.rows_first)
+            module = tower.block_modules[block]
+            hooks.enter_context(module.register_forward_pre_hook(put, with_kwargs=True))
+        return tower.encode_tokens(rows.tokens)
+
+
+def _assemble(tower: TextTower, rows: PromptRows, context: Tensor | None) -> Float[Tensor, "classes context width"]:
+    table = tower.token_table.weight.detach()
+    embedded = table[rows.source.clamp(min=0)].to(tower.dtype)
+    if context is None:
+        return embedded
+    classes, columns = (rows.source < 0).nonzero(as_tuple=True)
+    vectors = -1 - rows.source[classes, columns]
+    values = context[vectors] if context.ndim == 2 else context[classes, vectors]
+    return embedded.index_put((classes, columns), values.to(embedded.dtype))
+
+
+def _put_rows(
+    values: Tensor, n_ctx: int, rows_first: bool
+) -> Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any]], tuple[tuple[Any, ...], Mapping[str, Any]]]:
+    def put(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        x = args[0].transpose(0, 1) if rows_first else args[0]
+        new = values.to(x.dtype).expand(len(x), -1, -1)
+        x = torch.cat([x[:, :1], new, x[:, 1 + n_ctx :]], dim=1)
+        return (x.transpose(0, 1) if rows_first else x, *args[1:]), kwargs
+
+    return put

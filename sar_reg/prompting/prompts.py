@@ -1,0 +1,107 @@
+"""Which vector stands in each row of each class's prompt: a token, or one of the learnable ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from sar_reg.errors import InputError
+from sar_reg.prompting.towers import TextTower
+from sar_reg.shapes import Int, Tensor
+
+ClassPosition = Literal["end", "middle", "front"]
+
+
+@dataclass(frozen=True)
+class PromptRows:
+    """The prompts of all classes, row by row.
+
+    Attributes:
+        tokens: ids of the placeholder prompts, as the tokenizer gives them.
+        source: the token id in each row, or `-1 - i` where context vector `i` stands.
+        last: the row that the model reads, end-of-text.
+    """
+
+    tokens: Int[Tensor, "classes context"]
+    source: Int[Tensor, "classes context"]
+    last: Int[Tensor, classes]
+
+    def shared(self, *, class_specific: bool = False) -> int:
+        """How many first rows are the same for all classes, at most up to before the row that is read."""
+        same = (self.source == self.source[:1]).all(dim=0)
+        if class_specific:
+            same &= (self.source >= 0).all(dim=0)
+        return min(int(same.int().cumprod(dim=0).sum()), int(self.last.min()))
+
+    def to(self, device: torch.device) -> PromptRows:
+        """The same on another device."""
+        return PromptRows(self.tokens.to(device), self.source.to(device), self.last.to(device))
+
+
+def spoken(classname: str) -> str:
+    """A class name as it is put into a sentence: underscores become spaces."""
+    return classname.replace("_", " ")
+
+
+def fixed_rows(tower: TextTower, texts: Sequence[str]) -> PromptRows:
+    """Rows of plain sentences, without learnable vectors."""
+    tokens = tower.tokenize(texts)
+    return PromptRows(tokens, tokens, _pooled_row(tower, tokens))
+
+
+def prompt_rows(
+    tower: TextTower,
+    classnames: Sequence[str],
+    *,
+    n_ctx: int,
+    infix: str,
+    suffix: str,
+    class_position: ClassPosition,
+) -> PromptRows:
+    """Rows of `start | context | infix words | class name | suffix | end` and its two other orders.
+
+    The tokens are those of one string, "X X X X infix name" + suffix, tokenised as a whole. "middle" puts the
+    class name after the first `n_ctx // 2` context vectors, "front" before all of them; there, a class name
+    is as long as it is when tokenised alone.
+
+    Raises:
+        InputError: if the placeholder "X" is not one token, or a prompt does not fit the context.
+    """
+    names = [spoken(name) for name in classnames]
+    opening = " ".join(["X"] * n_ctx + ([infix] if infix else []))
+    tokens = tower.tokenize([f"{opening} {name}{suffix}" for name in names])
+    placeholder = tower.tokenize(["X", " ".join(["X"] * n_ctx)])
+    if not (placeholder[1, 1 : 1 + n_ctx] == placeholder[0, 1]).all() or placeholder[1, 1 + n_ctx] == placeholder[0, 1]:
+        raise InputError(
+            f'the tokenizer must make one token of each placeholder "X"; {n_ctx} of them gave the ids '
+            f"{placeholder[1, : n_ctx + 3].tolist()}. Give the tokenizer the model was trained with."
+        )
+    source = tokens.clone()
+    source[:, 1 : 1 + n_ctx] = -1 - torch.arange(n_ctx, device=tokens.device)
+    if class_position != "end":
+        if not tower.shareable:
+            raise InputError(f'class_position="{class_position}" needs a CLIP text tower; here {tower.why_not}.')
+        before = n_ctx // 2 if class_position == "middle" else 0
+        alone = tower.tokenize(names)
+        source = _name_moved(source, _pooled_row(tower, alone) - 1, n_ctx, before)
+    return PromptRows(tokens, source, _pooled_row(tower, tokens))
+
+
+def _name_moved(
+    source: Int[Tensor, "classes context"], name_length: Int[Tensor, classes], n_ctx: int, before: int
+) -> Int[Tensor, "classes context"]:
+    moved = source.clone()
+    for row, length in enumerate(name_length.tolist()):
+        context, name = source[row, 1 : 1 + n_ctx], source[row, 1 + n_ctx : 1 + n_ctx + length]
+        moved[row, 1 : 1 + n_ctx + length] = torch.cat([context[:before], name, context[before:]])
+    return moved
+
+
+def _pooled_row(tower: TextTower, tokens: Tensor) -> Tensor:
+    # only meaningful where the tower is read at end-of-text; elsewhere nothing is shared or cropped
+    if tower.stack is None:
+        return torch.full((len(tokens),), tokens.shape[1] - 1, device=tokens.device)
+    return tower.stack.pooled_row(tokens)

@@ -1,0 +1,125 @@
+"""Text towers of open_clip: `CLIP`, whose text side lies flat in the model, and `CustomTextCLIP`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from sar_reg.prompting.towers.resblocks import (
+    EncodeText,
+    first_token,
+    is_causal,
+    projection,
+    resblock,
+    why_not_plain_blocks,
+)
+from sar_reg.prompting.towers.tokens import checked_tokenizer
+from sar_reg.prompting.towers.tower import Frozen, Stack, TextTower
+from sar_reg.shapes import Tensor
+
+_ADVICE = "its vocabulary is not CLIP's, so give open_clip.get_tokenizer(...) or the model's own."
+
+
+def open_clip_tower(model: Any, tokenizer: Any = None) -> TextTower:
+    """The text tower of an open_clip `CLIP`.
+
+    Args:
+        model: `open_clip.model.CLIP`.
+        tokenizer: open_clip's calling convention; None takes CLIP's own where the vocabulary is CLIP's.
+    """
+
+    def weights() -> Mapping[str, Tensor]:
+        return {k: v for k, v in model.named_parameters() if not k.startswith(("visual.", "logit_"))}
+
+    return _tower(model, model, tokenizer, model.text_pool_type, model.text_eos_id, weights)
+
+
+def custom_text_clip_tower(model: Any, tokenizer: Any = None) -> TextTower:
+    """The text tower of an open_clip `CustomTextCLIP`, be it CLIP-like, SigLIP-like or a transformers encoder."""
+
+    def weights() -> Mapping[str, Tensor]:
+        return dict(model.text.named_parameters())
+
+    text = model.text
+    if not hasattr(text, "token_embedding"):
+        return _foreign_text_encoder(model, tokenizer, weights)
+    reason = ""
+    if text.cls_emb is not None:
+        reason = "it reads an appended class token, not the end-of-text token"
+    elif text.use_pad_mask:
+        reason = "its attention is masked by padding, not causal"
+    return _tower(model, text, tokenizer, text.pool_type, text.eos_id, weights, reason)
+
+
+def _tower(
+    model: Any, text: Any, tokenizer: Any, pool: str, eos_id: int, weights: Any, reason: str = ""
+) -> TextTower:
+    blocks = tuple(text.transformer.resblocks)
+    if not reason and not is_causal(text.attn_mask):
+        reason = "its attention is not causal"
+    if not reason and pool not in ("argmax", "eos"):
+        reason = f'it is read at the "{pool}" token, not at end-of-text'
+    reason = reason or why_not_plain_blocks(blocks)
+    stack = None
+    if not reason:
+        stack = Stack(
+            positions=text.positional_embedding,
+            blocks=tuple(resblock(block) for block in blocks),
+            final_norm=Frozen(text.ln_final),
+            project=projection(text),
+            pooled_row=first_token(eos_id if pool == "eos" else None),
+        )
+    return TextTower(
+        encoder=EncodeText(model),
+        tokenizer=checked_tokenizer(tokenizer or _clip_tokenizer(model), model.context_length, _ADVICE),
+        context_length=model.context_length,
+        embed_dim=_output_width(text),
+        token_table=text.token_embedding,
+        block_modules=blocks,
+        logit_scale=model.logit_scale,
+        weights=weights,
+        working=blocks[0].attn.out_proj.weight,
+        stack=stack,
+        why_not=reason,
+        rows_first=not getattr(text.transformer, "batch_first", True),
+        kind=f"open_clip {type(model).__name__}",
+    )
+
+
+def _foreign_text_encoder(model: Any, tokenizer: Any, weights: Any) -> TextTower:
+    inner = model.text.transformer
+    table: nn.Embedding = inner.get_input_embeddings()
+    head = model.text.proj
+    width = table.embedding_dim
+    if not isinstance(head, nn.Identity):
+        width = [m for m in head.modules() if isinstance(m, nn.Linear)][-1].out_features
+    return TextTower(
+        encoder=EncodeText(model),
+        tokenizer=checked_tokenizer(tokenizer, model.context_length, _ADVICE),
+        context_length=model.context_length,
+        embed_dim=width,
+        token_table=table,
+        block_modules=(),
+        logit_scale=model.logit_scale,
+        weights=weights,
+        working=table.weight,
+        why_not="its text encoder is a transformers model",
+        kind="open_clip CustomTextCLIP",
+    )
+
+
+def _output_width(text: Any) -> int:
+    head = text.text_projection
+    if head is None:
+        return text.positional_embedding.shape[1]
+    return head.out_features if isinstance(head, nn.Linear) else head.shape[1]
+
+
+def _clip_tokenizer(model: Any) -> Any:
+    if model.vocab_size != 49408:
+        return None
+    from open_clip import SimpleTokenizer
+
+    return SimpleTokenizer(context_length=model.context_length)
