@@ -9,7 +9,7 @@ from examples.protocol.data import aircraft, imagenet, split_json
 from examples.protocol.data.catalogue import SHIFTED, TABLE_3, Form, Source, source_of
 from examples.protocol.data.dataset import Dataset, Example, Subset, base_new_split, few_shot, fingerprint
 from examples.protocol.data.file_dataset import FileDataset
-from examples.protocol.data.own_data import open_folder, read_base_classes
+from examples.protocol.data.own_data import open_folder
 from sar_reg.errors import InputError
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "fingerprint",
     "open_dataset",
     "open_folder",
-    "read_base_classes",
 ]
 
 Reader = Callable[[str, Path, Path], FileDataset]

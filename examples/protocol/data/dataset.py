@@ -138,7 +138,7 @@ def _labels_of(dataset: Dataset, trained: Sequence[int], names: Collection[str])
     if unknown:
         raise InputError(
             f"base classes that {dataset.key} has no training images of: {', '.join(unknown)}. "
-            f"Its classes are written like {', '.join(sorted(label_of)[:3])}; correct the list of base classes"
+            f"Its classes are written like {', '.join(sorted(label_of)[:3])}; correct the list"
         )
     return sorted({label_of[name.replace("_", " ")] for name in names})
 

@@ -44,21 +44,6 @@ def open_folder(folder: str | Path) -> FileDataset:
     return FileDataset(key, folder, tuple(names), train, val, test)
 
 
-def read_base_classes(path: str | Path) -> tuple[str, ...]:
-    """Names of the base classes, one a line; empty lines are skipped.
-
-    Raises:
-        InputError: the file is missing or empty.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"the list of base classes {path} is missing; write one class name a line")
-    names = tuple(line.strip() for line in path.read_text("utf-8").splitlines() if line.strip())
-    if not names:
-        raise InputError(f"{path} is empty; write one class name a line, as the class folders are called")
-    return names
-
-
 def _images(folder: Path, part: str) -> dict[str, list[str]]:
     """Paths below the data set's root by class, sorted; empty if there is no such folder."""
     if not folder.is_dir():
