@@ -134,6 +134,10 @@ class PromptMethod(nn.Module):
             t = normalize(text_features.to(dtype), dim=-1)
             return f @ t.T / self.tower.temperature
 
+    def autocast(self) -> torch.autocast:
+        """The context in which towers run: bf16 where the recipe says so, else nothing."""
+        return torch.autocast(self.tower.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16")
+
     @property
     def prompt_dtype(self) -> torch.dtype:
         """The dtype of learned tensors and of the loss."""

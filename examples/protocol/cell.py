@@ -1,0 +1,65 @@
+"""One run in plain values: what a sweep lists, a record names, and a resumed start recognises."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from examples.protocol.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where model, images and novel names come from."""
+
+    dataset: str
+    """Key of the data set."""
+    data: str = "testbed"
+    """`testbed`, the folder with the benchmark's data sets, or one with your own (a folder a class)."""
+    split: Literal["scene", "style"] = "scene"
+    """Testbed only: test icons in other scenes, or of other styles than the training icons."""
+    model: str = "ViT-B-16-quickgelu"
+    """open_clip's name of the model; the testbed has its own."""
+    pretrained: str = "openai"
+    """open_clip's name of the weights, or a file."""
+    novel: str = ""
+    """File with novel class names, one a line or JSON; empty for the ones that come with the data."""
+    base_classes: str = ""
+    """File with the names of the base classes, one a line; empty for the first half of all."""
+    targets: tuple[str, ...] = ()
+    """Train on all classes and test on these data sets too, instead of on base and new classes."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run."""
+
+    method: str
+    source: Source
+    recipe: Recipe
+    seed: int
+    sar: bool
+
+    @property
+    def title(self) -> str:
+        """How tables and logs call it."""
+        return f"{self.method} + SAR" if self.sar else self.method
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the result, as JSON values; SAR's settings only where SAR is on."""
+        recipe = asdict(self.recipe)
+        without = (
+            {"test_batch_size"}
+            if self.sar
+            else {"test_batch_size", "lam", "sample_size", "n_novel", "sampling"}
+        )
+        source = asdict(self.source)
+        if not self.sar:
+            source.pop("novel")
+        return {
+            "method": self.method,
+            "sar": self.sar,
+            "seed": self.seed,
+            "source": source,
+            "recipe": {name: value for name, value in recipe.items() if name not in without},
+        }

@@ -1,0 +1,71 @@
+"""Several processes on one batch: text side replicated, images shared out, gradients summed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import distributed
+
+from sar_reg.errors import InputError
+from sar_reg.shapes import Tensor
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together; one process alone is `Ranks()`."""
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def join(cls, device: torch.device) -> Ranks:
+        """Join the other processes that `torchrun` started; without it, be alone."""
+        size = int(os.environ.get("WORLD_SIZE", "1"))
+        if size == 1:
+            return cls()
+        if not distributed.is_initialized():
+            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        return cls(distributed.get_rank(), size)
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes and prints."""
+        return self.rank == 0
+
+    def mine(self, batch: list[T]) -> list[T]:
+        """This process's part of a batch.
+
+        Raises:
+            InputError: if the batch has fewer items than there are processes.
+        """
+        if len(batch) < self.size:
+            raise InputError(
+                f"a batch of {len(batch)} images cannot be shared out among {self.size} processes; "
+                f"start at most {len(batch)}"
+            )
+        return batch[self.rank :: self.size]
+
+    def add_up(self, tensors: Iterable[Tensor]) -> None:
+        """Replace each tensor by its sum over all processes."""
+        if self.size > 1:
+            for tensor in tensors:
+                distributed.all_reduce(tensor)
+
+    def wait(self) -> None:
+        """Continue when all processes are here."""
+        if self.size > 1:
+            distributed.barrier()
+
+    def leave(self) -> None:
+        """End the group."""
+        if self.size > 1:
+            distributed.destroy_process_group()
+
+
+ALONE = Ranks()

@@ -1,0 +1,119 @@
+"""Run records: one JSON file a run, written in one step; tables and figures read nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sar_reg.errors import InputError
+from sar_reg.files import write_atomic
+from sar_reg.shapes import Tensor
+
+FORMAT = "sar_reg.run/1"
+PACKAGES = ("sar-reg", "torch", "torchvision", "numpy", "open_clip_torch", "pillow", "safetensors")
+
+Record = dict[str, Any]
+
+
+def identity(settings: Any) -> str:
+    """Sha256 over JSON values: equal for runs that compute the same."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def hash_rows(names: Sequence[str], rows: Tensor) -> str:
+    """Sha256 over names and float32 rows, as of an anchor bank."""
+    digest = hashlib.sha256(json.dumps(list(names)).encode())
+    digest.update(rows.detach().cpu().float().contiguous().numpy().astype("<f4").tobytes())
+    return digest.hexdigest()
+
+
+def write_record(path: Path, record: Record) -> Path:
+    """Write a finished run."""
+    return write_atomic(path, json.dumps({"format": FORMAT, **record}, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_record(path: Path) -> Record | None:
+    """Read a finished run; None if there is no such file, or it is damaged or of another format."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return record if isinstance(record, dict) and record.get("format") == FORMAT else None
+
+
+def read_folder(folder: Path) -> list[Record]:
+    """All finished runs in a folder, by file name.
+
+    Raises:
+        InputError: if there are none.
+    """
+    records = [record for path in sorted(folder.glob("*.json")) if (record := read_record(path))]
+    if not records:
+        raise InputError(
+            f"there are no run records (*.json) in {folder}; run a method with --out {folder} first"
+        )
+    return records
+
+
+def environment(device: torch.device) -> Record:
+    """Command, code revision, versions and hardware of this process."""
+    return {
+        "command": [Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]],
+        "git": _revision(),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "hardware": {
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "cpu": _cpu_name(),
+            "threads": torch.get_num_threads(),
+            "system": platform.platform(),
+        },
+    }
+
+
+def peak_memory(device: torch.device) -> float:
+    """The most memory used so far, in MiB: the GPU's where there is one, else the process's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used / 2**20 if sys.platform == "darwin" else used / 2**10  # bytes there, KiB elsewhere
+
+
+def _revision() -> str | None:
+    folder = Path(__file__).parent
+    try:
+        revision = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return revision.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{len(names)} x {names[0]}" if names else platform.machine()
