@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional as F
+from torch.nn.functional import normalize
 
 from sar_reg.errors import InputError
 from sar_reg.shapes import Float, Tensor
@@ -115,7 +115,7 @@ def encode_descriptions(
     flat = [row[r] for r in range(len(sentences[0])) for row in sentences]
     rows = torch.cat(
         [
-            F.normalize(tower.encode_tokens(tower.tokenize(flat[start : start + batch_size])).float(), dim=1)
+            normalize(tower.encode_tokens(tower.tokenize(flat[start : start + batch_size])).float(), dim=1)
             for start in range(0, len(flat), batch_size)
         ]
     )

@@ -1,10 +1,14 @@
 """CoPrompt (Roy and Etemad, 2024): MaPLe with adapters, held near a frozen CLIP that sees other inputs.
 
-    f' = 0.9 f + 0.1 A_img(f),  t' = 0.8 t + 0.2 A_txt(t)     f, t: MaPLe's features; A(x) = ReLU(W₂ ReLU(W₁ x))
-    g_i = n(frozen image feature of another view of image i)
-    w_c = n(frozen text feature of description r of class c)  one r a step, the same for all classes
+With MaPLe's features f of images and t of classes, and n(x) = x/‖x‖:
 
-    L = L_CE(f', t') + W · [(1 − mean_c cos(t'_c, w_c)) + (1 − mean_i cos(f'_i, g_i))]     over the base classes
+    f' = 0.9 f + 0.1 A_img(f),  t' = 0.8 t + 0.2 A_txt(t)          A(x) = ReLU(W₂ ReLU(W₁ x))
+    g_i = n(frozen image feature of another view of image i)
+    w_c = n(frozen text feature of description r of class c)       one r a step, the same for all classes
+
+    L = L_CE(f', t') + W · [(1 − mean_c cos(t'_c, w_c)) + (1 − mean_i cos(f'_i, g_i))]
+
+over the base classes.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn.functional import cross_entropy, relu
 
 from examples.coprompt.descriptions import encode_descriptions, find_descriptions
 from examples.maple.method import MaPLe
@@ -37,7 +41,7 @@ class Adapter(nn.Module):
 
     def forward(self, x: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:
         """The adapted features, not normalised."""
-        adapted = F.relu(self.up(F.relu(self.down(x))))
+        adapted = relu(self.up(relu(self.down(x))))
         return self.ratio * adapted + (1 - self.ratio) * x
 
 
@@ -57,14 +61,16 @@ class CoPrompt(MaPLe):
         return self.adapter_text(super().encode_text())
 
     def encode_images(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch width"]:
-        """f', with gradient."""
+        """The features f', with gradient."""
         return self.adapter_image(super().encode_images(images))
 
     @cached_property
     def description_bank(self) -> Float[Tensor, "descriptions base width"]:
         """Unit rows of every description of the base classes, encoded at the first training step."""
         names = self.classnames[: self.n_base]
-        return encode_descriptions(self.tower, find_descriptions(self.recipe.descriptions, self.dataset, names))
+        return encode_descriptions(
+            self.tower, find_descriptions(self.recipe.descriptions, self.dataset, names)
+        )
 
     def step(self, images: Any, labels: Tensor, *, image_features: Tensor | None = None) -> Step:
         """`L_CE + W · (reg_text + reg_image)`; the first view is the student's, the second the teacher's."""
@@ -75,7 +81,7 @@ class CoPrompt(MaPLe):
         with torch.no_grad():
             g = self.image_encoder(teacher_view.to(self.tower.dtype))
         w = self.description_bank[random.randrange(len(self.description_bank))]
-        ce = F.cross_entropy(self.classify(features, base), labels)
+        ce = cross_entropy(self.classify(features, base), labels)
         reg_text = cosine_gap(base, w, self.prompt_dtype)
         reg_image = cosine_gap(features, g, self.prompt_dtype)
         loss = ce + self.recipe.reg_weight * (reg_text + reg_image)

@@ -1,11 +1,11 @@
 """KgCoOp (Yao et al., 2023): CoOp whose text features stay near those of a handcrafted sentence.
 
-With t_c CoOp's feature of class c and w_c = n(E("a photo of a NAME.")) the frozen feature of the data set's own
-sentence,
+t_c is CoOp's feature of class c, w_c = n(E("a photo of a NAME.")) the frozen feature of the data set's own
+sentence, with n(x) = x/‖x‖:
 
     L = L_CE + W · (1 − mean_c cos(t_c, w_c))        over the base classes, W = 8
 
-The method's paper writes a squared distance instead: for unit vectors that is 2 (1 − cos). The code is followed.
+The method's paper writes a squared distance instead, for unit vectors 2 (1 − cos). The code is followed.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from torch.nn import functional as F
+from torch.nn.functional import cross_entropy
 
 from examples.coop.method import CoOp
 from examples.protocol.method import Step
 from examples.protocol.teacher import cosine_gap
-from sar_reg.prompting.template_bank import encode_templates
+from sar_reg.prompting import encode_templates
 from sar_reg.shapes import Float, Tensor
 from sar_reg.templates import SPECIFIC
 
@@ -40,7 +40,7 @@ class KgCoOp(CoOp):
         features = self.encode_images(images[0]) if image_features is None else image_features
         text = self.encode_text()
         base = text[: self.n_base]
-        ce = F.cross_entropy(self.classify(features, base), labels)
+        ce = cross_entropy(self.classify(features, base), labels)
         reg_text = cosine_gap(base, self.teacher, self.prompt_dtype)
         loss = ce + self.recipe.reg_weight * reg_text
         return Step(loss=loss, text_features=text, terms={"ce": ce, "reg_text": reg_text})

@@ -1,13 +1,14 @@
 """MaPLe (Khattak et al., 2023): learned tokens in the first J blocks of both towers.
 
-    text,  block 0: SOS, p_0, "of a", name_c, ".", EOT       p_0 has M rows and starts from the words "a photo"
-    text,  block b: rows 1 … M := p_b                        b = 1 … J − 1, p_b from N(0, 0.02²), shared by all classes
-    image, block 0: CLS, patches, F_0(p_0)                   no position of their own, before the first LayerNorm
-    image, block b: last M rows := F_b(p_b)                  F_b linear, text width → vision width
+    text,  block 0: SOS, p_0, "of a", name_c, ".", EOT     p_0: M rows, from the words "a photo"
+    text,  block b: rows 1 … M := p_b                      b = 1 … J − 1; p_b from N(0, 0.02²)
+    image, block 0: CLS, patches, F_0(p_0)                 without positions, before the first LayerNorm
+    image, block b: last M rows := F_b(p_b)                F_b linear, text width → vision width
 
-    L = L_CE = −log softmax(s · n(f) · n(t)ᵀ)_y              over the base classes
+    L = L_CE = −log softmax(s · n(f) · n(t)ᵀ)_y            over the base classes
 
-F_1 … F_{J−1} start as copies of one layer, as in the authors' code. Blocks count from 0.
+All p_b are shared by all classes. F_1 … F_{J−1} start as copies of one layer, as in the
+authors' code. Blocks count from 0.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn.functional import cross_entropy
 
 from examples.protocol.method import PromptMethod, Step
 from sar_reg import PromptEncoder
 from sar_reg.errors import InputError
-from sar_reg.prompting.image_prompts import ImagePromptEncoder
+from sar_reg.prompting import ImagePromptEncoder
 from sar_reg.shapes import Float, Tensor
 
 
@@ -43,7 +44,9 @@ class MaPLe(PromptMethod):
                 f"n_ctx={n_ctx} needs as many words to start from, but ctx_init={self.recipe.ctx_init!r} has "
                 f"{len(words)}; give more words, or none for random vectors"
             )
-        self.encoder = PromptEncoder(model, tokenizer, self.classnames, n_ctx=n_ctx, infix=" ".join(words[n_ctx:]))
+        self.encoder = PromptEncoder(
+            model, tokenizer, self.classnames, n_ctx=n_ctx, infix=" ".join(words[n_ctx:])
+        )
         text_width, vision_width, device = self.tower.width, self.image_encoder.width, self.tower.device
         start = (
             self.encoder.context_from_words(self.recipe.ctx_init)
@@ -63,12 +66,12 @@ class MaPLe(PromptMethod):
         return self.encoder(self.ctx, deep=list(self.deep_ctx))
 
     def encode_images(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch width"]:
-        """f with F_b(p_b) in the image tower, with gradient."""
+        """The features f with F_b(p_b) in the image tower, with gradient."""
         deep = [proj(ctx) for proj, ctx in zip(self.deep_proj, self.deep_ctx, strict=True)]
         return self.image_encoder(images.to(self.tower.dtype), self.proj(self.ctx), deep)
 
     def step(self, images: Any, labels: Tensor, *, image_features: Tensor | None = None) -> Step:
         """`L_CE` over the base classes."""
         text = self.encode_text()
-        ce = F.cross_entropy(self.classify(self.encode_images(images[0]), text[: self.n_base]), labels)
+        ce = cross_entropy(self.classify(self.encode_images(images[0]), text[: self.n_base]), labels)
         return Step(loss=ce, text_features=text, terms={"ce": ce})

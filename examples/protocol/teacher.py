@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch.nn import functional as F
+from torch.nn.functional import cosine_similarity
 
 from sar_reg.shapes import Float, Tensor
 
@@ -19,4 +19,4 @@ def cosine_gap(
     0.0
     """
     with torch.autocast(learned.device.type, enabled=False):
-        return 1 - F.cosine_similarity(learned.to(dtype), teacher.to(dtype), dim=1, eps=1e-7).mean()
+        return 1 - cosine_similarity(learned.to(dtype), teacher.to(dtype), dim=1, eps=1e-7).mean()

@@ -1,5 +1,7 @@
 """TCP (Yao et al., 2024): tokens made from each class's frozen text feature enter the text encoder half-way.
 
+With n(x) = x/‖x‖ and E the frozen text tower:
+
     w_c = n(E(teacher sentence of c))                          frozen
     P_c = reshape(W₂ · QuickGELU(W₁ w_c + b₁) + b₂)            M class-aware tokens, M = 4
     t_c = E(SOS, v_1 … v_M, rest of the student sentence, EOT), rows 1 … M := P_c at the input of block 8
@@ -15,13 +17,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn.functional import cross_entropy
 
 from examples.protocol.method import PromptMethod, Step
 from examples.protocol.teacher import cosine_gap
 from sar_reg import PromptEncoder
 from sar_reg.errors import InputError
-from sar_reg.prompting.template_bank import encode_templates
+from sar_reg.prompting import encode_templates
 from sar_reg.shapes import Float, Tensor
 from sar_reg.templates import SPECIFIC
 
@@ -58,7 +60,9 @@ class TCP(PromptMethod):
             )
         infix, suffix = STUDENT.get(self.dataset, ("", "."))
         n_ctx, width, joint = self.recipe.n_ctx, self.tower.width, self.tower.embed_dim
-        self.encoder = PromptEncoder(model, tokenizer, self.classnames, n_ctx=n_ctx, infix=infix, suffix=suffix)
+        self.encoder = PromptEncoder(
+            model, tokenizer, self.classnames, n_ctx=n_ctx, infix=infix, suffix=suffix
+        )
         self.teacher = encode_templates(
             self.tower, self.classnames, [TEACHER.get(self.dataset, "a photo of a {}.")]
         ).to(self.prompt_dtype)  # w_c, of the novel names too: they need tokens of their own
@@ -81,7 +85,7 @@ class TCP(PromptMethod):
         features = self.encode_images(images[0]) if image_features is None else image_features
         text = self.encode_text()
         base = text[: self.n_base]
-        ce = F.cross_entropy(self.classify(features, base), labels)
+        ce = cross_entropy(self.classify(features, base), labels)
         reg_text = cosine_gap(base, self.teacher[: self.n_base], self.prompt_dtype)
         loss = ce + self.recipe.reg_weight * reg_text
         return Step(loss=loss, text_features=text, terms={"ce": ce, "reg_text": reg_text})

@@ -40,6 +40,11 @@ class ImagePromptEncoder:
         """Width of the image tokens."""
         return self._visual.class_embedding.shape[0]
 
+    @property
+    def n_blocks(self) -> int:
+        """Number of transformer blocks; deep prompts enter all but the first."""
+        return len(self._visual.transformer.resblocks)
+
     def __call__(
         self,
         images: Float[Tensor, "batch 3 height width"],

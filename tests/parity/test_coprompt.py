@@ -52,7 +52,9 @@ def test_features_before_the_adapters(method: CoPrompt, trace: Trace) -> None:
     text = MaPLe.encode_text(method)
     images = MaPLe.encode_images(method, trace.images[0])
     assert_near("text", normalize(text, dim=-1), normalize(trace["text_features_preadapter"], dim=-1), START)
-    assert_near("images", normalize(images, dim=-1), normalize(trace["image_features_preadapter"], dim=-1), START)
+    assert_near(
+        "images", normalize(images, dim=-1), normalize(trace["image_features_preadapter"], dim=-1), START
+    )
     teacher = normalize(method.image_encoder(trace.images[1]), dim=-1)
     assert_near("image teacher", teacher, trace["teacher_image_features"], START)
 

@@ -17,7 +17,9 @@ NAMES = {"compound_prompts_text.": "deep_ctx.", "compound_prompt_projections.": 
 def method(trace: Trace) -> MaPLe:
     recipe = Recipe(n_ctx=trace.option("N_CTX", 2), depth=trace.option("PROMPT_DEPTH", 9))
     names = trace.classnames
-    return MaPLe(trace.model, trace.tokenizer, names, n_base=trace.n_base, recipe=recipe, dataset=trace.dataset)
+    return MaPLe(
+        trace.model, trace.tokenizer, names, n_base=trace.n_base, recipe=recipe, dataset=trace.dataset
+    )
 
 
 def test_the_start(method: MaPLe, trace: Trace) -> None:

@@ -1,0 +1,97 @@
+"""CoPrompt's descriptions: the official file format, what is refused, and what stands in for them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from examples.coprompt.descriptions import (
+    DescriptionsMissingWarning,
+    find_descriptions,
+    template_descriptions,
+)
+from sar_reg.errors import InputError
+from sar_reg.shapes import Tensor
+from tests.methods.conftest import BASE, Build
+
+SENTENCES = {"polka-dotted": ["Round dots.", "Dots on cloth."], "wild cat": ["It has fur.", "A cat."]}
+
+
+def write(path: Path, content: object) -> str:
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return str(path)
+
+
+def test_a_file_is_read_in_the_order_of_the_classes(tmp_path: Path) -> None:
+    source = write(tmp_path / "mine.json", SENTENCES)
+    rows = find_descriptions(source, "dtd", ["wild_cat", "polka-dotted"])
+    assert rows == [SENTENCES["wild cat"], SENTENCES["polka-dotted"]]
+
+
+def test_a_folder_holds_files_under_their_official_names(tmp_path: Path) -> None:
+    write(tmp_path / "caltech_prompt.json", SENTENCES)
+    assert find_descriptions(tmp_path, "caltech101", ["wild cat"]) == [SENTENCES["wild cat"]]
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"imagenet_prompt.json does not exist. Write one with `python -m examples"
+    ):
+        find_descriptions(tmp_path, "imagenet", ["wild cat"])
+
+
+def test_a_class_without_description_is_named(tmp_path: Path) -> None:
+    source = write(tmp_path / "mine.json", SENTENCES)
+    with pytest.raises(InputError, match="describes 1 of 3 classes; missing: red fox, violin"):
+        find_descriptions(source, "dtd", ["wild cat", "red_fox", "violin"])
+
+
+def test_unequal_numbers_are_refused(tmp_path: Path) -> None:
+    source = write(tmp_path / "mine.json", {**SENTENCES, "violin": ["It sings."]})
+    with pytest.raises(
+        InputError, match="has 1 sentences for 'violin' but 2 for 'wild cat'; every class needs"
+    ):
+        find_descriptions(source, "dtd", ["wild cat", "violin"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "is not JSON"), (["a"], "must hold one object"), ({"a": "b"}, "must hold one object")],
+)
+def test_another_format_is_refused(content: object, message: str, tmp_path: Path) -> None:
+    source = write(tmp_path / "mine.json", content)
+    with pytest.raises(InputError, match=message):
+        find_descriptions(source, "dtd", ["a"])
+
+
+def test_without_descriptions_the_templates_stand_in_and_it_says_so() -> None:
+    with pytest.warns(
+        DescriptionsMissingWarning, match="no descriptions for dtd: handcrafted prompts stand in"
+    ):
+        rows = find_descriptions("", "dtd", ["polka-dotted", "wild_cat"])
+    assert rows == template_descriptions("dtd", ["polka-dotted", "wild_cat"])
+    assert rows[1][0] == "itap of a wild cat."
+    assert rows[1][-1] == "a photo of a wild cat, a type of texture."
+    assert [len(row) for row in rows] == [8, 8]
+
+
+def test_the_bank_holds_unit_rows_of_each_sentence_and_class(build: Build, tmp_path: Path) -> None:
+    sentences = {name.replace("_", " "): [f"{name} one", f"two {name}"] for name in BASE}
+    method = build("coprompt", descriptions=write(tmp_path / "mine.json", sentences))
+    bank = method.description_bank
+    assert bank.shape == (2, len(BASE), 32)
+    plain = method.model.encode_text(method.tokenizer([f"two {BASE[3]}"]))[0]
+    torch.testing.assert_close(bank[1, 3], plain / plain.norm(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_method_without_its_file_is_refused_at_the_first_step(
+    build: Build, views: list[Tensor], labels: Tensor, tmp_path: Path
+) -> None:
+    method = build("coprompt", descriptions=str(tmp_path / "none.json"))
+    with torch.no_grad():
+        assert method(views[0]).shape == (5, len(BASE)), "evaluation needs no descriptions"
+    with pytest.raises(InputError, match=r"none\.json does not exist"):
+        method.step(views, labels)
