@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from examples.protocol.cell import Source
-from examples.protocol.data import base_new_split, few_shot, open_dataset, open_folder, read_base_classes
+from examples.protocol.data import base_new_split, few_shot, open_dataset, open_folder
 from examples.protocol.data.dataset import Dataset, Subset, fingerprint
 from examples.protocol.data.transforms import Transform, build, pixels_of
 from examples.protocol.distributed import Ranks
@@ -19,9 +19,10 @@ from examples.protocol.novel_names import novel_source
 from examples.protocol.recipe import Recipe
 from sar_reg import AnchorBank, build_anchor_bank
 from sar_reg.errors import InputError, require
+from sar_reg.novel import read_names
 from sar_reg.prompting.towers import text_tower
 from sar_reg.shapes import Tensor
-from sar_reg.templates import SPECIFIC
+from sar_reg.templates import SPECIFIC, resolve_templates
 
 
 class Bench:
@@ -53,7 +54,7 @@ class Bench:
         return {"base": base, "new": new}
 
     def _split(self, dataset: Dataset) -> tuple[Subset, Subset]:
-        names = read_base_classes(self.source.base_classes) if self.source.base_classes else None
+        names = read_names(self.source.base_classes) if self.source.base_classes else None
         return base_new_split(dataset, names)
 
     def _target(self, name: str) -> Dataset:
@@ -83,9 +84,10 @@ class Bench:
         return tuple(name for test in self.tests.values() for name in test.classnames if name not in known)
 
     @cached_property
-    def templates(self) -> str:
-        """The key of the handcrafted prompts; a data set that is not the paper's has the general ones."""
-        return self.source.dataset if self.source.dataset in SPECIFIC else "imagenet"
+    def templates(self) -> tuple[str, ...]:
+        """The handcrafted prompts; a data set that is not the paper's has ImageNet's."""
+        prompts = resolve_templates(self.source.dataset if self.source.dataset in SPECIFIC else "imagenet")
+        return prompts if self.recipe.ensemble else prompts[-1:]
 
     @cached_property
     def bank(self) -> AnchorBank:

@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from examples.protocol.recipe import Recipe
 
+SAR_SETTINGS = {"lam", "sample_size", "n_novel", "sampling", "direction", "reduction", "ensemble"}
+"""What a recipe says about SAR alone; a run without SAR does not depend on it."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -48,11 +51,7 @@ class Cell:
     def settings(self) -> dict[str, Any]:
         """What decides the result, as JSON values; SAR's settings only where SAR is on."""
         recipe = asdict(self.recipe)
-        without = (
-            {"test_batch_size"}
-            if self.sar
-            else {"test_batch_size", "lam", "sample_size", "n_novel", "sampling"}
-        )
+        without = {"test_batch_size"} | (set() if self.sar else SAR_SETTINGS)
         source = asdict(self.source)
         if not self.sar:
             source.pop("novel")

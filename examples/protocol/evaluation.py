@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -41,18 +41,20 @@ def harmonic_mean(base: float, new: float) -> float:
     return 2 * base * new / (base + new) if base + new else 0.0
 
 
-def summary(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
-    """Mean and standard deviation over seeds of base, new and H; H's mean is that **of the means**.
+def summary(results: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean over seeds of every accuracy, under its name, and its standard deviation, under `NAME_std`.
 
-    The standard deviation divides by n − 1; of one seed alone it is NaN.
+    The mean of `h` is the harmonic mean **of the means** of `base` and `new`. The standard deviation divides
+    by n − 1; of one seed alone it is NaN.
 
     Args:
-        pairs: (base, new) of each seed.
+        results: the accuracies of each seed.
     """
-    values = torch.tensor(pairs, dtype=torch.float64)
-    base, new = values.mean(dim=0).tolist()
-    each_h = torch.tensor([harmonic_mean(*pair) for pair in pairs], dtype=torch.float64)
-    spread = [float(v.std()) if len(pairs) > 1 else float("nan") for v in (*values.T, each_h)]
-    names = ("base", "new", "h")
-    means = dict(zip(names, (base, new, harmonic_mean(base, new)), strict=True))
-    return means | dict(zip((f"{name}_std" for name in names), spread, strict=True))
+    means: dict[str, float] = {}
+    for name in results[0]:
+        values = torch.tensor([result[name] for result in results], dtype=torch.float64)
+        means[name] = float(values.mean())
+        means[f"{name}_std"] = float(values.std()) if len(results) > 1 else float("nan")
+    if "h" in means:
+        means["h"] = harmonic_mean(means["base"], means["new"])
+    return means

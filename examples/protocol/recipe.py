@@ -62,6 +62,12 @@ class Recipe:
     """Novel classes in the anchor bank."""
     sampling: Literal["independent", "ring"] = "independent"
     """How K classes are drawn: every row for itself as in the paper, or one shuffled ring for all rows."""
+    direction: Literal["target||learned", "learned||target"] = "target||learned"
+    """Direction of the KL divergence: from the handcrafted to the learned similarities, or the other way."""
+    reduction: Literal["mean", "sum"] = "mean"
+    """How the rows of the SAR loss are put together."""
+    ensemble: bool = True
+    """Eight handcrafted prompts in the anchor bank, or the data set's own alone."""
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """fp32; bf16: frozen towers under autocast, prompts and loss fp32; fp16: everything, as released."""

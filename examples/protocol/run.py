@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from examples.protocol.cell import Cell
 from examples.protocol.data.dataset import fingerprint
 from examples.protocol.distributed import ALONE, Ranks
 from examples.protocol.evaluation import accuracy, harmonic_mean, percent_equal
+from examples.protocol.log import Log, OnEpoch
 from examples.protocol.method import PromptMethod
 from examples.protocol.records import (
     Record,
@@ -35,8 +34,6 @@ from sar_reg import SimilarityAlignmentLoss
 from sar_reg.bank import fold
 from sar_reg.files import write_atomic
 from sar_reg.shapes import Tensor
-
-OnEpoch = Callable[[int, dict[str, float]], None]
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,9 @@ class Run:
         for path in (self.files.record, self.files.weights, self.files.checkpoint, self.files.log):
             path.unlink(missing_ok=True)
 
-    def start(self, *, ranks: Ranks = ALONE, on_epoch: OnEpoch | None = None) -> Record:
+    def start(
+        self, *, ranks: Ranks = ALONE, on_epoch: OnEpoch | None = None, tensorboard: bool = False
+    ) -> Record:
         """Train and evaluate, going on from a checkpoint if there is one; return the record."""
         began = time.time()
         set_seeds(self.cell.seed)
@@ -101,10 +100,11 @@ class Run:
         sar = self._sar()
         images = self.bench.training_images(self.cell.seed, method, ranks)
         checkpoints = Checkpoints(self.files.checkpoint, self.save_every, self.identity)
-        log = Log(self.files.log if ranks.first else None, self.cell.title, on_epoch)
+        log = Log(self.files.log if ranks.first else None, self.cell.title, on_epoch, tensorboard)
         curves, taken_up = train(
             method, sar, images, self.cell.recipe, ranks=ranks, checkpoints=checkpoints, on_epoch=log
         )
+        log.close()
         trained = time.time()
         results = evaluate(self.bench, method) | {"sar_loss": self._final_sar(method)}
         record = {
@@ -161,6 +161,8 @@ class Run:
             sample_size=recipe.sample_size or None,
             seed=self.cell.seed,
             sampling=recipe.sampling,
+            direction=recipe.direction,
+            reduction=recipe.reduction,
         )
 
     @torch.no_grad()
@@ -175,25 +177,6 @@ class Run:
         write_atomic(self.files.weights, serialize(learned, {"run": self.identity}))
         write_record(self.files.record, record)
         self.files.checkpoint.unlink(missing_ok=True)
-
-
-class Log:
-    """One JSON line an epoch, and word to whoever shows progress."""
-
-    def __init__(self, path: Path | None, title: str, on_epoch: OnEpoch | None) -> None:
-        self.path = path
-        self.title = title
-        self.on_epoch = on_epoch
-
-    def __call__(self, epoch: int, values: dict[str, float]) -> None:
-        """Write one epoch's means."""
-        if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            line = {"time": time.time(), "run": self.title, "epoch": epoch + 1, **values}
-            with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(line) + "\n")
-        if self.on_epoch is not None:
-            self.on_epoch(epoch, values)
 
 
 def set_seeds(seed: int) -> None:
@@ -212,8 +195,17 @@ def evaluate(bench: Bench, method: PromptMethod) -> dict[str, float]:
     return with_h(results)
 
 
-def zero_shot(bench: Bench, method: PromptMethod) -> dict[str, float]:
-    """The same with the handcrafted prompts alone; `method` only encodes the images."""
+def zero_shot(bench: Bench) -> dict[str, float]:
+    """The same with the handcrafted prompts and the frozen towers alone."""
+    names = bench.classnames
+    method = PromptMethod(
+        bench.model,
+        bench.tokenizer,
+        names,
+        n_base=len(names),
+        recipe=bench.recipe,
+        dataset=bench.source.dataset,
+    )
     results = {}
     for name, test in bench.tests.items():
         features, labels = bench.test_images(name, method)
