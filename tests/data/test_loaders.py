@@ -103,7 +103,7 @@ def test_a_missing_split_is_refused_and_none_is_written(key: str, tmp_path: Path
 @pytest.mark.parametrize("key", [*TABLE_3, *SHIFTED])
 def test_missing_images_and_wrong_numbers(key: str, tmp_path: Path) -> None:
     home = fabricate(tmp_path, key)
-    with pytest.raises(InputError, match=rf"{key}: expected \d+ classes and .* images .*, found 4 classes"):
+    with pytest.raises(InputError, match=rf"{key}: expected \d+ classes, .* images, found 4 classes"):
         open_dataset(key, tmp_path)
     name = next(name for name in (*source_of(key).needs, *source_of(key).images) if name != ".")
     shutil.rmtree(home / name)

@@ -89,4 +89,4 @@ def numbers_expected(source: Source) -> Numbers:
 def describe(numbers: Numbers) -> str:
     """The numbers in words."""
     classes, *images = numbers
-    return f"{classes} classes and {' / '.join(str(n) for n in images)} images (train / val / test)"
+    return f"{classes} classes, {' / '.join(str(n) for n in images)} train / val / test images"

@@ -1,0 +1,43 @@
+"""One answer of the doctor, and how a list of them is printed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Verdict = Literal["ok", "note", "warning", "failure"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, how it stands, and what to do.
+
+    `note`: need not work; `warning`: a run goes on with doubtful results; `failure`: it stops or is wrong.
+    """
+
+    subject: str
+    verdict: Verdict
+    fact: str
+    advice: str = ""
+
+
+def show(findings: Sequence[Finding], *, as_json: bool = False) -> str:
+    r"""Lines to read, or JSON for a bug report.
+
+    >>> print(show([Finding("gpu", "note", "none found", "training runs on the CPU")]))
+    note    gpu: none found
+            → training runs on the CPU
+    0 ok, 1 note, 0 warning, 0 failure
+    """
+    if as_json:
+        return json.dumps([asdict(finding) for finding in findings], indent=1, ensure_ascii=False)
+    lines: list[str] = []
+    for finding in findings:
+        lines.append(f"{finding.verdict:8}{finding.subject}: {finding.fact}")
+        lines += [f"        → {line}" for line in finding.advice.splitlines()]
+    counts = Counter(finding.verdict for finding in findings)
+    lines.append(", ".join(f"{counts[v]} {v}" for v in ("ok", "note", "warning", "failure")))
+    return "\n".join(lines)
