@@ -41,7 +41,7 @@ class Adapter(nn.Module):
 
     def forward(self, x: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:
         """The adapted features, not normalised."""
-        adapted = relu(self.up(relu(self.down(x))))
+        adapted = relu(self.up(relu(self.down(x.to(self.down.weight.dtype)))))
         return self.ratio * adapted + (1 - self.ratio) * x
 
 
