@@ -91,15 +91,15 @@ class Bench:
 
     @cached_property
     def bank(self) -> AnchorBank:
-        """Base and novel classes; no held-out class is among the novel ones."""
+        """Base and novel classes; no held-out class is among the novel ones, but for the oracle's."""
         return build_anchor_bank(
             self.model,
             self.tokenizer,
             self.classnames,
-            novel=novel_source(self.source),
+            novel=novel_source(self.source, self.held_out),
             n_novel=self.recipe.n_novel,
             templates=self.templates,
-            exclude=self.held_out,
+            exclude=() if self.source.novel == "oracle" else self.held_out,
         )
 
     def zero_shot_rows(self, test: Dataset) -> Tensor:

@@ -26,7 +26,7 @@ class Source:
     pretrained: str = "openai"
     """open_clip's name of the weights, or a file."""
     novel: str = ""
-    """File with novel class names, one a line or JSON; empty for the ones that come with the data."""
+    """related or random (WordNet), list (the testbed's), oracle, or a file of names; empty for related."""
     base_classes: str = ""
     """File with the names of the base classes, one a line; empty for the first half of all."""
     targets: tuple[str, ...] = ()

@@ -1,28 +1,33 @@
-"""Which novel class names a run uses when none are given."""
+"""Which novel class names a run uses."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from examples.protocol.cell import Source
-from sar_reg.errors import InputError
-from sar_reg.novel import NovelSource, WordList
+from sar_reg.novel import NovelSource, Oracle, WordList, WordNetClasses
 
 LISTS = Path(__file__).parent / "data" / "novel"
 
 
-def novel_source(source: Source) -> NovelSource:
-    """The user's list, the one made for the data set, or the testbed's words."""
-    if source.novel:
-        return WordList(source.novel)
-    if source.data == "testbed":
+def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
+    """Turn `source.novel` into a source of names.
+
+    A list that was made for the data set comes before a fresh draw: runs then use what is in the repository.
+
+    Args:
+        source: where the run's words come from, by kind or as a file.
+        held_out: the classes that are tested but not trained on, for the oracle alone.
+    """
+    kind = source.novel or "related"
+    if kind == "oracle":
+        return Oracle(held_out)
+    if kind == "list" and source.data == "testbed":
         from examples import testbed
 
         return WordList(testbed.words())
-    shipped = LISTS / f"{source.dataset}.json"
-    if not shipped.is_file():
-        raise InputError(
-            f"there is no list of novel classes for {source.dataset}; make one with "
-            f"`python -m sar_reg novel` and give it with --novel FILE"
-        )
-    return WordList(shipped)
+    if kind in ("related", "random"):
+        made = LISTS / f"{source.dataset}.{kind}.json"
+        return WordList(made) if made.is_file() else WordNetClasses(kind)
+    return WordList(kind)

@@ -31,8 +31,8 @@ def draw_comparison(
         n_base: how many of the classes are base; a line marks the border.
         rows: accuracies, one group of bars each.
     """
-    pyplot = _pyplot()
-    figure = pyplot.figure(figsize=(4 * len(maps) + 4.6, 4.3), facecolor=PAPER, layout="constrained")
+    plt = pyplot()
+    figure = plt.figure(figsize=(4 * len(maps) + 4.6, 4.3), facecolor=PAPER, layout="constrained")
     axes = figure.subplots(1, len(maps) + 1, width_ratios=[*[1] * len(maps), 1.15])
     cosines = [(title, _cosines(features)) for title, features in maps]
     off_diagonal = ~torch.eye(len(cosines[0][1]), dtype=torch.bool)
@@ -55,7 +55,7 @@ def draw_comparison(
     _bars(axes[-1], rows)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    pyplot.close(figure)
+    plt.close(figure)
     return write_atomic(path, buffer.getvalue())
 
 
@@ -85,7 +85,8 @@ def _cosines(features: Tensor) -> Tensor:
     return rows @ rows.T
 
 
-def _pyplot() -> Any:
+def pyplot() -> Any:
+    """Matplotlib's pyplot, drawing without a display."""
     matplotlib = require("matplotlib", extra="examples")
-    matplotlib.use("Agg")  # draw without a display
+    matplotlib.use("Agg")
     return require("matplotlib.pyplot", extra="examples")

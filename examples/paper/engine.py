@@ -1,0 +1,137 @@
+"""Running a plan: here, in a process for each run, or across GPUs and machines on Ray.
+
+Whatever the engine, a run that is finished is not repeated, one that was interrupted goes on from its checkpoint,
+and one that fails leaves its log and does not stop the others.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from examples.paper.sweep import METHODS, Planned
+from examples.protocol.bench import Bench
+from examples.protocol.cell import Cell, Source
+from examples.protocol.recipe import Recipe
+from examples.protocol.run import OnEpoch, Run
+from sar_reg.errors import require
+from sar_reg.files import write_atomic
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where runs compute and what they leave.
+
+    Attributes:
+        out: folder of run records.
+        device: cpu, cuda or cuda:N; empty takes a GPU if there is one.
+        workers: processes that load images.
+        save_every: epochs between checkpoints.
+        fresh: repeat finished runs.
+    """
+
+    out: Path
+    device: str = ""
+    workers: int = 0
+    save_every: int = 1
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that raised: its name and the file that says why."""
+
+    name: str
+    log: Path
+
+
+def run_cell(cell: Cell, place: Place, on_epoch: OnEpoch | None = None) -> Failure | None:
+    """Do one run, or take it as done; whatever it raises ends up in a log."""
+    try:
+        run = open_run(cell, place)
+        if place.fresh:
+            run.forget()
+        if run.finished() is None:
+            run.start(on_epoch=on_epoch)
+    except Exception:
+        name = name_of(cell)
+        return Failure(name, write_atomic(place.out / "failed" / f"{name}.log", traceback.format_exc()))
+    return None
+
+
+def open_run(cell: Cell, place: Place) -> Run:
+    """The run of a cell, on a bench that it shares with its neighbours in the plan."""
+    shared = replace(cell.recipe, epochs=1, lr=0.0, lam=0.0, sample_size=0, sampling="ring")  # not the bench's
+    bench = _bench(cell.source, shared, place.device, place.workers)
+    return Run(METHODS[cell.method], cell, bench, place.out, save_every=place.save_every)
+
+
+@lru_cache(maxsize=1)
+def _bench(source: Source, recipe: Recipe, device: str, workers: int) -> Bench:
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return Bench(source, recipe, chosen, workers=workers)
+
+
+def name_of(cell: Cell) -> str:
+    """A name for logs and progress."""
+    sar = "-sar" if cell.sar else ""
+    return f"{cell.source.dataset}-{cell.method.lower()}{sar}-seed{cell.seed}"
+
+
+def run_inline(planned: Sequence[Planned], place: Place, on_epoch: OnEpoch) -> Iterator[Failure | None]:
+    """One after the other in this process."""
+    for run in planned:
+        yield run_cell(run.cell, place, on_epoch)
+
+
+def run_isolated(
+    planned: Sequence[Planned], place: Place, command: Callable[[int], Sequence[str]]
+) -> Iterator[Failure | None]:
+    """One after the other, each in a new process that `command` starts by the run's number in the plan."""
+    for number, run in enumerate(planned):
+        done = subprocess.run(command(number), capture_output=True, text=True)
+        if done.returncode == 0:
+            yield None
+            continue
+        name = name_of(run.cell)
+        text = f"{done.stdout}\n{done.stderr}"
+        yield Failure(name, write_atomic(place.out / "failed" / f"{name}.log", text))
+
+
+def run_on_ray(planned: Sequence[Planned], place: Place) -> Iterator[Failure | None]:
+    """On a Ray cluster: that of RAY_ADDRESS, or this machine's cores and GPUs.
+
+    One GPU a run where there are GPUs, else one core. A run whose worker dies is started again, up to three
+    times, and goes on from its checkpoint; `place.out` must be a folder that all machines see.
+    """
+    ray: Any = require("ray", extra="cluster")
+    started_here = not ray.is_initialized()
+    if started_here:
+        ray.init(include_dashboard=False, log_to_driver=False)
+    try:
+        gpus = 1 if ray.cluster_resources().get("GPU", 0) else 0
+        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=3)(_cell_on_ray)
+        waiting = {task.remote(run.cell, place): run.cell for run in planned}
+        while waiting:
+            (ready,), _ = ray.wait(list(waiting), num_returns=1)
+            cell = waiting.pop(ready)
+            try:
+                yield ray.get(ready)
+            except ray.exceptions.RayError as error:
+                name = name_of(cell)
+                yield Failure(name, write_atomic(place.out / "failed" / f"{name}.log", str(error)))
+    finally:
+        if started_here:
+            ray.shutdown()
+
+
+def _cell_on_ray(cell: Cell, place: Place) -> Failure | None:
+    torch.set_num_threads(1)  # as many runs as cores share the machine
+    return run_cell(cell, place)

@@ -1,0 +1,71 @@
+"""Figure 1: class similarities under handcrafted and learned prompts, and t-SNE of the test logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch.nn.functional import normalize
+
+from examples.paper.engine import Place, open_run
+from examples.paper.figures import save
+from examples.paper.sweep import Planned
+from examples.protocol.pictures import pyplot
+from examples.protocol.run import Run, features_of
+from sar_reg.errors import require
+from sar_reg.shapes import Float, Tensor
+
+SHOWN_CLASSES, SHOWN_IMAGES = 40, 600
+
+
+def draw_similarities(planned: Sequence[Planned], place: Place, folder: Path) -> list[Path]:
+    """Draw both rows of the figure; a run whose learned tensors are not here is done first."""
+    runs = [open_run(run.cell, place) for run in planned]
+    for run in runs:
+        if run.finished() is None:
+            run.start()
+    bench = runs[0].bench
+    names = tuple(name for test in bench.tests.values() for name in test.classnames)
+    handcrafted = torch.cat([bench.zero_shot_rows(test) for test in bench.tests.values()])
+    texts = {"handcrafted": handcrafted}
+    texts |= {run.cell.title: features_of(run.load(), names) for run in runs}
+    images, labels = _test_images(runs[0])
+    plt = pyplot()
+    figure, axes = plt.subplots(2, len(texts), figsize=(4.2 * len(texts), 8), layout="constrained")
+    for (title, text), top, bottom in zip(texts.items(), *axes, strict=True):
+        heat = similarities(text, bench.bank.temperature)[:SHOWN_CLASSES, :SHOWN_CLASSES]
+        top.imshow(heat.sqrt(), cmap="magma", vmin=0, vmax=1, interpolation="nearest")
+        top.set_title(f"{title}: similarities")
+        top.set_xticks([])
+        top.set_yticks([])
+        points = _tsne(normalize(images, dim=1) @ normalize(text, dim=1).T / bench.bank.temperature)
+        bottom.scatter(*points.T, c=labels, cmap="nipy_spectral", s=5, linewidths=0)
+        bottom.set_title(f"{title}: test logits, t-SNE")
+        bottom.set_xticks([])
+        bottom.set_yticks([])
+    return save(figure, folder / "fig1")
+
+
+def similarities(text: Float[Tensor, "classes width"], temperature: float) -> Float[Tensor, "classes classes"]:
+    """Eq. 3: softmax over all other classes of cos / τ; zeros on the diagonal."""
+    rows = normalize(text.float(), dim=1)
+    return (rows @ rows.T / temperature).fill_diagonal_(float("-inf")).softmax(dim=1)
+
+
+def _test_images(run: Run) -> tuple[Tensor, Tensor]:
+    method, features, labels, first = run.load(), [], [], 0
+    for name, test in run.bench.tests.items():
+        images, own = run.bench.test_images(name, method)
+        features.append(images)
+        labels.append(own + first)
+        first += len(test.classnames)
+    images, number = torch.cat(features), torch.cat(labels)
+    chosen = torch.linspace(0, len(number) - 1, min(SHOWN_IMAGES, len(number))).long()
+    return images[chosen], number[chosen]
+
+
+def _tsne(logits: Tensor) -> Tensor:
+    manifold = require("sklearn.manifold", extra="examples")
+    perplexity = min(30, (len(logits) - 1) // 3)
+    return torch.from_numpy(manifold.TSNE(random_state=0, perplexity=perplexity, init="pca").fit_transform(logits.numpy()))

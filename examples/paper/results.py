@@ -1,0 +1,110 @@
+"""Finished runs of a sweep, found by their settings, and their means over seeds and data sets."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from examples.paper.sweep import Planned
+from examples.protocol.cell import Cell
+from examples.protocol.evaluation import harmonic_mean
+from examples.protocol.records import Record, read_record
+
+Group = tuple[str, str, str]
+"""Data set, method, variant."""
+Runs = Mapping[Group, Mapping[int, Record]]
+"""The finished runs of each group, by seed."""
+
+
+def settings_key(settings: Mapping[str, Any]) -> str:
+    """Equal for runs with equal settings, wherever their data lie."""
+    parts = {name: settings[name] for name in ("method", "sar", "seed", "source", "recipe")}
+    parts["source"] = {**parts["source"], "data": "testbed" if parts["source"]["data"] == "testbed" else "folder"}
+    return json.dumps(parts, sort_keys=True)
+
+
+def find_runs(planned: Iterable[Planned], folders: Sequence[Path]) -> dict[Group, dict[int, Record]]:
+    """The finished runs of a plan; groups without any are there and empty."""
+    stored = {
+        settings_key(record): record
+        for folder in folders
+        for path in sorted(folder.glob("*.json"))
+        if (record := read_record(path)) is not None
+    }
+    found: dict[Group, dict[int, Record]] = {}
+    for run in planned:
+        seeds = found.setdefault(group_of(run.cell, run.variant), {})
+        record = stored.get(key_of(run.cell))
+        if record is not None:
+            seeds[run.cell.seed] = record
+    return found
+
+
+def group_of(cell: Cell, variant: str) -> Group:
+    """Where a run stands in a table."""
+    return cell.source.dataset, cell.method, variant
+
+
+def key_of(cell: Cell) -> str:
+    """The key under which the cell's record is found."""
+    return settings_key(json.loads(json.dumps(cell.settings())))
+
+
+class Accuracies:
+    """Base, new and H of every group, and of their averages, as the protocol defines them.
+
+    H of a group is that of its mean base and mean new accuracy; the average row is the mean of base and of new
+    over the data sets, and H of those two.
+    """
+
+    def __init__(self, runs: Runs) -> None:
+        self.runs = runs
+        self.datasets = tuple(dict.fromkeys(dataset for dataset, _, _ in runs))
+
+    def mean(self, dataset: str, method: str, variant: str, metric: str) -> float | None:
+        """Mean over seeds, in percent; of `"average"` over data sets too; None if a run is missing."""
+        if metric == "h":
+            base, new = (self.mean(dataset, method, variant, name) for name in ("base", "new"))
+            return None if base is None or new is None else harmonic_mean(base, new)
+        if dataset == "average":
+            means = [self.mean(name, method, variant, metric) for name in self.datasets]
+            return None if None in means else mean(value for value in means if value is not None)
+        values = self._values(dataset, method, variant, metric)
+        return mean(values) if values else None
+
+    def spread(self, dataset: str, method: str, variant: str, metric: str) -> float | None:
+        """Standard deviation over seeds (n − 1); of `"average"`: of each seed's average over data sets."""
+        if dataset == "average":
+            groups = [self._by_seed(name, method, variant, metric) for name in self.datasets]
+            seeds = set.intersection(*(set(group) for group in groups)) if groups else set()
+            values = [mean(group[seed] for group in groups) for seed in sorted(seeds)]
+        else:
+            values = self._values(dataset, method, variant, metric)
+        return stdev(values) if len(values) > 1 else None
+
+    def paired(self, dataset: str, method: str, variant: str, metric: str) -> tuple[float, float] | None:
+        """Mean and standard deviation over seeds of (variant − baseline), seed by seed."""
+        names = self.datasets if dataset == "average" else (dataset,)
+        by_seed: dict[int, list[float]] = {}
+        for name in names:
+            with_sar = self._by_seed(name, method, variant, metric)
+            without = self._by_seed(name, method, "baseline", metric)
+            for seed in with_sar.keys() & without.keys():
+                by_seed.setdefault(seed, []).append(with_sar[seed] - without[seed])
+        values = [mean(v) for v in by_seed.values() if len(v) == len(names)]
+        return (mean(values), stdev(values) if len(values) > 1 else math.nan) if values else None
+
+    def _values(self, dataset: str, method: str, variant: str, metric: str) -> list[float]:
+        return list(self._by_seed(dataset, method, variant, metric).values())
+
+    def _by_seed(self, dataset: str, method: str, variant: str, metric: str) -> dict[int, float]:
+        records = self.runs.get((dataset, method, variant), {})
+        return {seed: _value(record["results"], metric) for seed, record in sorted(records.items())}
+
+
+def _value(results: Mapping[str, float], metric: str) -> float:
+    return harmonic_mean(results["base"], results["new"]) if metric == "h" else results[metric]

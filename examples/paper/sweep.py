@@ -1,0 +1,134 @@
+"""A sweep: the runs behind one table or figure, listed from a TOML file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from examples.coop.method import CoOp
+from examples.coprompt.method import CoPrompt
+from examples.kgcoop.method import KgCoOp
+from examples.maple.method import MaPLe
+from examples.protocol.cell import Cell, Source
+from examples.protocol.data import TABLE_3
+from examples.protocol.method import PromptMethod
+from examples.protocol.recipe import Recipe, load_recipe
+from examples.tcp.method import TCP
+from sar_reg.errors import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+METHODS: Mapping[str, type[PromptMethod]] = {m.__name__: m for m in (CoOp, KgCoOp, TCP, MaPLe, CoPrompt)}
+FOLDER = Path(__file__).parent / "sweeps"
+NAMES: tuple[str, ...] = tuple(
+    "table1 table2 table3 table4 table5 fig1 fig3 fig4 fig5 calibrate".split()
+)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep's file says; the defaults are the paper's.
+
+    Attributes:
+        name: the table or figure.
+        methods: names of methods.
+        variants: name → changes to recipe and source, and `sar`.
+        protocol: table of each method's recipe.toml that holds the settings on the paper's data.
+        datasets: keys of the paper's data sets; empty: all eleven.
+        testbed_datasets: keys of the testbed's; empty: all of them.
+        seeds: one run each.
+        targets: shifted domains to test on; empty: base and new classes.
+        testbed_targets: the same on the testbed.
+        testbed: changes to every recipe on the testbed.
+        isolated: whether each run needs a process of its own.
+    """
+
+    name: str
+    methods: tuple[str, ...]
+    variants: Mapping[str, Mapping[str, Any]]
+    protocol: str = "paper"
+    datasets: tuple[str, ...] = TABLE_3
+    testbed_datasets: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (1, 2, 3)
+    targets: tuple[str, ...] = ()
+    testbed_targets: tuple[str, ...] = ()
+    testbed: Mapping[str, Any] = field(default_factory=dict)
+    isolated: bool = False
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run of a sweep, and the variant it belongs to."""
+
+    variant: str
+    cell: Cell
+
+
+def load_sweep(name: str) -> Sweep:
+    """Read `sweeps/NAME.toml`.
+
+    Raises:
+        InputError: for an unknown name.
+    """
+    if name not in NAMES:
+        raise InputError(f"there is no table or figure {name!r}; there are: {', '.join(NAMES)}")
+    table = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
+    return Sweep(name=name, **{**table, **lists})
+
+
+def plan(sweep: Sweep, data: str, *, datasets: Sequence[str] = (), **changes: Any) -> list[Planned]:
+    """List the runs of a sweep.
+
+    Args:
+        sweep: the sweep.
+        data: `"testbed"`, or the folder with the paper's data sets.
+        datasets: only these, instead of the sweep's.
+        changes: settings of the recipe to change in every run, such as `epochs=1`.
+    """
+    testbed = data == "testbed"
+    keys = tuple(datasets) or _datasets(sweep, testbed)
+    planned = []
+    for key in keys:
+        targets = sweep.testbed_targets if testbed else sweep.targets
+        for method in sweep.methods:
+            recipe = recipe_of(method, "testbed" if testbed else sweep.protocol, key)
+            recipe = replace(recipe, **{**(sweep.testbed if testbed else {}), **changes})
+            for variant, settings in sweep.variants.items():
+                run, source = _apply(settings, recipe, Source(key, data, targets=targets))
+                for seed in sweep.seeds:
+                    planned.append(Planned(variant, Cell(method, source, run, seed, bool(settings["sar"]))))
+    return planned
+
+
+def recipe_of(method: str, protocol: str, dataset: str) -> Recipe:
+    """The recipe of a method by name; a protocol that it lacks is the paper's 16-shot one."""
+    path = Path(__file__).parent.parent / method.lower() / "recipe.toml"
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    return load_recipe(path, protocol if protocol in tables else "paper", dataset)
+
+
+def _datasets(sweep: Sweep, testbed: bool) -> tuple[str, ...]:
+    if not testbed:
+        return sweep.datasets
+    from examples import testbed as shipped
+
+    return sweep.testbed_datasets or tuple(shipped.DATASETS)
+
+
+def _apply(settings: Mapping[str, Any], recipe: Recipe, source: Source) -> tuple[Recipe, Source]:
+    of_recipe = {f.name for f in fields(Recipe)}
+    for name, value in settings.items():
+        if name in of_recipe:
+            recipe = replace(recipe, **{name: value})
+        elif name == "scale_lam":
+            recipe = replace(recipe, lam=recipe.lam * value)
+        elif name != "sar":
+            source = replace(source, **{name: value})
+    return recipe, source

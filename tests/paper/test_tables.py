@@ -1,0 +1,143 @@
+"""Tables say what the run records say, beside the paper's numbers, and *not run* where there is none."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from examples.paper.accuracy_tables import accuracy_table
+from examples.paper.cost_table import cost_table
+from examples.paper.domain_table import domain_table
+from examples.paper.results import find_runs
+from examples.paper.sweep import NAMES, Planned, Sweep, load_sweep, plan
+from examples.paper.table import NOT_RUN, Table
+from examples.protocol.records import write_record
+from sar_reg.errors import InputError
+
+# accuracies on base and new classes of the seeds 1, 2, 3
+WITHOUT = {"dtd": [(80, 40), (82, 50), (84, 60)], "eurosat": [(90, 60), (90, 60), (90, 60)]}
+WITH = {"dtd": [(81, 50), (82, 58), (83, 66)], "eurosat": [(88, 70), (89, 71), (90, 72)]}
+
+
+def narrowed(name: str) -> Sweep:
+    return replace(load_sweep(name), methods=("CoOp",))
+
+
+def record(folder: Path, run: Planned, **content: object) -> None:
+    name = f"{run.cell.source.dataset}-{run.variant}-{run.cell.seed}.json"
+    write_record(folder / name, {**run.cell.settings(), **content})
+
+
+@pytest.fixture
+def table3(tmp_path: Path) -> Table:
+    sweep = narrowed("table3")
+    planned = plan(sweep, "/data", datasets=("dtd", "eurosat"))
+    for run in planned:
+        base, new = (WITH if run.cell.sar else WITHOUT)[run.cell.source.dataset][run.cell.seed - 1]
+        elsewhere = replace(run, cell=replace(run.cell, source=replace(run.cell.source, data="/another/folder")))
+        record(tmp_path, elsewhere, results={"base": float(base), "new": float(new)})
+    return accuracy_table(sweep, find_runs(planned, [tmp_path]), real=True)
+
+
+def numbers(table: Table) -> dict[tuple[str, str, str], dict[str, str]]:
+    rows = csv.DictReader(io.StringIO(table.csv()))
+    return {(row["dataset"], row["variant"], row["metric"]): row for row in rows}
+
+
+def test_means_and_h_of_means(table3: Table) -> None:
+    values = numbers(table3)
+    assert float(values["dtd", "baseline", "base"]["ours"]) == 82
+    assert float(values["dtd", "baseline", "new"]["ours_std"]) == 10
+    assert float(values["dtd", "baseline", "h"]["ours"]) == pytest.approx(2 * 82 * 50 / 132)
+    assert float(values["average", "sar", "base"]["ours"]) == pytest.approx((82 + 89) / 2)
+    assert float(values["average", "sar", "h"]["ours"]) == pytest.approx(2 * 85.5 * 64.5 / 150)
+
+
+def test_differences_to_the_paper_and_between_paired_seeds(table3: Table) -> None:
+    values = numbers(table3)
+    assert float(values["dtd", "sar", "new"]["paper"]) == 59.38
+    assert float(values["dtd", "sar", "new"]["difference"]) == pytest.approx(58 - 59.38)
+    text = table3.markdown()
+    line = next(row for row in text.splitlines() if row.startswith("| dtd") and "+ SAR" in row)
+    assert "82.00 ± 1.00" in line
+    assert "80.75 / 59.38 / 68.44" in line
+    assert "+8.00 ± 2.00" in line  # 10, 8 and 6 points, seed by seed
+    published = next(row for row in text.splitlines() if row.startswith("| average") and "SAR" not in row)
+    assert "82.69 / 63.22 / 71.66" in published
+
+
+def test_missing_runs_are_said_to_be_missing(tmp_path: Path) -> None:
+    sweep = narrowed("table3")
+    planned = plan(sweep, "/data", datasets=("dtd", "eurosat"))
+    record(tmp_path, planned[0], results={"base": 80.0, "new": 40.0})
+    table = accuracy_table(sweep, find_runs(planned, [tmp_path]), real=True)
+    rows = {(row[0], row[1]): row for row in table.rows}
+    assert rows["dtd", "CoOp"][4:7] == ["80.00", "40.00", "53.33"]
+    assert rows["eurosat", "CoOp"][4:7] == [NOT_RUN] * 3
+    assert rows["average", "CoOp"][4:7] == [NOT_RUN] * 3
+
+
+def test_a_run_with_other_settings_does_not_count(tmp_path: Path) -> None:
+    sweep = narrowed("table3")
+    record(tmp_path, plan(sweep, "/data", datasets=("dtd",), epochs=1)[0], results={"base": 80.0, "new": 40.0})
+    runs = find_runs(plan(sweep, "/data", datasets=("dtd",)), [tmp_path])
+    assert not any(runs.values())
+
+
+def test_costs_stand_beside_the_papers(tmp_path: Path) -> None:
+    sweep = narrowed("table2")
+    planned = plan(sweep, "/data")
+    for run in planned:
+        content = {
+            "results": {"base": 76.0, "new": 68.0},
+            "training": {"learned_numbers": 2048},
+            "seconds": {"training": 100.0 * run.cell.seed, "evaluation": 50.0},
+            "data": {"tests": {"base": {"images": 20_000}, "new": {"images": 5_000}}},
+            "peak_memory_mib": 4096.0,
+        }
+        record(tmp_path, run, **content)
+    table = cost_table(sweep, find_runs(planned, [tmp_path]), real=True)
+    assert table.rows[0][2:6] == ["2048 (2048)", "200.0 (2387.0)", "2.00 (5.57)", "4096 (11633)"]
+    assert table.rows[2][3] == "200.0 (3924.0)"
+
+
+def test_domains_have_a_mean_of_targets(tmp_path: Path) -> None:
+    sweep = narrowed("table5")
+    planned = plan(sweep, "/data")
+    kinds = ("imagenet_sketch", "imagenet_r", "imagenet_a", "imagenetv2")
+    for run in planned:
+        record(tmp_path, run, results={"source": 70.0 + run.cell.seed, **dict.fromkeys(kinds, 50.0 + run.cell.sar)})
+    table = domain_table(sweep, find_runs(planned, [tmp_path]), real=True)
+    without, with_sar = table.rows
+    assert without[2] == "72.00 ± 1.00 (71.49)"
+    assert without[7] == "50.00 (59.36)"
+    assert with_sar[7] == "51.00 (60.02)"
+    assert with_sar[8] == "+1.00 / +1.00 / +1.00 / +1.00"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_sweep_lists_its_runs(name: str) -> None:
+    sweep = load_sweep(name)
+    planned = plan(sweep, "/data")
+    expected = len(sweep.datasets) * len(sweep.methods) * len(sweep.variants) * len(sweep.seeds)
+    assert len(planned) == len({(p.cell, p.variant) for p in planned}) == expected
+
+
+def test_the_papers_settings_reach_the_runs() -> None:
+    cells = {(p.cell.source.dataset, p.cell.method): p.cell for p in plan(load_sweep("table3"), "/data") if p.cell.sar}
+    assert len(cells) == 55
+    assert cells["eurosat", "CoOp"].recipe.lam == 0.5
+    assert cells["fgvc_aircraft", "CoPrompt"].recipe.lam == 0.8
+    assert cells["food101", "CoOp"].recipe.epochs == 100
+    assert {cell.recipe.sampling for cell in cells.values()} == {"independent"}
+    four = {p.cell.recipe.lam for p in plan(load_sweep("table4"), "/data") if p.cell.sar and p.cell.method == "CoOp"}
+    assert four == {1.0}
+
+
+def test_an_unknown_table_is_refused() -> None:
+    with pytest.raises(InputError, match="there is no table or figure 'table9'; there are: table1, table2"):
+        load_sweep("table9")
