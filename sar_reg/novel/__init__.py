@@ -1,8 +1,18 @@
 """Where novel class names come from: a language model, WordNet, a word list, or the oracle."""
 
 from sar_reg.novel.cleaning import Cleaned, clean_names
+from sar_reg.novel.llm import LLMClasses
 from sar_reg.novel.oracle import Oracle
 from sar_reg.novel.source import NovelClassesError, NovelSource
 from sar_reg.novel.wordlist import WordList, read_names
 
-__all__ = ["Cleaned", "NovelClassesError", "NovelSource", "Oracle", "WordList", "clean_names", "read_names"]
+__all__ = [
+    "Cleaned",
+    "LLMClasses",
+    "NovelClassesError",
+    "NovelSource",
+    "Oracle",
+    "WordList",
+    "clean_names",
+    "read_names",
+]

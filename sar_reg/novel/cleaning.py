@@ -14,6 +14,7 @@ from sar_reg.novel.same_name import KnownNames
 Filtering = Literal["strict", "exact"]
 
 _MAX_CHARACTERS = 80
+_MAX_READ = 400
 _MAX_WORDS = 8
 _MARKER = re.compile(r"^(?:[-*+•‣◦·>#]+\s+|\(?\d{1,3}[.):]\s*(?=\D)|[a-zA-Z]\)\s+)")
 _EXPLANATION = re.compile(r"(?::\s|\s[–—]\s|\s-\s(?=(?:\S+\s+){2})).*$", re.DOTALL)
@@ -100,7 +101,7 @@ def tidy(name: str) -> str:
         >>> [tidy(name) for name in ('2) "Maine_Coon".', "737−300", "* **Pug**: a small dog", "3.5 mm jack")]
         ['Maine Coon', '737-300', 'Pug', '3.5 mm jack']
     """
-    text = "".join(_plain(c) for c in name.replace("_", " "))
+    text = "".join(_plain(c) for c in name[:_MAX_READ].replace("_", " "))
     text = unicodedata.normalize("NFKC", text).replace("**", "").replace("`", "")
     text = re.sub("[\u0300-\u036f]+", "", text).strip()
     for _ in range(2):  # quotes can stand around a number, and a number before quotes

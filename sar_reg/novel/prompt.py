@@ -1,0 +1,56 @@
+"""The prompt that asks a language model for novel classes.
+
+The paper's own prompt is lost; this one follows its description: a list of base classes, and new ones that
+are semantically aligned with them, at the same level of detail and named in the same format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+AnswerFormat = Literal["schema", "json", "list"]
+
+_TASK = """You extend the list of classes of an image classification data set.
+{domain}
+Classes of the data set:
+{base}
+
+Name {count} further classes that could stand in the same list. Each of them must
+- be of the same kind as the classes above, and something that can be seen in a picture;
+- be at the same level of detail, neither more general nor more specific;
+- be written in the same format: word order, capital letters, numbers, with or without a maker or a species;
+- be new: not one of the names listed here, nor another spelling, plural or synonym of one.
+{known}
+{ending}"""
+
+_ENDINGS: dict[AnswerFormat, str] = {
+    "schema": 'Answer with JSON of the form {"names": ["...", "..."]} and nothing else.',
+    "json": 'Answer with JSON of the form {"names": ["...", "..."]} and nothing else.',
+    "list": "Answer with one name on each line, without numbers, explanations or any other text.",
+}
+
+
+def class_prompt(
+    base_classes: Sequence[str], known: Sequence[str], count: int, *, domain: str | None, form: AnswerFormat
+) -> str:
+    """The text of one request.
+
+    Args:
+        base_classes: the classes to extend.
+        known: novel names accepted so far, which are not to be repeated; never a held-out class.
+        count: how many names to ask for.
+        domain: one line that says what the data set shows, or `None`.
+        form: in which form the answer is wanted.
+    """
+    return _TASK.format(
+        domain=f"It shows: {domain.strip()}\n" if domain else "",
+        base=_bullets(base_classes),
+        count=count,
+        known=f"\nAlready named, do not repeat:\n{_bullets(known)}\n" if known else "",
+        ending=_ENDINGS[form],
+    )
+
+
+def _bullets(names: Sequence[str]) -> str:
+    return "\n".join(f"- {' '.join(name.replace('_', ' ').split())}" for name in names)
