@@ -8,11 +8,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from fabricated import fabricate, names_of, write_image
 
 from examples.protocol.data import SHIFTED, TABLE_3, base_new_split, few_shot, fingerprint, open_dataset
 from examples.protocol.data.catalogue import source_of, sources
 from sar_reg.errors import InputError
+from tests.fabricated import fabricate, names_of, write_image
 
 JSON_KEYS = [key for key, source in sources().items() if source.form == "json"]
 

@@ -6,10 +6,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from fabricated import write_image
 
 from examples.protocol.data import base_new_split, fingerprint, open_folder
 from sar_reg.errors import InputError
+from tests.fabricated import write_image
 
 
 def write_classes(folder: Path, sizes: dict[str, int]) -> None:
