@@ -1,0 +1,119 @@
+"""`python -m examples.coprompt.describe`: a language model describes classes, in CoPrompt's file format."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from examples.coprompt.descriptions import read_descriptions
+from sar_reg.errors import SarRegError, require
+from sar_reg.files import write_atomic
+from sar_reg.novel import read_names
+from sar_reg.novel.conversation import Conversation, open_client
+from sar_reg.novel.reply import names_in
+
+tyro: Any = require("tyro", extra="examples")
+
+LONGEST = 40
+"""Words in a sentence, so that it fits CLIP's 77 tokens."""
+PATIENCE = 3
+"""Answers without a new sentence, after which a class is given up."""
+
+ENDINGS = {
+    "schema": 'Answer with JSON of the form {"names": ["sentence", "sentence"]} and nothing else.',
+    "json": 'Answer with JSON of the form {"names": ["sentence", "sentence"]} and nothing else.',
+    "list": "Answer with a numbered list of sentences and nothing else.",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which classes to describe, and who writes."""
+
+    classes: Path
+    """File with class names: one a line, or a JSON list."""
+    out: Path
+    """File to write; classes it describes already are not asked for again."""
+    n: int = 50
+    """Sentences a class."""
+    domain: str = ""
+    """One line that says what the pictures show, such as "breeds of cats and dogs"."""
+    model: str = "gpt-4o"
+    """Name of the model at the server."""
+    base_url: str = ""
+    """An OpenAI-compatible server; empty: OPENAI_BASE_URL or OpenAI. The key comes from OPENAI_API_KEY."""
+    timeout: float = 60.0
+    """Seconds for one answer."""
+
+
+def prompt(name: str, count: int, domain: str, known: Sequence[str], form: str) -> str:
+    """The text that asks for `count` sentences about one class."""
+    about = f" The pictures show {domain}." if domain else ""
+    written = "".join(f"\n- {sentence}" for sentence in known)
+    return (
+        f'Describe what the class "{name}" looks like in a picture.{about} Write {count} different English '
+        f'sentences of at most {LONGEST} words; each names "{name}" and says something that can be seen.'
+        + (f"\nAlready written, do not repeat:{written}" if known else "")
+        + f"\n{ENDINGS[form]}"
+    )
+
+
+def describe_class(name: str, n: int, domain: str, talk: Conversation) -> list[str]:
+    """Ask until there are `n` different sentences about one class.
+
+    Raises:
+        SarRegError: if the server fails for good or the model has no more to say.
+    """
+    known: list[str] = []
+    barren = 0
+    while len(known) < n and barren < PATIENCE:
+        missing = n - len(known)
+        answer = talk.ask(
+            lambda form, known=tuple(known), missing=missing: prompt(name, missing, domain, known, form)
+        )
+        found = [" ".join(sentence.split()) for sentence in names_in(answer.text)]
+        usable = [sentence for sentence in found if 2 <= len(sentence.split()) <= LONGEST]
+        before, known = len(known), list(dict.fromkeys([*known, *usable]))[:n]
+        barren = 0 if len(known) > before else barren + 1
+    if len(known) < n:
+        raise SarRegError(
+            f"{talk.model} wrote {len(known)} of {n} different sentences about {name!r}; "
+            "ask for fewer with --n"
+        )
+    return known
+
+
+def describe(names: Sequence[str], options: Options, client: Any = None) -> dict[str, list[str]]:
+    """Describe every class that `options.out` does not describe yet; the file is written after each."""
+    done = read_descriptions(options.out) if options.out.is_file() else {}
+    with open_client(client, options.base_url or None) as opened:
+        for number, name in enumerate((name.replace("_", " ") for name in names), start=1):
+            if len(done.get(name, ())) >= options.n:
+                continue
+            print(f"{number}/{len(names)} {name}", file=sys.stderr)
+            talk = Conversation(opened, options.model, options.timeout, max_requests=PATIENCE * 8)
+            done[name] = describe_class(name, options.n, options.domain, talk)
+            write_atomic(options.out, json.dumps(done, indent=1, ensure_ascii=False))
+    return done
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line; mistakes end in one line."""
+    options = tyro.cli(Options, args=argv, prog="python -m examples.coprompt.describe")
+    try:
+        described = describe(read_names(options.classes), options)
+    except (SarRegError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        raise SystemExit(130) from None
+    print(f"{options.out}: {len(described)} classes")
+
+
+if __name__ == "__main__":
+    main()
