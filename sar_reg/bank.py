@@ -28,7 +28,9 @@ _FORMAT = "sar_reg.anchor_bank/1"
 class NovelSource(Protocol):
     """Anything that can name novel classes, such as those of `sar_reg.novel`."""
 
-    def generate(self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str], seed: int) -> list[str]:
+    def generate(
+        self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str], seed: int
+    ) -> list[str]:
         """Return `n` class names, none of them in `base_classes` or `exclude`."""
         ...
 
@@ -78,7 +80,9 @@ class AnchorBank:
                 f"but are {self.embeddings.dtype} of shape {shape}"
             )
         if not 1 <= self.n_base <= len(self.classnames):
-            raise InputError(f"n_base must lie in 1..{len(self.classnames)}, the number of names, not {self.n_base}")
+            raise InputError(
+                f"n_base must lie in 1..{len(self.classnames)}, the number of names, not {self.n_base}"
+            )
         if not self.temperature > 0:
             raise InputError(f"temperature must be positive (1 / exp(logit_scale)), not {self.temperature}")
         if not bool(torch.isfinite(self.embeddings).all()):
@@ -116,7 +120,9 @@ class AnchorBank:
             InputError: if `n_novel` is negative or larger than what the bank holds.
         """
         if not 0 <= n_novel <= self.n_novel:
-            raise InputError(f"n_novel must lie in 0..{self.n_novel}, the novel classes in this bank, not {n_novel}")
+            raise InputError(
+                f"n_novel must lie in 0..{self.n_novel}, the novel classes in this bank, not {n_novel}"
+            )
         chosen = np.random.default_rng(seed).permutation(self.n_novel)[:n_novel]
         rows = [*range(self.n_base), *sorted(int(i) + self.n_base for i in chosen)]
         return self._with(tuple(self.classnames[i] for i in rows), self.embeddings[rows])
@@ -157,12 +163,16 @@ class AnchorBank:
             FileNotFoundError: if there is no such file.
         """
         if not Path(path).is_file():
-            raise FileNotFoundError(f"there is no anchor bank at {path}; make one with build_anchor_bank(...).save(path)")
+            raise FileNotFoundError(
+                f"there is no anchor bank at {path}; make one with build_anchor_bank(...).save(path)"
+            )
         try:
             with safe_open(path, framework="pt", device=str(device)) as stored:  # pyright: ignore[reportUnknownVariableType]
                 metadata = cast("dict[str, str]", stored.metadata() or {})
                 if metadata.get("format") != _FORMAT:
-                    raise InputError(f"{path} is not an anchor bank of this version (expected format {_FORMAT})")
+                    raise InputError(
+                        f"{path} is not an anchor bank of this version (expected format {_FORMAT})"
+                    )
                 header: dict[str, Any] = json.loads(metadata["bank"])
                 rows = cast(Tensor, stored.get_tensor("embeddings"))
             return cls(
@@ -179,7 +189,13 @@ class AnchorBank:
 
     def _with(self, classnames: tuple[str, ...], embeddings: Tensor) -> AnchorBank:
         return AnchorBank(
-            classnames, self.n_base, embeddings, self.temperature, self.templates, self.fingerprint, self.provenance
+            classnames,
+            self.n_base,
+            embeddings,
+            self.temperature,
+            self.templates,
+            self.fingerprint,
+            self.provenance,
         )
 
 
@@ -245,7 +261,11 @@ def build_anchor_bank(
 
 
 def _novel_names(
-    novel: Sequence[str] | NovelSource | None, base: tuple[str, ...], n: int, exclude: Sequence[str], seed: int
+    novel: Sequence[str] | NovelSource | None,
+    base: tuple[str, ...],
+    n: int,
+    exclude: Sequence[str],
+    seed: int,
 ) -> tuple[tuple[str, ...], dict[str, Any]]:
     if n < 0:
         raise InputError(f"n_novel must be 0 or more, not {n}")
@@ -253,8 +273,8 @@ def _novel_names(
         return (), {"source": "none"}
     if isinstance(novel, NovelSource):
         names = tuple(novel.generate(base, n, exclude=exclude, seed=seed))
-        describe = getattr(novel, "describe", None)
-        return names, describe() if callable(describe) else {"source": type(novel).__name__}
+        describe = cast("Callable[[], dict[str, Any]] | None", getattr(novel, "describe", None))
+        return names, {"source": type(novel).__name__} if describe is None else describe()
     forbidden = {fold(name) for name in exclude}
     kept = [name for name in novel if fold(name) not in forbidden]
     provenance = {"source": "sequence", "given": len(novel), "excluded": len(novel) - len(kept)}

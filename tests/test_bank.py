@@ -26,7 +26,9 @@ def clip() -> tuple[open_clip.CLIP, open_clip.SimpleTokenizer]:
 
 
 def bank_of(names: tuple[str, ...] = NAMES, n_base: int = 2) -> sar_reg.AnchorBank:
-    rows = torch.nn.functional.normalize(torch.randn(len(names), 8, generator=torch.Generator().manual_seed(1)), dim=1)
+    rows = torch.nn.functional.normalize(
+        torch.randn(len(names), 8, generator=torch.Generator().manual_seed(1)), dim=1
+    )
     return sar_reg.AnchorBank(names, n_base, rows, 0.01, ("a {}.",), "f" * 64, {"source": "test"})
 
 
@@ -62,7 +64,9 @@ def test_building_twice_gives_the_same_bits(clip) -> None:
 
 
 def test_underscores_are_spaces(clip) -> None:
-    plain, scored = (sar_reg.build_anchor_bank(*clip, [n], templates=["a {}."]) for n in ("red fox", "red_fox"))
+    plain, scored = (
+        sar_reg.build_anchor_bank(*clip, [n], templates=["a {}."]) for n in ("red fox", "red_fox")
+    )
     assert torch.equal(plain.embeddings, scored.embeddings)
 
 

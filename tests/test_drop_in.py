@@ -80,7 +80,9 @@ def test_first_step_of_a_foreign_trainer_equals_the_recorded_one(trace: Trace, t
     assert_near("gradient", trainer.prompt_learner.ctx.grad, recorded, GRADIENT)
 
 
-def test_the_module_gives_that_trainer_a_gradient_through_novel_classes(trace: Trace, trainer: CustomCLIP) -> None:
+def test_the_module_gives_that_trainer_a_gradient_through_novel_classes(
+    trace: Trace, trainer: CustomCLIP
+) -> None:
     target = F.normalize(trace["target"].float(), dim=1)
     bank = sar_reg.AnchorBank(tuple(trace.classnames), trace.n_base, target, trace.meta["tau"])
     sar = sar_reg.SimilarityAlignmentLoss(bank, sample_size=4)

@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # A page may prepare what its snippets take as given in a comment that readers do not see.
-BLOCK = re.compile(r"^(?:```python\n(?P<shown>.*?)^```|<!-- setup\n(?P<hidden>.*?)^-->)", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(
+    r"^(?:```python\n(?P<shown>.*?)^```|<!-- setup\n(?P<hidden>.*?)^-->)", re.DOTALL | re.MULTILINE
+)
 
 
 def snippets(page: Path) -> list[tuple[int, str]]:

@@ -148,7 +148,11 @@ def _run(sweep: Sweep, planned: list[Planned], place: Place, options: Options) -
 
 def _command(name: str, number: int, options: Options) -> list[str]:
     arguments = ["--data", options.data, "--out", str(options.out), "--only", str(number)]
-    for flag, values in (("methods", options.methods), ("datasets", options.datasets), ("seeds", options.seeds)):
+    for flag, values in (
+        ("methods", options.methods),
+        ("datasets", options.datasets),
+        ("seeds", options.seeds),
+    ):
         if values:
             arguments += [f"--{flag}", *map(str, values)]
     if options.epochs:
@@ -161,7 +165,9 @@ def _command(name: str, number: int, options: Options) -> list[str]:
 def _narrowed(sweep: Sweep, options: Options) -> Sweep:
     unknown = set(options.methods) - set(sweep.methods)
     if unknown:
-        raise InputError(f"{sweep.name} has no method {', '.join(sorted(unknown))}; it has: {', '.join(sweep.methods)}")
+        raise InputError(
+            f"{sweep.name} has no method {', '.join(sorted(unknown))}; it has: {', '.join(sweep.methods)}"
+        )
     return replace(sweep, methods=options.methods or sweep.methods, seeds=options.seeds or sweep.seeds)
 
 

@@ -121,7 +121,9 @@ def _numbers(
             "paper": theirs.get(metric),
             "ours": ours[metric],
             "ours_std": spread[metric],
-            "difference": None if ours[metric] is None or metric not in theirs else ours[metric] - theirs[metric],
+            "difference": None
+            if ours[metric] is None or metric not in theirs
+            else ours[metric] - theirs[metric],
         }
         for metric in METRICS
     ]

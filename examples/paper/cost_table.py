@@ -38,7 +38,9 @@ def cost_table(sweep: Sweep, runs: Runs, *, real: bool) -> Table:
         "encoder; `benchmarks/train_step.py` compares with the plain one of the official code."
     ]
     if real:
-        notes.append("In brackets: the paper, on its own GPU (not named there); times and memory do not compare.")
+        notes.append(
+            "In brackets: the paper, on its own GPU (not named there); times and memory do not compare."
+        )
     return Table(sweep.name, "Table 2: cost of SAR", notes, ["data set", "method", *COLUMNS], rows, numbers)
 
 
@@ -63,7 +65,13 @@ def _paper(variant: str) -> list[float | None]:
 
     memory = of("mem_gib")
     h = published.paper().get(("2", "average", "CoOp", variant, "h"))
-    return [of("params"), of("train_time_s"), of("infer_time_ms"), None if memory is None else 1024 * memory, h]
+    return [
+        of("params"),
+        of("train_time_s"),
+        of("infer_time_ms"),
+        None if memory is None else 1024 * memory,
+        h,
+    ]
 
 
 def _delta(metric: str) -> str:

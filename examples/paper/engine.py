@@ -68,7 +68,9 @@ def run_cell(cell: Cell, place: Place, on_epoch: OnEpoch | None = None) -> Failu
 
 def open_run(cell: Cell, place: Place) -> Run:
     """The run of a cell, on a bench that it shares with its neighbours in the plan."""
-    shared = replace(cell.recipe, epochs=1, lr=0.0, lam=0.0, sample_size=0, sampling="ring")  # not the bench's
+    shared = replace(
+        cell.recipe, epochs=1, lr=0.0, lam=0.0, sample_size=0, sampling="ring"
+    )  # not the bench's
     bench = _bench(cell.source, shared, place.device, place.workers)
     return Run(METHODS[cell.method], cell, bench, place.out, save_every=place.save_every)
 

@@ -47,7 +47,9 @@ def draw_similarities(planned: Sequence[Planned], place: Place, folder: Path) ->
     return save(figure, folder / "fig1")
 
 
-def similarities(text: Float[Tensor, "classes width"], temperature: float) -> Float[Tensor, "classes classes"]:
+def similarities(
+    text: Float[Tensor, "classes width"], temperature: float
+) -> Float[Tensor, "classes classes"]:
     """Eq. 3: softmax over all other classes of cos / τ; zeros on the diagonal."""
     rows = normalize(text.float(), dim=1)
     return (rows @ rows.T / temperature).fill_diagonal_(float("-inf")).softmax(dim=1)
@@ -68,4 +70,6 @@ def _test_images(run: Run) -> tuple[Tensor, Tensor]:
 def _tsne(logits: Tensor) -> Tensor:
     manifold = require("sklearn.manifold", extra="examples")
     perplexity = min(30, (len(logits) - 1) // 3)
-    return torch.from_numpy(manifold.TSNE(random_state=0, perplexity=perplexity, init="pca").fit_transform(logits.numpy()))
+    return torch.from_numpy(
+        manifold.TSNE(random_state=0, perplexity=perplexity, init="pca").fit_transform(logits.numpy())
+    )

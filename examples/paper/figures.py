@@ -28,7 +28,9 @@ def draw_bars(sweep: Sweep, runs: Runs, folder: Path) -> list[Path]:
         return []
     plt = pyplot()
     width = max(4.6, 1.2 + 0.75 * len(variants)) * len(sweep.methods)
-    figure, axes = plt.subplots(1, len(sweep.methods), figsize=(width, 3.6), layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(sweep.methods), figsize=(width, 3.6), layout="constrained", squeeze=False
+    )
     known = [value for row in values.values() for value in row if value is not None]
     for axis, method in zip(axes[0], sweep.methods, strict=True):
         step = 0.8 / len(variants)
@@ -36,7 +38,9 @@ def draw_bars(sweep: Sweep, runs: Runs, folder: Path) -> list[Path]:
             left = [i + (number - (len(variants) - 1) / 2) * step for i in range(len(NAMES))]
             heights = values[method, variant]
             shade = 0.25 + 0.75 * number / max(1, len(variants) - 1)
-            axis.bar(left, heights, step * 0.92, label=variant.replace("_", " "), color=COLOURS[2], alpha=shade)
+            axis.bar(
+                left, heights, step * 0.92, label=variant.replace("_", " "), color=COLOURS[2], alpha=shade
+            )
             for x, height in zip(left, heights, strict=True):
                 axis.text(x, height + 0.3, f"{height:.1f}", ha="center", fontsize=7)
         axis.set_title(method)

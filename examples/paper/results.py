@@ -23,7 +23,10 @@ Runs = Mapping[Group, Mapping[int, Record]]
 def settings_key(settings: Mapping[str, Any]) -> str:
     """Equal for runs with equal settings, wherever their data lie."""
     parts = {name: settings[name] for name in ("method", "sar", "seed", "source", "recipe")}
-    parts["source"] = {**parts["source"], "data": "testbed" if parts["source"]["data"] == "testbed" else "folder"}
+    parts["source"] = {
+        **parts["source"],
+        "data": "testbed" if parts["source"]["data"] == "testbed" else "folder",
+    }
     return json.dumps(parts, sort_keys=True)
 
 

@@ -26,9 +26,7 @@ else:
 
 METHODS: Mapping[str, type[PromptMethod]] = {m.__name__: m for m in (CoOp, KgCoOp, TCP, MaPLe, CoPrompt)}
 FOLDER = Path(__file__).parent / "sweeps"
-NAMES: tuple[str, ...] = tuple(
-    "table1 table2 table3 table4 table5 fig1 fig3 fig4 fig5 calibrate".split()
-)
+NAMES: tuple[str, ...] = tuple(["table1", "table2", "table3", "table4", "table5", "fig1", "fig3", "fig4", "fig5", "calibrate"])
 
 
 @dataclass(frozen=True)

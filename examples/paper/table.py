@@ -47,7 +47,9 @@ class Table:
     def csv(self) -> str:
         """One line a number."""
         stream = io.StringIO()
-        writer = csv.DictWriter(stream, list(self.numbers[0]) if self.numbers else ["empty"], lineterminator="\n")
+        writer = csv.DictWriter(
+            stream, list(self.numbers[0]) if self.numbers else ["empty"], lineterminator="\n"
+        )
         writer.writeheader()
         writer.writerows(self.numbers)
         return stream.getvalue()

@@ -113,7 +113,9 @@ def as_text(rows: Sequence[Moved], most: int) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line; mistakes of the user end in one line."""
-    options = tyro.cli(Options, args=argv, prog="python -m examples.protocol.look", description=Options.__doc__)
+    options = tyro.cli(
+        Options, args=argv, prog="python -m examples.protocol.look", description=Options.__doc__
+    )
     try:
         print(look(options))
     except (SarRegError, OSError) as error:

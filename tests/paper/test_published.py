@@ -22,7 +22,11 @@ def test_every_table_is_complete() -> None:
 @pytest.mark.parametrize("variant", ["baseline", "sar"])
 def test_averages_of_table_3_are_those_of_its_rows(method: str, variant: str) -> None:
     for metric in ("base", "new"):
-        rows = [v for k, v in PAPER.items() if k[0] == "3" and k[1] != "average" and k[2:] == (method, variant, metric)]
+        rows = [
+            v
+            for k, v in PAPER.items()
+            if k[0] == "3" and k[1] != "average" and k[2:] == (method, variant, metric)
+        ]
         assert len(rows) == 11
         assert mean(rows) == pytest.approx(PAPER["3", "average", method, variant, metric], abs=0.0051)
 
@@ -38,7 +42,10 @@ def test_the_one_wrong_average_of_table_5() -> None:
     wrong = []
     for method in METHODS:
         for variant in ("baseline", "sar"):
-            cells = [PAPER["5", f"imagenet{kind}", method, variant, "acc"] for kind in ("_sketch", "_r", "_a", "v2")]
+            cells = [
+                PAPER["5", f"imagenet{kind}", method, variant, "acc"]
+                for kind in ("_sketch", "_r", "_a", "v2")
+            ]
             if abs(mean(cells) - PAPER["5", "average", method, variant, "acc"]) > 0.006:
                 wrong.append((method, variant))
     assert wrong == [("TCP", "sar")]

@@ -38,7 +38,9 @@ def table3(tmp_path: Path) -> Table:
     planned = plan(sweep, "/data", datasets=("dtd", "eurosat"))
     for run in planned:
         base, new = (WITH if run.cell.sar else WITHOUT)[run.cell.source.dataset][run.cell.seed - 1]
-        elsewhere = replace(run, cell=replace(run.cell, source=replace(run.cell.source, data="/another/folder")))
+        elsewhere = replace(
+            run, cell=replace(run.cell, source=replace(run.cell.source, data="/another/folder"))
+        )
         record(tmp_path, elsewhere, results={"base": float(base), "new": float(new)})
     return accuracy_table(sweep, find_runs(planned, [tmp_path]), real=True)
 
@@ -83,7 +85,9 @@ def test_missing_runs_are_said_to_be_missing(tmp_path: Path) -> None:
 
 def test_a_run_with_other_settings_does_not_count(tmp_path: Path) -> None:
     sweep = narrowed("table3")
-    record(tmp_path, plan(sweep, "/data", datasets=("dtd",), epochs=1)[0], results={"base": 80.0, "new": 40.0})
+    record(
+        tmp_path, plan(sweep, "/data", datasets=("dtd",), epochs=1)[0], results={"base": 80.0, "new": 40.0}
+    )
     runs = find_runs(plan(sweep, "/data", datasets=("dtd",)), [tmp_path])
     assert not any(runs.values())
 
@@ -110,7 +114,11 @@ def test_domains_have_a_mean_of_targets(tmp_path: Path) -> None:
     planned = plan(sweep, "/data")
     kinds = ("imagenet_sketch", "imagenet_r", "imagenet_a", "imagenetv2")
     for run in planned:
-        record(tmp_path, run, results={"source": 70.0 + run.cell.seed, **dict.fromkeys(kinds, 50.0 + run.cell.sar)})
+        record(
+            tmp_path,
+            run,
+            results={"source": 70.0 + run.cell.seed, **dict.fromkeys(kinds, 50.0 + run.cell.sar)},
+        )
     table = domain_table(sweep, find_runs(planned, [tmp_path]), real=True)
     without, with_sar = table.rows
     assert without[2] == "72.00 ± 1.00 (71.49)"
@@ -128,13 +136,21 @@ def test_every_sweep_lists_its_runs(name: str) -> None:
 
 
 def test_the_papers_settings_reach_the_runs() -> None:
-    cells = {(p.cell.source.dataset, p.cell.method): p.cell for p in plan(load_sweep("table3"), "/data") if p.cell.sar}
+    cells = {
+        (p.cell.source.dataset, p.cell.method): p.cell
+        for p in plan(load_sweep("table3"), "/data")
+        if p.cell.sar
+    }
     assert len(cells) == 55
     assert cells["eurosat", "CoOp"].recipe.lam == 0.5
     assert cells["fgvc_aircraft", "CoPrompt"].recipe.lam == 0.8
     assert cells["food101", "CoOp"].recipe.epochs == 100
     assert {cell.recipe.sampling for cell in cells.values()} == {"independent"}
-    four = {p.cell.recipe.lam for p in plan(load_sweep("table4"), "/data") if p.cell.sar and p.cell.method == "CoOp"}
+    four = {
+        p.cell.recipe.lam
+        for p in plan(load_sweep("table4"), "/data")
+        if p.cell.sar and p.cell.method == "CoOp"
+    }
     assert four == {1.0}
 
 
