@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 
@@ -16,6 +17,8 @@ from sar_reg.shapes import Float, Int, Tensor
 
 # Beyond this the saved band is no longer small (8 kB a row); row blocks of the full matrix take less memory.
 _WIDEST_AUTO_BAND = 1024
+# Up to K + 96 classes one small matmul beats the many smaller ones of the band (measured on a CPU).
+_FEW_CLASSES = 96
 
 
 def similarity_alignment_loss(
@@ -83,17 +86,19 @@ def similarity_alignment_loss(
     n = learned.shape[0]
     k = n - 1 if sample_size is None else min(sample_size, n - 1)
     everyone = indices is None and k == n - 1
-    on_ring = indices is None and (sampling == "ring" or everyone)
-    reverse = direction == "learned||target"
+    on_ring = everyone or (indices is None and sampling == "ring")
     chosen = choose_implementation(
         impl, learned.device, (learned.dtype, target.dtype), k if on_ring else None
     )
+    reverse = direction == "learned||target"
     with torch.autocast(learned.device.type, enabled=False):
-        if chosen == "triton" or (chosen == "torch" and on_ring and not everyone):
+        if chosen == "triton" or (chosen == "torch" and on_ring and n > k + _FEW_CLASSES):
             order = ring_order(n, seed=seed, step=step, device=learned.device)
             rows = ring_kl(learned, target, order, k, temperature, reverse, chosen)[0]
+        elif chosen == "torch" and everyone:
+            rows = dense.row_kl(learned, target, None, temperature, reverse)
         else:
-            if indices is None and not (everyone and chosen == "torch"):
+            if indices is None:
                 indices = sample_classes(n, k, seed=seed, step=step, sampling=sampling, device=learned.device)
             row_kl = reference.row_kl if chosen == "reference" else dense.row_kl
             rows = row_kl(learned, target, indices, temperature, reverse)
@@ -120,11 +125,16 @@ def choose_implementation(
     return "triton"
 
 
+@functools.cache
+def _triton_installed() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
 def _why_not_triton(
     device: torch.device, dtypes: tuple[torch.dtype, ...], ring_width: int | None
 ) -> str | None:
     interpreted = os.environ.get("TRITON_INTERPRET") == "1"
-    if importlib.util.find_spec("triton") is None:
+    if not _triton_installed():
         return "the package triton is not installed"
     if ring_width is None:
         return "its kernels walk a ring of classes, so they take neither indices= nor sampling='independent'"

@@ -8,10 +8,11 @@ written through a diagonal view. Nothing of size N x N or N x K x D exists, and 
 from __future__ import annotations
 
 import torch
+from torch.nn import functional
 
 from sar_reg.shapes import Float, Int, Tensor
 
-_ROWS = 64  # rows per matmul: larger wastes products outside the band, smaller starves the matmul
+_ROWS = 32  # rows per matmul: larger wastes products outside the band, smaller starves the matmul
 _CHUNK = 4096  # rows per batch of matmuls, which bounds the temporary memory
 
 
@@ -75,13 +76,12 @@ def _band_cosines(features: Tensor, order: Tensor, cosines: Tensor) -> Tensor:
     for start in range(0, n, _CHUNK):
         stop = min(start + _CHUNK, n)
         blocks = -(-(stop - start) // _ROWS)
-        x = features[_ring_slice(order, start, start + blocks * _ROWS + k)].to(cosines.dtype)
-        length = x.norm(dim=1)
-        inverse = torch.where(length == 0, 0, 1 / length)
+        x = features.index_select(0, _wrapped(order, start, start + blocks * _ROWS + k)).to(cosines.dtype)
+        length = torch.linalg.vector_norm(x, dim=1)
+        inverse = length.reciprocal().masked_fill_(length == 0, 0)
         inverse_length[start:stop] = inverse[: stop - start]
-        x = x * inverse[:, None]
-        rows = x[: blocks * _ROWS].view(blocks, _ROWS, -1)
-        tile = rows @ x.unfold(0, window, _ROWS)
+        x *= inverse[:, None]
+        tile = x[: blocks * _ROWS].view(blocks, _ROWS, -1) @ x.unfold(0, window, _ROWS)
         band = tile.as_strided((blocks, _ROWS, k), (_ROWS * window, window + 1, 1), 1)
         cosines[start:stop] = band.reshape(-1, k)[: stop - start]
     return inverse_length
@@ -96,17 +96,15 @@ def _band_times_rows(band: Tensor, features: Tensor, order: Tensor, inverse_leng
     for start in range(0, n, _CHUNK):
         stop = min(start + _CHUNK, n)
         blocks = -(-(stop - start) // _ROWS)
-        positions = _ring_slice(order, start - k, start + blocks * _ROWS + k)
-        scale = inverse_length[_ring_positions(n, start - k, start + blocks * _ROWS + k, band.device)]
-        x = features[positions].to(band.dtype) * scale[:, None]
+        scale = _wrapped(inverse_length, start - k, start + blocks * _ROWS + k)[:, None]
+        x = features.index_select(0, _wrapped(order, start - k, start + blocks * _ROWS + k)).to(band.dtype)
+        x *= scale
         tile = band.new_zeros(blocks, _ROWS, window)
-        padded = torch.nn.functional.pad(band[start:stop], (0, 0, 0, blocks * _ROWS - (stop - start)))
-        tile.as_strided((blocks, _ROWS, width), (_ROWS * window, window + 1, 1)).copy_(
-            padded.view(blocks, _ROWS, width)
-        )
-        rows = tile @ x.unfold(0, window, _ROWS).mT
-        rows = rows.view(blocks * _ROWS, -1)[: stop - start] * scale[k : k + stop - start, None]
-        result[order[start:stop]] = rows.to(result.dtype)
+        diagonal = tile.as_strided((blocks, _ROWS, width), (_ROWS * window, window + 1, 1))
+        diagonal.copy_(_padded(band[start:stop], blocks * _ROWS).view(diagonal.shape))
+        rows = (tile @ x.unfold(0, window, _ROWS).mT).view(blocks * _ROWS, -1)[: stop - start]
+        rows *= scale[k : k + stop - start]
+        result.index_copy_(0, order[start:stop], rows.to(result.dtype))
     return result
 
 
@@ -117,9 +115,13 @@ def _seen_from_column(band: Tensor) -> Tensor:
     return extended.as_strided((n, k), (k, k - 1), k - 1)
 
 
-def _ring_positions(n: int, start: int, stop: int, device: torch.device) -> Tensor:
-    return torch.arange(start, stop, device=device) % n
+def _wrapped(ring: Tensor, start: int, stop: int) -> Tensor:
+    """The entries at ring positions start .. stop - 1, going round as often as needed."""
+    n = ring.shape[0]
+    if 0 <= start and stop <= n:
+        return ring[start:stop]
+    return ring[torch.arange(start, stop, device=ring.device) % n]
 
 
-def _ring_slice(order: Tensor, start: int, stop: int) -> Tensor:
-    return order[_ring_positions(order.shape[0], start, stop, order.device)]
+def _padded(rows: Tensor, count: int) -> Tensor:
+    return rows if rows.shape[0] == count else functional.pad(rows, (0, 0, 0, count - rows.shape[0]))

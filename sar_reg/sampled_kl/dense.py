@@ -60,14 +60,9 @@ def _block_kl(
 def _log_softmax_of_others(
     x: Tensor, indices: Tensor | None, start: int, stop: int, temperature: float
 ) -> Tensor:
-    logits = (x[start:stop] / temperature) @ x.T
+    logits = x[start:stop] @ x.T / temperature
     if indices is not None:
         return logits.gather(1, indices[start:stop].long()).log_softmax(-1)
-    return _without_self(logits, start).log_softmax(-1)
-
-
-def _without_self(block: Tensor, start: int) -> Tensor:
-    """Drop the diagonal: (rows, N) to (rows, N - 1), columns in order."""
-    row = torch.arange(start, start + block.shape[0], device=block.device)[:, None]
-    column = torch.arange(block.shape[1] - 1, device=block.device)
-    return block.gather(1, column + (column >= row))
+    # Exactly zero probability for the class itself; finite, because P (log P - log Q) of infinities is NaN.
+    logits.diagonal(start).fill_(torch.finfo(logits.dtype).min / 2)
+    return logits.log_softmax(-1)

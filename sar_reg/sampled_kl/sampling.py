@@ -100,9 +100,11 @@ def _independent_subsets(n: int, k: int, stream: Int[Tensor, ""]) -> Int[Tensor,
 
 
 def _stream(seed: int, step: int | Int[Tensor, ""], device: torch.device) -> Int[Tensor, ""]:
-    """A 64-bit state that differs for every (seed, step)."""
-    start = torch.full((), _signed(seed), dtype=torch.int64, device=device)
-    return _mix(_mix(start) + step)
+    """A 64-bit state for each (seed, step)."""
+    offset = _signed(seed * 0xD1B54A32D192ED03)
+    if isinstance(step, Tensor):
+        return _mix(step * _signed(_GOLDEN_GAMMA) + offset)
+    return _mix(torch.full((), _signed(step * _GOLDEN_GAMMA + offset), dtype=torch.int64, device=device))
 
 
 def _mix(x: Tensor) -> Tensor:
