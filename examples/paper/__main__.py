@@ -19,8 +19,9 @@ from examples.paper.figure1 import draw_similarities
 from examples.paper.figures import draw_bars, draw_weights
 from examples.paper.results import find_runs
 from examples.paper.sweep import NAMES, Planned, Sweep, load_sweep, plan
+from examples.protocol.mistakes import one_line_mistakes
 from examples.protocol.progress import Progress
-from sar_reg.errors import InputError, SarRegError
+from sar_reg.errors import InputError
 
 COMMITTED = Path(__file__).parent / "results"
 
@@ -66,15 +67,9 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line; mistakes of the user end in one line."""
     options = tyro.cli(Options, args=argv, prog="python -m examples.paper", description=Options.__doc__)
-    try:
+    with one_line_mistakes():
         names = NAMES if options.what == "all" else (options.what,)
         failures = [failure for name in names for failure in reproduce(name, options)]
-    except (SarRegError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        raise SystemExit(130) from None
     for failure in failures:
         print(f"failed: {failure.name}, see {failure.log}", file=sys.stderr)
     raise SystemExit(1 if failures else 0)

@@ -26,7 +26,18 @@ else:
 
 METHODS: Mapping[str, type[PromptMethod]] = {m.__name__: m for m in (CoOp, KgCoOp, TCP, MaPLe, CoPrompt)}
 FOLDER = Path(__file__).parent / "sweeps"
-NAMES: tuple[str, ...] = tuple(["table1", "table2", "table3", "table4", "table5", "fig1", "fig3", "fig4", "fig5", "calibrate"])
+NAMES = (
+    "table1",
+    "table2",
+    "table3",
+    "table4",
+    "table5",
+    "fig1",
+    "fig3",
+    "fig4",
+    "fig5",
+    "calibrate",
+)
 
 
 @dataclass(frozen=True)
@@ -100,8 +111,8 @@ def plan(sweep: Sweep, data: str, *, datasets: Sequence[str] = (), **changes: An
             recipe = replace(recipe, **{**(sweep.testbed if testbed else {}), **changes})
             for variant, settings in sweep.variants.items():
                 run, source = _apply(settings, recipe, Source(key, data, targets=targets))
-                for seed in sweep.seeds:
-                    planned.append(Planned(variant, Cell(method, source, run, seed, bool(settings["sar"]))))
+                sar = bool(settings["sar"])
+                planned += [Planned(variant, Cell(method, source, run, seed, sar)) for seed in sweep.seeds]
     return planned
 
 
