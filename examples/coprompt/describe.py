@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.coprompt.descriptions import read_descriptions
+from examples.protocol.mistakes import one_line_mistakes
 from sar_reg.errors import SarRegError, require
 from sar_reg.files import write_atomic
 from sar_reg.novel import read_names
@@ -104,14 +105,8 @@ def describe(names: Sequence[str], options: Options, client: Any = None) -> dict
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line; mistakes end in one line."""
     options = tyro.cli(Options, args=argv, prog="python -m examples.coprompt.describe")
-    try:
+    with one_line_mistakes():
         described = describe(read_names(options.classes), options)
-    except (SarRegError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        raise SystemExit(130) from None
     print(f"{options.out}: {len(described)} classes")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,14 @@ from examples.protocol.bench import Bench
 from examples.protocol.cell import Cell, Source
 from examples.protocol.distributed import Ranks
 from examples.protocol.method import PromptMethod
+from examples.protocol.mistakes import one_line_mistakes
 from examples.protocol.pictures import draw_comparison
 from examples.protocol.progress import Progress
 from examples.protocol.recipe import Recipe, load_recipe
 from examples.protocol.records import Record
 from examples.protocol.run import Run, features_of, zero_shot
 from examples.protocol.table import as_text, rows_of
-from sar_reg.errors import InputError, SarRegError, require
+from sar_reg.errors import InputError, require
 
 tyro: Any = require("tyro", extra="examples")
 
@@ -73,15 +73,9 @@ def main(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None = 
         recipe: its recipe.toml.
         argv: arguments, those of the process by default.
     """
-    try:
+    with one_line_mistakes():
         options = parse(method, recipe, argv)
         compare(method, options)
-    except (SarRegError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 def parse(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None) -> Options:

@@ -1,0 +1,22 @@
+"""How a command ends when something is wrong: one line and a status, no traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sar_reg.errors import SarRegError
+
+
+@contextmanager
+def one_line_mistakes() -> Iterator[None]:
+    """Turn a user's mistake into one line and status 2, and Ctrl-C into status 130."""
+    try:
+        yield
+    except (SarRegError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        raise SystemExit(130) from None
