@@ -6,7 +6,6 @@ import importlib.util
 import os
 
 from sar_reg.doctor.finding import Finding
-from sar_reg.errors import SarRegError
 
 
 def check_words() -> list[Finding]:
@@ -15,9 +14,9 @@ def check_words() -> list[Finding]:
 
 
 def _wordnet() -> Finding:
-    from sar_reg.novel import WordNetClasses
-
     try:
+        from sar_reg.novel import WordNetClasses
+
         words = WordNetClasses().generate(["golden retriever", "tabby cat"], 3, exclude=(), seed=0)
     except SarRegError as error:
         return Finding(
