@@ -6,6 +6,7 @@ import importlib.util
 import os
 
 from sar_reg.doctor.finding import Finding
+from sar_reg.novel.redaction import public_url
 
 
 def check_words() -> list[Finding]:
@@ -18,9 +19,10 @@ def _wordnet() -> Finding:
         from sar_reg.novel import WordNetClasses
 
         words = WordNetClasses().generate(["golden retriever", "tabby cat"], 3, exclude=(), seed=0)
-    except SarRegError as error:
+    except Exception as error:  # whatever stops the words is what the doctor has to report
+        fact = f"cannot be used ({type(error).__name__}: {error})"
         return Finding(
-            "words: WordNet", "failure", str(error), "reinstall the package; its word data is missing"
+            "words: WordNet", "failure", fact, "reinstall the package; its word data is missing or cut"
         )
     return Finding("words: WordNet", "ok", f"near two pets it finds {', '.join(words)}")
 
@@ -33,7 +35,7 @@ def _language_model() -> Finding:
     if not address and not key:
         advice = "set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own; WordNet needs neither"
         return Finding(subject, "note", "no key and no server address in the environment", advice)
-    where = address or "the address built into the client"
+    where = public_url(address) if address else "the address built into the client"
     return Finding(
         subject, "ok", f"OPENAI_API_KEY is {'set' if key else 'not set'}; server: {where} (not contacted)"
     )

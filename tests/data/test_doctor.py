@@ -71,9 +71,20 @@ def test_words(monkeypatch: pytest.MonkeyPatch) -> None:
     assert wordnet.verdict == "ok"
     assert (model.verdict, "OPENAI_API_KEY" in model.advice) == ("note", True)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://me:hidden@localhost:8000/v1?key=hidden")
     model = check_words()[1]
     assert model.verdict == "ok"
-    assert "sk-secret" not in model.fact
+    assert "localhost:8000" in model.fact
+    assert "secret" not in model.fact
+    assert "hidden" not in model.fact
+
+
+def test_broken_word_data_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sar_reg.novel.wordnet", None)
+    monkeypatch.delattr("sar_reg.novel.WordNetClasses", raising=False)
+    wordnet = check_words()[0]
+    assert wordnet.verdict == "failure"
+    assert wordnet.fact.startswith("cannot be used (ImportError: ")
 
 
 def test_weights_of_a_file(weights: Path) -> None:

@@ -17,7 +17,7 @@ from sar_reg.errors import InputError
 VAL_SHOTS = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """One image and its label.
 
