@@ -14,6 +14,7 @@ over the base classes.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +24,7 @@ from torch.nn.functional import cross_entropy, relu
 
 from examples.coprompt.descriptions import encode_descriptions, find_descriptions
 from examples.maple.method import MaPLe
-from examples.protocol.method import Step
+from examples.protocol.method import Step, Tokenizer
 from examples.protocol.teacher import cosine_gap
 from sar_reg.shapes import Float, Tensor
 
@@ -50,7 +51,7 @@ class CoPrompt(MaPLe):
 
     views = 2
 
-    def __init__(self, model: Any, tokenizer: Any, classnames: Any, **protocol: Any) -> None:
+    def __init__(self, model: Any, tokenizer: Tokenizer, classnames: Sequence[str], **protocol: Any) -> None:
         super().__init__(model, tokenizer, classnames, **protocol)
         width, device = self.tower.embed_dim, self.tower.device
         self.adapter_image = Adapter(width, IMAGE_RATIO, device, self.prompt_dtype)
@@ -72,7 +73,7 @@ class CoPrompt(MaPLe):
             self.tower, find_descriptions(self.recipe.descriptions, self.dataset, names)
         )
 
-    def step(self, images: Any, labels: Tensor, *, image_features: Tensor | None = None) -> Step:
+    def step(self, images: Sequence[Tensor], labels: Tensor, *, image_features: Tensor | None = None) -> Step:
         """`L_CE + W · (reg_text + reg_image)`; the first view is the student's, the second the teacher's."""
         student_view, teacher_view = images
         text = self.encode_text()

@@ -10,8 +10,8 @@ The method's paper writes a squared distance instead, for unit vectors 2 (1 − 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 from torch.nn.functional import cross_entropy
 
@@ -35,7 +35,7 @@ class KgCoOp(CoOp):
         sentence = SENTENCE.get(self.dataset, "a photo of a {}.")
         return encode_templates(self.tower, self.classnames[: self.n_base], [sentence])
 
-    def step(self, images: Any, labels: Tensor, *, image_features: Tensor | None = None) -> Step:
+    def step(self, images: Sequence[Tensor], labels: Tensor, *, image_features: Tensor | None = None) -> Step:
         """`L_CE + W · reg_text`, both over the base classes."""
         features = self.encode_images(images[0]) if image_features is None else image_features
         text = self.encode_text()

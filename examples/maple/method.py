@@ -14,13 +14,14 @@ authors' code. Blocks count from 0.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from examples.protocol.method import PromptMethod, Step
+from examples.protocol.method import PromptMethod, Step, Tokenizer
 from sar_reg import PromptEncoder
 from sar_reg.errors import InputError
 from sar_reg.prompting import ImagePromptEncoder
@@ -32,7 +33,7 @@ class MaPLe(PromptMethod):
 
     trains_image_side = True
 
-    def __init__(self, model: Any, tokenizer: Any, classnames: Any, **protocol: Any) -> None:
+    def __init__(self, model: Any, tokenizer: Tokenizer, classnames: Sequence[str], **protocol: Any) -> None:
         super().__init__(model, tokenizer, classnames, **protocol)
         words, n_ctx, depth = self.recipe.ctx_init.split(), self.recipe.n_ctx, self.recipe.depth
         self.image_encoder = ImagePromptEncoder(model)
@@ -70,7 +71,7 @@ class MaPLe(PromptMethod):
         deep = [proj(ctx) for proj, ctx in zip(self.deep_proj, self.deep_ctx, strict=True)]
         return self.image_encoder(images.to(self.tower.dtype), self.proj(self.ctx), deep)
 
-    def step(self, images: Any, labels: Tensor, *, image_features: Tensor | None = None) -> Step:
+    def step(self, images: Sequence[Tensor], labels: Tensor, *, image_features: Tensor | None = None) -> Step:
         """`L_CE` over the base classes."""
         text = self.encode_text()
         ce = cross_entropy(self.classify(self.encode_images(images[0]), text[: self.n_base]), labels)

@@ -13,13 +13,14 @@ The context matters only through what later rows read from it in blocks 0 … 7.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from examples.protocol.method import PromptMethod, Step
+from examples.protocol.method import PromptMethod, Step, Tokenizer
 from examples.protocol.teacher import cosine_gap
 from sar_reg import PromptEncoder
 from sar_reg.errors import InputError
@@ -50,7 +51,7 @@ def quick_gelu(x: Tensor) -> Tensor:
 class TCP(PromptMethod):
     """A shared context before block `class_block`, class-aware tokens from there on."""
 
-    def __init__(self, model: Any, tokenizer: Any, classnames: Any, **protocol: Any) -> None:
+    def __init__(self, model: Any, tokenizer: Tokenizer, classnames: Sequence[str], **protocol: Any) -> None:
         super().__init__(model, tokenizer, classnames, **protocol)
         blocks = len(self.tower.block_modules)
         if not 1 <= self.recipe.class_block < blocks:
@@ -80,7 +81,7 @@ class TCP(PromptMethod):
         """`t_c` for all names."""
         return self.encoder(self.ctx, class_tokens=self.class_tokens(), class_layer=self.recipe.class_block)
 
-    def step(self, images: Any, labels: Tensor, *, image_features: Tensor | None = None) -> Step:
+    def step(self, images: Sequence[Tensor], labels: Tensor, *, image_features: Tensor | None = None) -> Step:
         """`L_CE + W · reg_text`, both over the base classes."""
         features = self.encode_images(images[0]) if image_features is None else image_features
         text = self.encode_text()

@@ -73,6 +73,19 @@ def test_a_step_in_half_precision(
     torch.testing.assert_close(step.terms["ce"].float(), expected.terms["ce"], rtol=0.05, atol=0.05)
 
 
+def test_a_step_with_the_towers_in_bf16(name: str, build: Build, views: list[Tensor], labels: Tensor) -> None:
+    method, full = build(name, precision="bf16"), build(name)
+    full.load_learned(method.learned())
+    with method.autocast():
+        step = method.step(views[: method.views], labels)
+    step.loss.backward()
+    expected = full.step(views[: full.views], labels)
+    assert step.loss.dtype == torch.float32
+    assert not torch.equal(step.terms["ce"], expected.terms["ce"]), "nothing ran in bf16"
+    torch.testing.assert_close(step.terms["ce"], expected.terms["ce"], rtol=0.1, atol=0.1)
+    assert {tensor.grad.dtype for tensor in method.learned().values()} == {torch.float32}
+
+
 @pytest.mark.parametrize(
     ("dtype", "gradient", "moved"),
     [
