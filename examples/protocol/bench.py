@@ -90,6 +90,11 @@ class Bench:
         return prompts if self.recipe.ensemble else prompts[-1:]
 
     @cached_property
+    def temperature(self) -> float:
+        """CLIP's own τ."""
+        return text_tower(self.model, self.tokenizer).temperature
+
+    @cached_property
     def bank(self) -> AnchorBank:
         """Base and novel classes; no held-out class is among the novel ones, but for the oracle's."""
         return build_anchor_bank(

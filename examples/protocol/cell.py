@@ -52,7 +52,7 @@ class Cell:
         """What decides the result, as JSON values; SAR's settings only where SAR is on."""
         recipe = asdict(self.recipe)
         without = {"test_batch_size"} | (set() if self.sar else SAR_SETTINGS)
-        source = asdict(self.source)
+        source = asdict(self.source) | {"targets": list(self.source.targets)}
         if not self.sar:
             source.pop("novel")
         return {

@@ -159,7 +159,8 @@ def draw(runs: Sequence[Run], bench: Bench, rows: Sequence[Any], out: Path) -> P
     maps += [(run.cell.title, features_of(run.load(), names)) for run in first]
     cell = runs[0].cell
     path = out / f"{cell.source.dataset}-{cell.method.lower()}.png"
-    return draw_comparison(path, maps, len(bench.classnames), rows)
+    temperature = bench.temperature
+    return draw_comparison(path, maps, len(bench.classnames), rows, temperature=temperature)
 
 
 def as_json(records: Sequence[Record], picture: Path | None) -> str:

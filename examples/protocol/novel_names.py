@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from examples.protocol.cell import Source
-from sar_reg.novel import NovelSource, Oracle, WordList, WordNetClasses
+from sar_reg.novel import NovelSource, Oracle, WordList
 
 LISTS = Path(__file__).parent / "data" / "novel"
 
@@ -29,5 +29,9 @@ def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
         return WordList(testbed.words())
     if kind in ("related", "random"):
         made = LISTS / f"{source.dataset}.{kind}.json"
-        return WordList(made) if made.is_file() else WordNetClasses(kind)
+        if made.is_file():
+            return WordList(made)
+        from sar_reg.novel import WordNetClasses
+
+        return WordNetClasses(kind)
     return WordList(kind)

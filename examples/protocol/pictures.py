@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 from torch.nn.functional import normalize
 
 from examples.protocol.table import Row
+from sar_reg import similarity_alignment_loss
 from sar_reg.errors import require
 from sar_reg.files import write_atomic
 from sar_reg.shapes import Float, Tensor
@@ -20,9 +21,17 @@ COLOURS = ("#9a9a9a", "#d1495b", "#2e6f95")
 
 
 def draw_comparison(
-    path: Path, maps: Sequence[tuple[str, Float[Tensor, "classes width"]]], n_base: int, rows: Sequence[Row]
+    path: Path,
+    maps: Sequence[tuple[str, Float[Tensor, "classes width"]]],
+    n_base: int,
+    rows: Sequence[Row],
+    *,
+    temperature: float,
 ) -> Path:
-    """Draw a heat map of cosines for each set of features, and bars of Base, New and H.
+    """Draw a heat map of class similarities for each set of features, and bars of Base, New and H.
+
+    A heat map shows each cosine minus the mean of its row, since a softmax over a row, and so SAR, does not
+    see what all its entries share.
 
     Args:
         path: PNG to write.
@@ -30,33 +39,42 @@ def draw_comparison(
             the others are compared.
         n_base: how many of the classes are base; a line marks the border.
         rows: accuracies, one group of bars each.
+        temperature: CLIP's τ.
     """
     plt = pyplot()
-    figure = plt.figure(figsize=(4 * len(maps) + 4.6, 4.3), facecolor=PAPER, layout="constrained")
-    axes = figure.subplots(1, len(maps) + 1, width_ratios=[*[1] * len(maps), 1.15])
-    cosines = [(title, _cosines(features)) for title, features in maps]
-    off_diagonal = ~torch.eye(len(cosines[0][1]), dtype=torch.bool)
-    scale = cosines[0][1][off_diagonal]
-    limits = scale.quantile(0.02).item(), scale.quantile(0.995).item()
-    image = None
-    for axis, (title, cosine) in zip(axes, cosines, strict=False):
-        image = axis.imshow(cosine, cmap="magma", vmin=limits[0], vmax=limits[1], interpolation="nearest")
+    figure = plt.figure(figsize=(3.6 * len(maps) + 4.8, 4.2), facecolor=PAPER, layout="constrained")
+    axes = figure.subplots(1, len(maps) + 1, width_ratios=[*[1] * len(maps), 1.25])
+    handcrafted = maps[0][1]
+    limit = float(np.nanquantile(np.abs(_relative_cosines(handcrafted)), 0.98))
+    for axis, (title, features) in zip(axes, maps, strict=False):
+        shown = axis.imshow(_relative_cosines(features), cmap="RdBu_r", vmin=-limit, vmax=limit)
         axis.set_title(title, fontsize=11, color=INK)
-        axis.axhline(n_base - 0.5, color="white", linewidth=0.8)
-        axis.axvline(n_base - 0.5, color="white", linewidth=0.8)
-        middle = [n_base / 2, (n_base + len(cosine)) / 2]
-        axis.set_xticks(middle, ["base", "new"])
-        axis.set_yticks(middle, ["base", "new"], rotation=90, va="center")
-        axis.tick_params(length=0)
-        if cosine is not cosines[0][1]:
-            change = (cosine - cosines[0][1])[off_diagonal].abs().mean().item()
-            axis.set_xlabel(f"mean change of a cosine: {change:.3f}", fontsize=9)
-    figure.colorbar(image, ax=axes[len(maps) - 1], shrink=0.75, label="cosine of two classes")
+        _mark_border(axis, n_base, len(features))
+        if features is not handcrafted:
+            gap = similarity_alignment_loss(features, handcrafted, temperature=temperature)
+            axis.set_xlabel(f"KL from the handcrafted rows: {gap.item():.2f}", fontsize=9)
+    figure.colorbar(shown, ax=axes[len(maps) - 1], shrink=0.75, label="cosine minus mean of its row")
     _bars(axes[-1], rows)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     plt.close(figure)
     return write_atomic(path, buffer.getvalue())
+
+
+def _relative_cosines(features: Float[Tensor, "classes width"]) -> np.ndarray:
+    """Cosines of all pairs minus the mean of their row; the diagonal, which SAR leaves out, is empty."""
+    rows = normalize(features.detach().float().cpu(), dim=-1)
+    cosines = (rows @ rows.T).fill_diagonal_(float("nan"))
+    return np.asarray((cosines - cosines.nanmean(dim=1, keepdim=True)).numpy())
+
+
+def _mark_border(axis: Any, n_base: int, n: int) -> None:
+    axis.axhline(n_base - 0.5, color=INK, linewidth=0.8)
+    axis.axvline(n_base - 0.5, color=INK, linewidth=0.8)
+    middle = [n_base / 2, (n_base + n) / 2]
+    axis.set_xticks(middle, ["base", "new"])
+    axis.set_yticks(middle, ["base", "new"], rotation=90, va="center")
+    axis.tick_params(length=0)
 
 
 def _bars(axis: Any, rows: Sequence[Row]) -> None:
@@ -78,11 +96,6 @@ def _bars(axis: Any, rows: Sequence[Row]) -> None:
     axis.set_ylabel("accuracy in percent")
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=9, loc="upper center", ncols=len(rows))
-
-
-def _cosines(features: Tensor) -> Tensor:
-    rows = normalize(features.detach().float().cpu(), dim=-1)
-    return rows @ rows.T
 
 
 def pyplot() -> Any:

@@ -75,7 +75,7 @@ def install(replace: Any = setattr) -> None:
     """Put them in the place of the testbed; `replace` may be pytest's `monkeypatch.setattr`."""
     replace(bench, "load_clip", lambda source, recipe, device: small_clip())
     replace(bench, "open_source", lambda source, key: Squares())
-    replace(bench, "novel_source", lambda source: WordList(source.novel or WORDS))
+    replace(bench, "novel_source", lambda source, held_out: WordList(source.novel or WORDS))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,49 @@
+"""Two processes that share each batch do what one does."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.protocol.conftest import MakeRun
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def test_two_processes_equal_one(make_run: MakeRun, tmp_path: Path) -> None:
+    common = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": free_port(),
+        "WORLD_SIZE": "2",
+        "OMP_NUM_THREADS": "1",
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.protocol.start_shared", str(tmp_path / "two")],
+            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in (0, 1)
+    ]
+    alone = make_run(out=tmp_path / "one", epochs=5)
+    one = alone.start()
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    shared = make_run(out=tmp_path / "two", epochs=5)
+    two = shared.finished()
+    assert two["processes"] == 2
+    for name, curve in one["curves"].items():
+        assert two["curves"][name] == pytest.approx(curve, rel=1e-4), name
+    ctx = load_file(alone.files.weights)["ctx"]
+    assert torch.allclose(load_file(shared.files.weights)["ctx"], ctx, atol=1e-5 * ctx.abs().max())
+    assert two["results"]["base"] == one["results"]["base"]
+    assert len(shared.files.log.read_text().splitlines()) == 5, "one process alone writes"

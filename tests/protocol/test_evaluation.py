@@ -1,0 +1,62 @@
+"""Accuracies by hand, the harmonic mean, and means over seeds."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from examples.protocol.bench import Bench
+from examples.protocol.evaluation import harmonic_mean, percent_equal, summary
+from examples.protocol.run import evaluate, zero_shot
+from tests.protocol.conftest import MakeRun
+
+
+def test_accuracy_counts_images() -> None:
+    assert percent_equal(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 1])) == pytest.approx(200 / 3)
+
+
+def test_h_of_zero_is_zero() -> None:
+    assert harmonic_mean(0.0, 0.0) == 0.0
+    assert harmonic_mean(80.0, 0.0) == 0.0
+
+
+def test_h_is_that_of_the_means() -> None:
+    got = summary([{"base": 90.0, "new": 50.0, "h": 64.3}, {"base": 70.0, "new": 70.0, "h": 70.0}])
+    assert (got["base"], got["new"]) == (80.0, 60.0)
+    assert got["h"] == pytest.approx(2 * 80 * 60 / 140)
+    assert got["base_std"] == pytest.approx(math.sqrt(200))
+    assert math.isnan(summary([{"base": 1.0}])["base_std"])
+
+
+def test_base_and_new_are_told_apart_among_their_own_names(make_run: MakeRun, bench: Bench) -> None:
+    run = make_run()
+    method = run.build()
+    got = evaluate(bench, method)
+    for name, classes in (("base", range(4)), ("new", range(4, 7))):
+        names = [bench.dataset.classnames[i] for i in classes]
+        pictures = [e for e in bench.dataset.test if e.label in classes]
+        images = torch.stack([bench.test_transform(bench.dataset.image(e)) for e in pictures])
+        predicted = method.for_classes(names)(images).argmax(1)
+        right = sum(int(p) == e.label - classes[0] for p, e in zip(predicted, pictures, strict=True))
+        assert got[name] == 100 * right / len(pictures)
+    assert got["h"] == harmonic_mean(got["base"], got["new"])
+
+
+def test_zero_shot_is_the_handcrafted_classifier(bench: Bench) -> None:
+    method = torch.nn.functional
+    base = bench.tests["base"]
+    images = torch.stack([bench.test_transform(base.image(e)) for e in base.test])
+    features = method.normalize(bench.model.encode_image(images), dim=-1)
+    right = (features @ bench.zero_shot_rows(base).T).argmax(1) == torch.tensor([e.label for e in base.test])
+    assert zero_shot(bench)["base"] == 100 * right.double().mean().item()
+
+
+def test_image_features_of_the_frozen_side_are_computed_once(
+    bench: Bench, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = make_run().build()
+    first = bench.test_images("new", method)[0]
+    monkeypatch.setattr(type(method), "encode_images", None)
+    assert bench.test_images("new", method)[0] is first
