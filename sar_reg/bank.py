@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 
+from sar_reg.bank_report import BankReport, Overlap, find_overlap, report
 from sar_reg.errors import InputError
 from sar_reg.files import write_atomic
-from sar_reg.prompting.template_bank import encode_templates
+from sar_reg.novel.same_name import fold
 from sar_reg.prompting.towers import text_tower
-from sar_reg.shapes import Float, Int, Tensor
-from sar_reg.templates import resolve_templates
+from sar_reg.shapes import Float, Tensor
 
 _FORMAT = "sar_reg.anchor_bank/1"
-
-
-@runtime_checkable
-class NovelSource(Protocol):
-    """Anything that can name novel classes, such as those of `sar_reg.novel`."""
-
-    def generate(
-        self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str], seed: int
-    ) -> list[str]:
-        """Return `n` class names, none of them in `base_classes` or `exclude`."""
-        ...
-
-
-def fold(name: str) -> str:
-    """The form in which two class names count as the same: case folded, `_` and runs of spaces as one space.
-
-    Examples:
-        >>> fold("Tabby_Cat ") == fold("tabby  cat")
-        True
-    """
-    return " ".join(name.replace("_", " ").casefold().split())
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +52,7 @@ class AnchorBank:
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
-        _check_names(self.classnames)
+        check_names(self.classnames)
         shape = tuple(self.embeddings.shape)
         if len(shape) != 2 or shape[0] != len(self.classnames) or self.embeddings.dtype != torch.float32:
             raise InputError(
@@ -140,6 +120,37 @@ class AnchorBank:
                 f"{found[:12]}…); build a bank for this model with build_anchor_bank"
             )
 
+    def report(self, held_out: Sequence[str] = (), *, sample: int = 10, seed: int = 0) -> BankReport:
+        """Where the novel names came from, how many were dropped and why, and what they are close to.
+
+        Args:
+            held_out: names of a benchmark's new classes, to be told how many of them the bank contains.
+            sample: for how many novel classes, drawn by `seed`, the nearest base class is shown.
+            seed: of the draw.
+
+        Returns:
+            A report to print, or to store with `as_dict()`.
+        """
+        return report(self, held_out, sample=sample, seed=seed)
+
+    def overlap(
+        self,
+        held_out: Sequence[str],
+        features: Float[Tensor, "held_out width"] | None = None,
+        threshold: float = 0.95,
+    ) -> Overlap:
+        """Which novel classes are among held-out names: the same, in another spelling, or alike in feature.
+
+        Args:
+            held_out: names of a benchmark's new classes.
+            features: their text features, a row each (such as a bank's `embeddings`), to compare by cosine.
+            threshold: the cosine from which two names are listed as alike.
+
+        Raises:
+            InputError: if `features` does not fit the names and this bank.
+        """
+        return find_overlap(self, held_out, features, threshold)
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the bank as one safetensors file (names and provenance in its header), replacing it whole."""
         header = {
@@ -151,7 +162,8 @@ class AnchorBank:
             "provenance": dict(self.provenance),
         }
         rows = {"embeddings": self.embeddings.detach().cpu().contiguous()}
-        metadata = {"format": _FORMAT, "bank": json.dumps(header, ensure_ascii=False)}
+        about = json.dumps(header, ensure_ascii=False)
+        metadata = {"format": _FORMAT, "bank": about, "sha256": _digest(about, rows["embeddings"])}
         return write_atomic(path, serialize(rows, metadata))
 
     @classmethod
@@ -175,6 +187,8 @@ class AnchorBank:
                     )
                 header: dict[str, Any] = json.loads(metadata["bank"])
                 rows = cast(Tensor, stored.get_tensor("embeddings"))
+            if metadata["sha256"] != _digest(metadata["bank"], rows.cpu()):
+                raise InputError(f"{path} is damaged (its checksum does not fit); build it again")
             return cls(
                 classnames=tuple(header["classnames"]),
                 n_base=header["n_base"],
@@ -199,89 +213,16 @@ class AnchorBank:
         )
 
 
-def build_anchor_bank(
-    model: object,
-    tokenizer: Callable[[list[str]], Int[Tensor, "texts context"]],
-    base_classes: Sequence[str],
-    novel: Sequence[str] | NovelSource | None = None,
-    n_novel: int = 200,
-    templates: str | Sequence[str] = "imagenet",
-    exclude: Sequence[str] = (),
-    seed: int = 0,
-    batch_size: int = 256,
-    device: torch.device | str | None = None,
-    progress: bool = False,
-) -> AnchorBank:
-    """Encode base and novel class names once with an ensemble of handcrafted prompts.
+def _digest(about: str, rows: Tensor) -> str:
+    return hashlib.sha256(about.encode() + rows.numpy().tobytes()).hexdigest()
 
-    Each row is `T_i = n(Σ_m n(E(template_m(name_i))))` with n(x) = x / ‖x‖ (the paper, section 3.3).
 
-    Args:
-        model: an open_clip `CLIP` or `CustomTextCLIP`, or another model that `sar_reg.prompting` knows.
-            It is used on its own device and dtype and left as it was.
-        tokenizer: `list[str] -> LongTensor (texts, context)`, such as `open_clip.get_tokenizer(...)`.
-        base_classes: the classes that have training images, in the order of their labels.
-        novel: `None` (no novel classes), a sequence of names (at most `n_novel` are taken, in order),
-            or a source of `sar_reg.novel` that is asked for `n_novel` names.
-        n_novel: how many novel classes are wanted.
-        templates: a data set's key of the paper (eight prompts), or a sequence of prompts with `{}`.
-        exclude: names that must not be used as novel classes, such as a benchmark's held-out classes.
-        seed: passed to the source of novel classes.
-        batch_size: texts encoded at a time.
-        device: where the embeddings are kept; the model's device by default.
-        progress: show a progress bar on the terminal.
-
-    Returns:
-        The bank: base classes first, then novel ones; embeddings (N, D) float32.
+def check_names(names: Sequence[str]) -> None:
+    """Refuse class names that are empty or repeated.
 
     Raises:
-        InputError: for empty, repeated or too long names (named in the message) and for bad templates.
+        InputError: naming the class; case, `_` and runs of spaces do not count.
     """
-    if isinstance(base_classes, str) or isinstance(novel, str):
-        raise InputError("class names must be given as a sequence of strings, not as one string")
-    prompts = resolve_templates(templates)
-    base = tuple(base_classes)
-    if not base:
-        raise InputError("base_classes is empty; pass the names of the classes that have training images")
-    _check_names(base)
-    tower = text_tower(model, tokenizer)
-    chosen, provenance = _novel_names(novel, base, n_novel, exclude, seed)
-    names = base + chosen
-    _check_names(names)
-    embeddings = encode_templates(tower, names, prompts, batch_size=batch_size, progress=progress)
-    return AnchorBank(
-        classnames=names,
-        n_base=len(base),
-        embeddings=embeddings.to(tower.device if device is None else device),
-        temperature=tower.temperature,
-        templates=prompts,
-        fingerprint=tower.fingerprint(),
-        provenance=provenance,
-    )
-
-
-def _novel_names(
-    novel: Sequence[str] | NovelSource | None,
-    base: tuple[str, ...],
-    n: int,
-    exclude: Sequence[str],
-    seed: int,
-) -> tuple[tuple[str, ...], dict[str, Any]]:
-    if n < 0:
-        raise InputError(f"n_novel must be 0 or more, not {n}")
-    if novel is None or n == 0:
-        return (), {"source": "none"}
-    if isinstance(novel, NovelSource):
-        names = tuple(novel.generate(base, n, exclude=exclude, seed=seed))
-        describe = cast("Callable[[], dict[str, Any]] | None", getattr(novel, "describe", None))
-        return names, {"source": type(novel).__name__} if describe is None else describe()
-    forbidden = {fold(name) for name in exclude}
-    kept = [name for name in novel if fold(name) not in forbidden]
-    provenance = {"source": "sequence", "given": len(novel), "excluded": len(novel) - len(kept)}
-    return tuple(kept[:n]), provenance
-
-
-def _check_names(names: Sequence[str]) -> None:
     seen: dict[str, str] = {}
     for position, name in enumerate(names):
         key = fold(name)

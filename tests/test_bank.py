@@ -124,7 +124,7 @@ def test_novel_names_are_taken_in_order_without_the_excluded(clip) -> None:
         *clip, ["cat"], ["dog", "Red_Fox", "owl", "bee"], n_novel=2, exclude=["red fox"], templates=["a {}."]
     )
     assert bank.classnames == ("cat", "dog", "owl")
-    assert bank.provenance["excluded"] == 1
+    assert bank.provenance["outcome"] == {"asked": 4, "kept": 2, "dropped": {"excluded": 1}}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sar_reg.errors import InputError
-from sar_reg.novel.same_name import KnownNames
+from sar_reg.novel.same_name import KnownNames, Match
 
 Filtering = Literal["strict", "exact"]
 
@@ -117,10 +117,12 @@ def _plain(character: str) -> str:
     return "" if unicodedata.category(character) in {"Cc", "Cf", "Cn", "Co", "Cs", "So"} else character
 
 
-def _repeated(match: str | None, filtering: Filtering, same: str, near: str) -> str | None:
-    if match == "same":
+def _repeated(match: Match | None, filtering: Filtering, same: str, near: str) -> str | None:
+    if match is None:
+        return None
+    if match.kind == "same":
         return same
-    return near if match == "near" and filtering == "strict" else None
+    return near if filtering == "strict" else None
 
 
 class _Style:

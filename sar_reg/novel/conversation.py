@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +28,7 @@ class ChatError(SarRegError):
 
 
 @contextmanager
-def open_client(client: Any | None, base_url: str | None) -> Iterator[Any]:
+def open_client(client: Any | None, base_url: str | None) -> Generator[Any, None, None]:
     """The user's client, or one made by the conventions of `openai` (key and URL from the environment).
 
     Servers of one's own need no key: where `base_url` is given and no key is set, a placeholder is sent.

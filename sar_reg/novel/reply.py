@@ -47,11 +47,9 @@ def _in_json(text: str) -> list[str] | None:
     except (ValueError, RecursionError):
         return None
     if isinstance(content, dict):
-        values = list(cast("dict[str, Any]", content).values())
-        content = content["names"] if "names" in content else next(filter(_is_list, values), None)
-    if not _is_list(content):
-        return []
-    entries = [_entry(item) for item in cast("list[Any]", content)]
+        fields = cast("dict[str, Any]", content)
+        content = fields["names"] if "names" in fields else next(filter(_is_list, fields.values()), None)
+    entries = [_entry(item) for item in cast("list[Any]", content if _is_list(content) else [])]
     return [entry for entry in entries if entry is not None]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 _LITTLE_WORDS = frozenset({"a", "an", "the", "of"})
 _KEEP_FINAL_S = ("ss", "us", "is")
@@ -54,6 +54,13 @@ def _designations(parts: tuple[str, ...]) -> list[str]:
     return ["".join(parts[start:]) for start in range(1, first + 1)]
 
 
+class Match(NamedTuple):
+    """A known name found again: word for word up to case, or in another spelling."""
+
+    kind: Literal["same", "near"]
+    known: str
+
+
 class KnownNames:
     """A set of class names that can be asked whether it holds a name, or nearly holds it.
 
@@ -62,32 +69,33 @@ class KnownNames:
 
     Examples:
         >>> known = KnownNames(["hot dog", "A310"])
-        >>> known.match("Hot_Dog"), known.match("the hotdogs"), known.match("Airbus A310"), known.match("cat")
-        ('same', 'near', 'near', None)
+        >>> known.match("the hotdogs"), known.match("Airbus A310"), known.match("cat")
+        (Match(kind='near', known='hot dog'), Match(kind='near', known='A310'), None)
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
-        self._folded: set[str] = set()
-        self._keys: set[str] = set()
-        self._designations: set[str] = set()
+        self._folded: dict[str, str] = {}
+        self._keys: dict[str, str] = {}
+        self._designations: dict[str, str] = {}
         for name in names:
             self.add(name)
 
     def add(self, name: str) -> None:
         """Put a name into the set."""
         parts = words(name)
-        self._folded.add(fold(name))
-        self._keys.update(_keys(parts))
-        self._designations.update(_designations(parts))
+        self._folded.setdefault(fold(name), name)
+        for key in _keys(parts):
+            self._keys.setdefault(key, name)
+        for rest in _designations(parts):
+            self._designations.setdefault(rest, name)
 
-    def match(self, name: str) -> Literal["same", "near"] | None:
-        """Whether the set holds this name ("same"), another spelling of it ("near"), or neither (None)."""
+    def match(self, name: str) -> Match | None:
+        """The known name that this one is or nearly is, if there is one."""
         if fold(name) in self._folded:
-            return "same"
+            return Match("same", self._folded[fold(name)])
         parts = words(name)
-        if not parts:
-            return None
-        with_maker = any(rest in self._keys for rest in _designations(parts))
-        if not self._keys.isdisjoint(_keys(parts)) or with_maker or "".join(parts) in self._designations:
-            return "near"
-        return None
+        for key in (*_keys(parts), *_designations(parts)) if parts else ():
+            if key in self._keys:
+                return Match("near", self._keys[key])
+        found = self._designations.get("".join(parts))
+        return Match("near", found) if found is not None else None

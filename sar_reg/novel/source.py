@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,12 +23,32 @@ class NovelSource(Protocol):
         """
         ...
 
+
+@runtime_checkable
+class DescribedSource(NovelSource, Protocol):
+    """A source that says what its names depend on, so that they can be kept in a cache and in records."""
+
     def describe(self) -> dict[str, Any]:
-        """What the names depend on, as JSON values without secrets: source, model, strategy, options.
+        """Source, model, strategy and options, as JSON values without secrets.
 
         What the last `generate` met (date, how many were asked, kept and dropped and why) goes under the key
         `"outcome"`; everything else must be the same before and after, since a cache is keyed by it.
         """
+        ...
+
+
+@runtime_checkable
+class ResumableSource(DescribedSource, Protocol):
+    """A source that asks others, keeps what it received, and can be told to stay off the network."""
+
+    def with_cache(
+        self, cache_dir: str | os.PathLike[str] | None, *, offline: bool = False
+    ) -> ResumableSource:
+        """The same source with a folder for what it receives."""
+        ...
+
+    def preview(self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str], seed: int) -> object:
+        """What `generate` would send, as something to print. Calls nobody."""
         ...
 
 

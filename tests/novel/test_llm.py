@@ -9,7 +9,7 @@ from chat_server import ChatServer, fresh, names, says
 
 from sar_reg.errors import InputError
 from sar_reg.novel.llm import LLMClasses
-from sar_reg.novel.source import NovelClassesError, NovelSource
+from sar_reg.novel.source import NovelClassesError, ResumableSource
 
 BASE = ["tabby cat", "beagle"]
 Make = Callable[..., LLMClasses]
@@ -104,7 +104,7 @@ def test_describe_holds_settings_that_do_not_change_by_use(server: ChatServer, s
     assert after.pop("outcome")["kept"] == 2
     assert before == after
     assert (after["source"], after["model"], after["server"]) == ("llm", "tiny", server.url)
-    assert isinstance(model, NovelSource)
+    assert isinstance(model, ResumableSource)
 
 
 def test_a_damaged_answer_is_set_aside_and_asked_anew(

@@ -7,7 +7,7 @@ import pytest
 
 from sar_reg.errors import InputError
 from sar_reg.novel.oracle import Oracle
-from sar_reg.novel.source import NovelClassesError, NovelSource
+from sar_reg.novel.source import DescribedSource, NovelClassesError
 from sar_reg.novel.wordlist import WordList, read_names
 
 WORDS = ["lynx", "puma", "Cats", "ocelot", "serval", "pug"]
@@ -71,7 +71,7 @@ def test_describe_is_stable_but_for_the_outcome() -> None:
     assert before.pop("outcome") == {}
     assert before == after
     assert json.loads(json.dumps(after))["filtering"] == "exact"
-    assert isinstance(words, NovelSource)
+    assert isinstance(words, DescribedSource)
     assert repr(words) == "WordList(given words: 6 words, filtering='exact')"
 
 

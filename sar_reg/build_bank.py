@@ -1,0 +1,170 @@
+"""From class names to an anchor bank: novel names, features, and what is kept between runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+
+import torch
+
+import sar_reg
+from sar_reg.bank import AnchorBank, check_names
+from sar_reg.bank_cache import BankCache, Names, names_file
+from sar_reg.errors import InputError
+from sar_reg.novel.same_name import KnownNames
+from sar_reg.novel.source import DescribedSource, NovelSource, ResumableSource, outcome
+from sar_reg.prompting.template_bank import encode_templates
+from sar_reg.prompting.towers import FunctionTower, TextTower, text_tower
+from sar_reg.shapes import Float, Int, Tensor
+from sar_reg.templates import resolve_templates
+
+log = logging.getLogger(__name__)
+
+
+def build_anchor_bank(
+    model: object,
+    tokenizer: Callable[[list[str]], Int[Tensor, "texts context"]] | None,
+    base_classes: Sequence[str],
+    novel: Sequence[str] | NovelSource | None = None,
+    n_novel: int = 200,
+    templates: str | Sequence[str] = "imagenet",
+    exclude: Sequence[str] = (),
+    seed: int = 0,
+    batch_size: int = 256,
+    device: torch.device | str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+    *,
+    offline: bool = False,
+    dry_run: bool = False,
+) -> AnchorBank:
+    """Encode base and novel class names once with an ensemble of handcrafted prompts.
+
+    Each row is `T_i = n(Σ_m n(E(template_m(name_i))))` with n(x) = x / ‖x‖ (the paper, section 3.3).
+
+    Args:
+        model: an open_clip `CLIP` or `CustomTextCLIP`, or another model that `sar_reg.prompting` knows.
+            It is used on its own device and dtype and left as it was.
+        tokenizer: `list[str] -> LongTensor (texts, context)`, such as `open_clip.get_tokenizer(...)`.
+        base_classes: the classes that have training images, in the order of their labels.
+        novel: `None` (no novel classes), a sequence of names (at most `n_novel` are taken, in order),
+            or a source of `sar_reg.novel` that is asked for `n_novel` names.
+        n_novel: how many novel classes are wanted.
+        templates: a data set's key of the paper (eight prompts), or a sequence of prompts with `{}`.
+        exclude: names that must not be used as novel classes, such as a benchmark's held-out classes, in
+            any spelling (plural, article, word order). They never enter a prompt of a language model.
+        seed: passed to the source of novel classes.
+        batch_size: texts encoded at a time.
+        device: where the embeddings are kept; the model's device by default.
+        cache_dir: folder that keeps the names of a source (JSON), the answers of a language model and the
+            text features between calls, keyed by all that they depend on. Features of a bare function
+            `encode(texts)` are not kept, since there are no weights to key them by.
+        progress: show a progress line on the terminal.
+        offline: never touch the network: a language model's names must be in `cache_dir` already.
+        dry_run: print what a language model would be asked, an estimate of the tokens and the cache's key,
+            ask nobody, and return the bank of the base classes alone.
+
+    Returns:
+        The bank: base classes first, then novel ones; embeddings (N, D) float32.
+
+    Raises:
+        InputError: for empty, repeated or too long names (named in the message) and for bad templates.
+        NovelClassesError: if the source has fewer names than asked for; it carries those.
+    """
+    if isinstance(base_classes, str) or isinstance(novel, str):
+        raise InputError("class names must be given as a sequence of strings, not as one string")
+    prompts = resolve_templates(templates)
+    base = tuple(base_classes)
+    if not base:
+        raise InputError("base_classes is empty; pass the names of the classes that have training images")
+    if n_novel < 0:
+        raise InputError(f"n_novel must be 0 or more, not {n_novel}")
+    check_names(base)
+    tower = text_tower(model, tokenizer)
+    cache = BankCache(cache_dir)
+    chosen, provenance = _novel_names(novel, base, n_novel, exclude, seed, cache, offline, dry_run)
+    names = base + chosen
+    check_names(names)
+    rows = _features(tower, names, prompts, batch_size, progress, cache)
+    return AnchorBank(
+        classnames=names,
+        n_base=len(base),
+        embeddings=rows.to(tower.device if device is None else device),
+        temperature=tower.temperature,
+        templates=prompts,
+        fingerprint=tower.fingerprint(),
+        provenance=provenance,
+    )
+
+
+def _novel_names(
+    novel: Sequence[str] | NovelSource | None,
+    base: tuple[str, ...],
+    n: int,
+    exclude: Sequence[str],
+    seed: int,
+    cache: BankCache,
+    offline: bool,
+    dry_run: bool,
+) -> Names:
+    if novel is None or n == 0:
+        return (), {"source": "none"}
+    if not isinstance(novel, NovelSource):
+        kept = _without(novel, exclude)
+        dropped = {"excluded": len(novel) - len(kept)}
+        return kept[:n], {"source": "sequence", "outcome": outcome(len(novel), len(kept[:n]), dropped)}
+    source = novel.with_cache(cache.folder, offline=offline) if isinstance(novel, ResumableSource) else novel
+    if not isinstance(source, DescribedSource):
+        made = source.generate(base, n, exclude=exclude, seed=seed)
+        return _without(made, exclude), {"source": type(source).__name__}
+    settings = {key: value for key, value in source.describe().items() if key != "outcome"}
+    wish = {"base": base, "n": n, "exclude": sorted(exclude), "seed": seed, "version": sar_reg.__version__}
+    about = {"source": settings, **wish}
+    if dry_run:
+        return _preview(source, base, n, exclude, seed, names_file(about))
+
+    def ask() -> Names:
+        made = source.generate(base, n, exclude=exclude, seed=seed)
+        return _without(made, exclude), source.describe()
+
+    return cache.names(about, ask, wanted=n)
+
+
+def _without(names: Sequence[str], exclude: Sequence[str]) -> tuple[str, ...]:
+    forbidden = KnownNames(exclude)
+    return tuple(name for name in names if forbidden.match(name) is None)
+
+
+def _preview(
+    source: DescribedSource, base: Sequence[str], n: int, exclude: Sequence[str], seed: int, file: str
+) -> Names:
+    if isinstance(source, ResumableSource):
+        print(source.preview(base, n, exclude=exclude, seed=seed))
+    else:
+        print(f"{source!r} asks nobody")
+    print(f"cached as: {file}")
+    return (), {"source": "dry run"}
+
+
+def _features(
+    tower: TextTower | FunctionTower,
+    names: tuple[str, ...],
+    prompts: tuple[str, ...],
+    batch_size: int,
+    progress: bool,
+    cache: BankCache,
+) -> Float[Tensor, "classes width"]:
+    def encode() -> Tensor:
+        return encode_templates(tower, names, prompts, batch_size=batch_size, progress=progress)
+
+    if isinstance(tower, FunctionTower):
+        return encode()
+    about = {
+        "tower": tower.fingerprint(),
+        "dtype": str(tower.dtype),
+        "device": tower.device.type,
+        "templates": prompts,
+        "version": sar_reg.__version__,
+    }
+    return cache.features(about, names, encode)
