@@ -1,0 +1,123 @@
+"""From a sweep to a rendered table: runs in this process, failures that stop nothing, commands for others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from examples.paper import __main__ as command
+from examples.paper import engine
+from examples.paper.accuracy_tables import accuracy_table
+from examples.paper.engine import Place, run_inline
+from examples.paper.results import find_runs
+from examples.paper.sweep import Planned, load_sweep, plan
+from examples.protocol import bench
+from examples.protocol.data import open_dataset
+from tests.fabricated import fabricate
+from tests.protocol.fabricated import WORDS, install
+
+SMALL = {"epochs": 1, "batch_size": 8, "shots": 2, "n_novel": len(WORDS), "augmentation": "none"}
+
+
+@pytest.fixture(autouse=True)
+def fabricated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random weights and coloured squares in the place of model and data."""
+    install(monkeypatch.setattr)
+    engine._bench.cache_clear()
+
+
+def planned_runs(name: str, data: str = "testbed", dataset: str = "squares") -> list[Planned]:
+    sweep = replace(load_sweep(name), methods=("CoOp",), seeds=(1,))
+    return plan(sweep, data, datasets=(dataset,), **SMALL)
+
+
+def quiet(epoch: int, values: dict[str, float]) -> None:
+    """No progress."""
+
+
+def test_runs_end_in_a_table_and_are_not_repeated(tmp_path: Path) -> None:
+    planned, place = planned_runs("table1"), Place(tmp_path)
+    assert list(run_inline(planned, place, quiet)) == [None] * 4
+    table = accuracy_table(load_sweep("table1"), find_runs(planned, [tmp_path]), real=False)
+    assert [row[1] for row in table.rows] == [
+        "CoOp",
+        "CoOp + SAR, one prompt, all classes",
+        "CoOp + SAR, 8 prompts, all classes",
+        "CoOp + SAR",
+    ]
+    assert all(0 <= float(cell) <= 100 for row in table.rows for cell in row[2:5])
+    epochs: list[int] = []
+    assert list(run_inline(planned, place, lambda epoch, _: epochs.append(epoch))) == [None] * 4
+    assert epochs == []
+    fresh = replace(place, fresh=True)
+    assert list(run_inline(planned[:1], fresh, lambda epoch, _: epochs.append(epoch))) == [None]
+    assert epochs == [0]
+
+
+def test_a_failed_run_leaves_a_log_and_stops_nothing(tmp_path: Path) -> None:
+    good, bad = planned_runs("table3")
+    bad = replace(bad, cell=replace(bad.cell, method="Oops"))
+    failure, fine = run_inline([bad, good], Place(tmp_path), quiet)
+    assert fine is None
+    assert failure is not None
+    assert failure.name == "squares-oops-sar-seed1"
+    assert "KeyError: 'Oops'" in failure.log.read_text()
+    runs = find_runs([good, bad], [tmp_path])
+    assert [bool(group) for group in runs.values()] == [True, False]
+
+
+def test_a_table_on_the_papers_data_from_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fabricate(tmp_path / "data", "dtd")
+    monkeypatch.setattr(bench, "open_source", lambda source, key: open_dataset(key, source.data, verify=False))
+    planned = planned_runs("table3", str(tmp_path / "data"), "dtd")
+    assert list(run_inline(planned, Place(tmp_path / "runs"), quiet)) == [None] * 2
+    table = accuracy_table(load_sweep("table3"), find_runs(planned, [tmp_path / "runs"]), real=True)
+    rows = {(row[0], row[1]): row for row in table.rows}
+    assert rows["dtd", "CoOp"][3] == "78.74 / 45.65 / 57.79"
+    assert 0 <= float(rows["dtd", "CoOp + SAR"][5]) <= 100
+    assert rows["dtd", "MaPLe"][4] == "*not run*"
+
+
+def run_command(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        command.main(arguments)
+    return ended.value.code
+
+
+def test_one_command_a_run_for_another_scheduler(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = run_command("table3", "--data", "/data", "--datasets", "dtd", "--print-commands", "--out", "there")
+    lines = capsys.readouterr().out.splitlines()
+    assert code == 0
+    assert len(lines) == 5 * 2 * 3
+    assert lines[7].split()[1:] == (
+        "-m examples.paper table3 --data /data --out there --only 7 --datasets dtd --workers 0".split()
+    )
+
+
+def test_a_table_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--data", "/data", "--datasets", "dtd", "--no-run", "--out", str(tmp_path))
+    assert run_command("table3", *arguments) == 0
+    written = Path(capsys.readouterr().out.splitlines()[0])
+    assert written == tmp_path / "rendered" / "table3.md"
+    assert written.read_text().count("*not run*") >= 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("table9",), "there is no table or figure 'table9'"),
+        (("table1", "--methods", "TCP", "--data", "/data"), "table1 has no method TCP; it has: CoOp"),
+        (("table4", "--data", "/data", "--datasets", "dtd", "--only", "99"), "--only takes 0 … 17 here"),
+    ],
+)
+def test_mistakes_end_in_one_line(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(*arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
