@@ -181,7 +181,9 @@ class PromptEncoder:
                 f"{plan.n_shared} rows shared + {plan.n_own} own = {count.ours} instead of {count.plain}; "
                 f"class-specific contexts share only the start: {own}"
             )
-        return f'PromptEncoder({len(self)} classes, "{template}", n_ctx={self.n_ctx}, {self.tower.kind}: {how})'
+        return (
+            f'PromptEncoder({len(self)} classes, "{template}", n_ctx={self.n_ctx}, {self.tower.kind}: {how})'
+        )
 
     def _plan(self, *, class_specific: bool) -> Plan:
         key = class_specific, self.tower.device, self.tower.dtype
@@ -210,7 +212,9 @@ class PromptEncoder:
         if context.shape not in (one, each):
             raise InputError(f"context must have shape {one} or {each}, not {tuple(context.shape)}.")
         if (deep or class_tokens is not None) and self.class_position != "end":
-            raise InputError(f'deep prompts and class tokens need class_position="end", not "{self.class_position}".')
+            raise InputError(
+                f'deep prompts and class tokens need class_position="end", not "{self.class_position}".'
+            )
         for number, rows in enumerate(deep or (), start=1):
             if rows.shape != one or number >= blocks:
                 raise InputError(
@@ -240,10 +244,14 @@ def _check_options(
     if isinstance(classnames, str) or not classnames or not all(spoken(name).strip() for name in classnames):
         raise InputError("classnames must be a list of at least one name, none of them empty.")
     if n_ctx < 1:
-        raise InputError(f"n_ctx must be at least 1, not {n_ctx}; plain sentences are what build_anchor_bank encodes.")
+        raise InputError(
+            f"n_ctx must be at least 1, not {n_ctx}; plain sentences are what build_anchor_bank encodes."
+        )
     if class_position not in ("end", "middle", "front"):
         raise InputError(f'class_position must be "end", "middle" or "front", not "{class_position}".')
     if infix and class_position != "end":
         raise InputError(f'infix words need class_position="end", not "{class_position}".')
     if any(option is not None and option < 1 for option in (chunk_size, buckets)):
-        raise InputError(f"chunk_size and buckets must be at least 1 or None, not {chunk_size} and {buckets}.")
+        raise InputError(
+            f"chunk_size and buckets must be at least 1 or None, not {chunk_size} and {buckets}."
+        )

@@ -35,10 +35,10 @@ class Layout:
     """
 
     shared: int
-    classes: Int[Tensor, classes]
-    class_index: Int[Tensor, rows]
-    column: Int[Tensor, rows]
-    ends: Int[Tensor, classes]
+    classes: Int[Tensor, " classes"]
+    class_index: Int[Tensor, " rows"]
+    column: Int[Tensor, " rows"]
+    ends: Int[Tensor, " classes"]
     groups: tuple[Group, ...]
     padded: bool
 
@@ -48,7 +48,9 @@ class Layout:
         return len(self.column)
 
 
-def pack(last: Int[Tensor, all], classes: Int[Tensor, classes], shared: int, buckets: int | None) -> Layout:
+def pack(
+    last: Int[Tensor, " all"], classes: Int[Tensor, " classes"], shared: int, buckets: int | None
+) -> Layout:
     """Lay out the rows `shared .. last` of some classes.
 
     Args:

@@ -24,7 +24,7 @@ def encode_plain(
     The output of the token embedding is replaced by the assembled rows, and a hook before each block that
     learned rows enter puts them in. Cost: classes x context tokens, whatever the prompts' lengths.
     """
-    entering = {block: values for block, values in enumerate(learned.deep, start=1)}
+    entering = dict(enumerate(learned.deep, start=1))
     if learned.class_tokens is not None:
         entering[learned.class_layer] = learned.class_tokens
     if entering and not tower.block_modules:
@@ -39,7 +39,9 @@ def encode_plain(
         return tower.encode_tokens(rows.tokens)
 
 
-def _assemble(tower: TextTower, rows: PromptRows, context: Tensor | None) -> Float[Tensor, "classes context width"]:
+def _assemble(
+    tower: TextTower, rows: PromptRows, context: Tensor | None
+) -> Float[Tensor, "classes context width"]:
     table = tower.token_table.weight.detach()
     embedded = table[rows.source.clamp(min=0)].to(tower.dtype)
     if context is None:

@@ -27,7 +27,7 @@ class PromptRows:
 
     tokens: Int[Tensor, "classes context"]
     source: Int[Tensor, "classes context"]
-    last: Int[Tensor, classes]
+    last: Int[Tensor, " classes"]
 
     def shared(self, *, class_specific: bool = False) -> int:
         """How many first rows are the same for all classes, at most up to before the row that is read."""
@@ -74,7 +74,10 @@ def prompt_rows(
     opening = " ".join(["X"] * n_ctx + ([infix] if infix else []))
     tokens = tower.tokenize([f"{opening} {name}{suffix}" for name in names])
     placeholder = tower.tokenize(["X", " ".join(["X"] * n_ctx)])
-    if not (placeholder[1, 1 : 1 + n_ctx] == placeholder[0, 1]).all() or placeholder[1, 1 + n_ctx] == placeholder[0, 1]:
+    if (
+        not (placeholder[1, 1 : 1 + n_ctx] == placeholder[0, 1]).all()
+        or placeholder[1, 1 + n_ctx] == placeholder[0, 1]
+    ):
         raise InputError(
             f'the tokenizer must make one token of each placeholder "X"; {n_ctx} of them gave the ids '
             f"{placeholder[1, : n_ctx + 3].tolist()}. Give the tokenizer the model was trained with."
@@ -83,7 +86,9 @@ def prompt_rows(
     source[:, 1 : 1 + n_ctx] = -1 - torch.arange(n_ctx, device=tokens.device)
     if class_position != "end":
         if not tower.shareable:
-            raise InputError(f'class_position="{class_position}" needs a CLIP text tower; here {tower.why_not}.')
+            raise InputError(
+                f'class_position="{class_position}" needs a CLIP text tower; here {tower.why_not}.'
+            )
         before = n_ctx // 2 if class_position == "middle" else 0
         alone = tower.tokenize(names)
         source = _name_moved(source, _pooled_row(tower, alone) - 1, n_ctx, before)
@@ -91,7 +96,7 @@ def prompt_rows(
 
 
 def _name_moved(
-    source: Int[Tensor, "classes context"], name_length: Int[Tensor, classes], n_ctx: int, before: int
+    source: Int[Tensor, "classes context"], name_length: Int[Tensor, " classes"], n_ctx: int, before: int
 ) -> Int[Tensor, "classes context"]:
     moved = source.clone()
     for row, length in enumerate(name_length.tolist()):

@@ -35,9 +35,9 @@ class Rows:
 
     fixed: Float[Tensor, "rows width"]
     positions: Float[Tensor, "learned width"]
-    places: Int[Tensor, learned]
-    vectors: Int[Tensor, learned]
-    classes: Int[Tensor, learned]
+    places: Int[Tensor, " learned"]
+    vectors: Int[Tensor, " learned"]
+    classes: Int[Tensor, " learned"]
 
     def with_context(self, context: Tensor | None) -> Float[Tensor, "rows width"]:
         """The rows, context vectors filled in at their positions."""
@@ -64,7 +64,7 @@ class Plan:
     rows: PromptRows
     shared: Rows
     chunks: tuple[Chunk, ...]
-    unsort: Int[Tensor, classes]
+    unsort: Int[Tensor, " classes"]
     n_ctx: int
 
     @property
@@ -197,7 +197,9 @@ def _shared_edits(plan: Plan, learned: Learned) -> Mapping[int, Edit]:
 def _own_edits(plan: Plan, own: Rows, learned: Learned) -> Mapping[int, Edit]:
     if not learned.deep or plan.n_shared >= 1 + plan.n_ctx:
         return {}
-    return {block: Edit(own.places, values[own.vectors]) for block, values in enumerate(learned.deep, start=1)}
+    return {
+        block: Edit(own.places, values[own.vectors]) for block, values in enumerate(learned.deep, start=1)
+    }
 
 
 def _embed(tower: TextTower, rows: PromptRows, classes: Tensor, columns: Tensor) -> Rows:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from sar_reg.prompting.layout import Layout
+from sar_reg.prompting.attention import attend, by_head
+from sar_reg.prompting.layout import Group, Layout
 from sar_reg.prompting.towers import Block
 from sar_reg.shapes import Float, Int, Tensor
 
@@ -20,7 +21,7 @@ from sar_reg.shapes import Float, Int, Tensor
 class Edit(NamedTuple):
     """Rows that a learned tensor replaces before a block: `x[rows] = values`."""
 
-    rows: Int[Tensor, edited]
+    rows: Int[Tensor, " edited"]
     values: Float[Tensor, "edited width"]
 
     def apply(self, x: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:
@@ -28,11 +29,15 @@ class Edit(NamedTuple):
         return x.index_copy(0, self.rows, self.values.to(x.dtype))
 
 
-KeysValues = tuple[Float[Tensor, "shared heads head"], Float[Tensor, "shared heads head"]]
+KeysValues = tuple[Float[Tensor, "heads shared head"], Float[Tensor, "heads shared head"]]
 
 
 def run_shared(
-    blocks: Sequence[Block], x: Float[Tensor, "shared width"], edits: Mapping[int, Edit], first: int, stop: int
+    blocks: Sequence[Block],
+    x: Float[Tensor, "shared width"],
+    edits: Mapping[int, Edit],
+    first: int,
+    stop: int,
 ) -> tuple[list[KeysValues], Float[Tensor, "shared width"]]:
     """Pass the shared rows through blocks `first .. stop - 1`.
 
@@ -47,13 +52,11 @@ def run_shared(
         if number in edits:
             x = edits[number].apply(x)
         h = block.norm1(x)
-        keys, values = (_split(part, block.heads) for part in block.keys_values(h))
-        kept.append((keys, values))
+        keys, values = block.keys_values(h)
+        kept.append((by_head(keys, block.heads), by_head(values, block.heads)))
         if number + 1 < len(blocks):
-            queries = _split(block.queries(h), block.heads)
-            none = keys[:0], values[:0]
-            read = _attend(queries[None], keys[None], values[None], none, mask)
-            x = _rest_of_block(block, x, read[0].flatten(1))
+            none = kept[-1][0][:, :0], kept[-1][1][:, :0]
+            x = _rest_of_block(block, x, attend(block.queries(h), keys, values, *none, mask, 1))
     return kept, x
 
 
@@ -93,25 +96,16 @@ def _own_block(
     block: Block, x: Tensor, shared_keys: Tensor, shared_values: Tensor, layout: Layout, at_end: bool
 ) -> Tensor:
     h = block.norm1(x)
-    keys, values = (_split(part, block.heads) for part in block.keys_values(h))
+    keys, values = block.keys_values(h)
     if at_end:
         x, h = x[layout.ends], h[layout.ends]
-    queries = _split(block.queries(h), block.heads)
+    counts = [count for _, count, _ in layout.groups]
+    rows = [count * length for _, count, length in layout.groups]
     read: list[Tensor] = []
-    done = 0
-    for start, count, length in layout.groups:
-        own = slice(start, start + count * length)
-        asking = slice(done, done + count) if at_end else own
-        done += count
-        mask = _up_to_end(layout, start, asking, length, x) if at_end else _causal(length, x)
-        out = _attend(
-            queries[asking].unflatten(0, (count, -1)),
-            keys[own].unflatten(0, (count, length)),
-            values[own].unflatten(0, (count, length)),
-            (shared_keys, shared_values),
-            mask,
-        )
-        read.append(out.flatten(2).flatten(0, 1))
+    pieces = block.queries(h).split(counts if at_end else rows), keys.split(rows), values.split(rows)
+    for group, q, k, v in zip(layout.groups, *pieces, strict=True):
+        mask = _up_to_end(layout, group, x) if at_end else _causal(group.length, x)
+        read.append(attend(q, k, v, shared_keys, shared_values, mask, group.count))
     return _rest_of_block(block, x, torch.cat(read))
 
 
@@ -122,41 +116,18 @@ def _rest_of_block(block: Block, x: Tensor, read: Tensor) -> Tensor:
     return x + (block.scale2(update) if block.scale2 else update)
 
 
-def _attend(
-    queries: Float[Tensor, "classes asking heads head"],
-    keys: Float[Tensor, "classes own heads head"],
-    values: Float[Tensor, "classes own heads head"],
-    shared: KeysValues,
-    mask: Tensor | None,
-) -> Float[Tensor, "classes asking heads head"]:
-    """One softmax over shared and own keys; the shared ones are never copied per class."""
-    shared_keys, shared_values = shared
-    split = len(shared_keys)
-    queries = queries * queries.shape[-1] ** -0.5
-    to_shared = torch.einsum("nqhd,phd->nhqp", queries, shared_keys)
-    to_own = torch.einsum("nqhd,nkhd->nhqk", queries, keys)
-    if mask is not None:
-        to_own = to_own + mask
-    weight = torch.cat([to_shared, to_own], dim=-1).softmax(dim=-1).to(values.dtype)
-    from_shared = torch.einsum("nhqp,phd->nqhd", weight[..., :split], shared_values)
-    return from_shared + torch.einsum("nhqk,nkhd->nqhd", weight[..., split:], values)
-
-
-def _split(x: Tensor, heads: int) -> Tensor:
-    return x.unflatten(-1, (heads, -1))
-
-
 def _causal(length: int, like: Tensor) -> Tensor | None:
     if length == 1:
         return None
-    return torch.full((length, length), float("-inf"), dtype=like.dtype, device=like.device).triu(1)
+    return torch.full((1, length, length), float("-inf"), dtype=like.dtype, device=like.device).triu(1)
 
 
-def _up_to_end(layout: Layout, start: int, classes: slice, length: int, like: Tensor) -> Tensor | None:
+def _up_to_end(layout: Layout, group: Group, like: Tensor) -> Tensor | None:
+    """Mask `(classes, 1, length)` that hides padding from the end-of-text rows; None without padding."""
     if not layout.padded:
         return None
-    ends = layout.ends[classes] - start - length * torch.arange(classes.stop - classes.start, device=like.device)
-    behind = torch.arange(length, device=like.device) > ends[:, None]
-    return torch.zeros(behind.shape, dtype=like.dtype, device=like.device).masked_fill(behind, float("-inf"))[
-        :, None, None, :
-    ]
+    inside = (layout.ends >= group.start) & (layout.ends < group.start + group.count * group.length)
+    ends = layout.ends[inside] - group.start
+    ends = ends - group.length * torch.arange(group.count, device=like.device)
+    hidden = torch.arange(group.length, device=like.device) > ends[:, None]
+    return torch.zeros_like(hidden, dtype=like.dtype).masked_fill(hidden, float("-inf"))[:, None]

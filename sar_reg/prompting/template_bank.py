@@ -47,7 +47,9 @@ def encode_templates(
         if template.count("{}") != 1:
             raise InputError(f'a template needs exactly one {{}} for the class name; "{template}" has not.')
     if not classnames or not templates:
-        raise InputError(f"need at least one class and one template, got {len(classnames)} and {len(templates)}.")
+        raise InputError(
+            f"need at least one class and one template, got {len(classnames)} and {len(templates)}."
+        )
     total: Tensor | None = None
     for template in _shown(templates, progress):
         texts = [template.replace("{}", spoken(name)) for name in classnames]

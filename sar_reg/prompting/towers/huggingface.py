@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sar_reg.prompting.towers.mlp import lean_mlp
 from sar_reg.prompting.towers.resblocks import first_token
 from sar_reg.prompting.towers.tokens import checked_tokenizer
 from sar_reg.prompting.towers.tower import Block, Frozen, Stack, TextTower
@@ -78,5 +79,5 @@ def _block(layer: Any) -> Block:
         keys_values=lambda x: (keys(x), values(x)),
         out=Frozen(attention.out_proj),
         norm2=Frozen(layer.layer_norm2),
-        mlp=Frozen(layer.mlp),
+        mlp=lean_mlp(layer.mlp.fc1, layer.mlp.activation_fn, layer.mlp.fc2),
     )

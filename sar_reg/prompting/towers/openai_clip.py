@@ -39,7 +39,9 @@ def openai_clip_tower(model: Any, tokenizer: Any) -> TextTower:
     def weights() -> Mapping[str, Tensor]:
         return {k: v for k, v in model.named_parameters() if not k.startswith(("visual.", "logit_"))}
 
-    reason = "" if all(is_causal(getattr(b, "attn_mask", None)) for b in blocks) else "its attention is not causal"
+    reason = (
+        "" if all(is_causal(getattr(b, "attn_mask", None)) for b in blocks) else "its attention is not causal"
+    )
     reason = reason or why_not_plain_blocks(blocks)
     stack = None
     if not reason:

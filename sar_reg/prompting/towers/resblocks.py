@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sar_reg.prompting.towers.mlp import lean_mlp
 from sar_reg.prompting.towers.tower import Block, Frozen
 from sar_reg.shapes import Tensor
 
@@ -31,13 +32,24 @@ def why_not_plain_blocks(blocks: Sequence[nn.Module]) -> str:
         attention = getattr(block, "attn", None)
         if not isinstance(attention, nn.MultiheadAttention):
             return f"its blocks ({type(block).__name__}) are not the standard ones"
-        known = attention.in_proj_weight is not None and attention.bias_k is None and not attention.add_zero_attn
-        parts = all(hasattr(block, part) for part in ("ln_1", "ln_2", "mlp"))
+        known = (
+            attention.in_proj_weight is not None and attention.bias_k is None and not attention.add_zero_attn
+        )
+        parts = hasattr(block, "ln_1") and hasattr(block, "ln_2") and _is_plain_mlp(block)
         if not (known and parts) or hasattr(block, "ln_attn") or hasattr(block, "ln_1_kv"):
             return f"its blocks ({type(block).__name__}) are not the standard ones"
         if attention.dropout > 0:
             return "its attention has dropout"
     return ""
+
+
+def _is_plain_mlp(block: nn.Module) -> bool:
+    mlp = getattr(block, "mlp", None)
+    return isinstance(mlp, nn.Sequential) and [name for name, _ in mlp.named_children()] == [
+        "c_fc",
+        "gelu",
+        "c_proj",
+    ]
 
 
 def is_causal(mask: Tensor | None) -> bool:
@@ -56,8 +68,8 @@ def resblock(block: Any) -> Block:
         return _in_projection(attention, x, slice(0, attention.embed_dim))
 
     def keys_values(x: Tensor) -> tuple[Tensor, Tensor]:
-        both = _in_projection(attention, x, slice(attention.embed_dim, None))
-        return both[..., : attention.embed_dim], both[..., attention.embed_dim :]
+        keys, values = _in_projection(attention, x, slice(attention.embed_dim, None)).chunk(2, dim=-1)
+        return keys, values
 
     return Block(
         heads=attention.num_heads,
@@ -66,7 +78,7 @@ def resblock(block: Any) -> Block:
         keys_values=keys_values,
         out=Frozen(attention.out_proj),
         norm2=Frozen(block.ln_2),
-        mlp=Frozen(block.mlp),
+        mlp=lean_mlp(block.mlp.c_fc, block.mlp.gelu, block.mlp.c_proj),
         scale1=_scale(block, "ls_1"),
         scale2=_scale(block, "ls_2"),
     )

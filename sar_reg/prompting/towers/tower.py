@@ -56,7 +56,7 @@ class Stack:
     blocks: tuple[Block, ...]
     final_norm: Callable[[Tensor], Tensor]
     project: Callable[[Tensor], Tensor]
-    pooled_row: Callable[[Int[Tensor, "prompts context"]], Int[Tensor, prompts]]
+    pooled_row: Callable[[Int[Tensor, "prompts context"]], Int[Tensor, " prompts"]]
 
 
 @dataclass(frozen=True)
