@@ -1,0 +1,42 @@
+"""The testbed's small CLIP: open_clip's own architecture with the shipped weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg
+from safetensors.torch import load_file
+
+from .scenes import IMAGE_SIZE
+from .tokenizer import CutTokenizer
+
+DATA = Path(__file__).parent / "data"
+CONTEXT_LENGTH = 32
+VISION = {"image_size": IMAGE_SIZE, "patch_size": 8, "width": 128, "layers": 4, "head_width": 64}
+TEXT = {"context_length": CONTEXT_LENGTH, "width": 128, "layers": 3, "heads": 4}
+EMBED_DIM = 128
+
+
+def untrained_model(vocab_size: int) -> open_clip.CLIP:
+    """The architecture with fresh weights, 40 px pictures and CLIP's own mean and standard deviation."""
+    model = open_clip.CLIP(EMBED_DIM, VISION, TEXT | {"vocab_size": vocab_size})
+    open_clip.model.set_model_preprocess_cfg(model, vars(PreprocessCfg(size=IMAGE_SIZE)))
+    return model
+
+
+def load_tokenizer() -> CutTokenizer:
+    """The tokenizer that belongs to the shipped weights."""
+    pieces = json.loads((DATA / "vocabulary.json").read_text(encoding="utf-8"))
+    return CutTokenizer(pieces, CONTEXT_LENGTH)
+
+
+def load_model(device: str | torch.device = "cpu") -> tuple[open_clip.CLIP, CutTokenizer]:
+    """The pre-trained CLIP in float32, frozen and in evaluation mode, with its tokenizer."""
+    tokenizer = load_tokenizer()
+    model = untrained_model(tokenizer.vocab_size)
+    weights = {name: tensor.float() for name, tensor in load_file(DATA / "model.safetensors").items()}
+    model.load_state_dict(weights)
+    return model.requires_grad_(False).eval().to(device), tokenizer
