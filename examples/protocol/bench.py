@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from examples.protocol.cell import Source
-from examples.protocol.data import base_new_split, few_shot, open_dataset, open_folder
+from examples.protocol.data import base_new_split, few_shot, open_dataset
 from examples.protocol.data.dataset import Dataset, Subset, fingerprint
 from examples.protocol.data.transforms import Transform, build, pixels_of
 from examples.protocol.distributed import Ranks
 from examples.protocol.images import Pictures, TrainingImages, image_features
-from examples.protocol.method import PromptMethod, Tokenizer
+from examples.protocol.method import PromptMethod
 from examples.protocol.novel_names import novel_source
+from examples.protocol.opening import load_clip, open_source, open_testbed
 from examples.protocol.recipe import Recipe
 from sar_reg import AnchorBank, build_anchor_bank
-from sar_reg.errors import InputError, require
 from sar_reg.novel import read_names
 from sar_reg.prompting.towers import text_tower
 from sar_reg.shapes import Tensor
@@ -163,50 +162,3 @@ class Bench:
                 },
             },
         }
-
-
-def load_clip(source: Source, recipe: Recipe, device: torch.device) -> tuple[Any, Tokenizer]:
-    """The frozen model and its tokenizer: the testbed's, or one of open_clip's."""
-    if source.data == "testbed":
-        if recipe.precision == "fp16":
-            raise InputError(
-                "precision fp16 repeats the released code on real CLIP weights; give --data FOLDER"
-            )
-        from examples.testbed import load_model
-
-        return load_model(device)
-    open_clip = require("open_clip", extra="examples")
-    precision = "fp16" if recipe.precision == "fp16" else "fp32"
-    known = source.pretrained in open_clip.list_pretrained_tags_by_model(source.model)
-    if not known and not Path(source.pretrained).is_file():
-        raise InputError(
-            f"open_clip has no weights {source.pretrained!r} for {source.model!r}; "
-            "see python -c 'import open_clip; print(open_clip.list_pretrained())'"
-        )
-    model = open_clip.create_model(
-        source.model, pretrained=source.pretrained, precision=precision, device=device
-    )
-    return model.eval().requires_grad_(False), open_clip.get_tokenizer(source.model)
-
-
-def open_source(source: Source, key: str) -> Dataset:
-    """The complete data set."""
-    if source.data == "testbed":
-        return open_testbed(key, source.split)
-    root = Path(source.data)
-    if not root.is_dir():
-        raise InputError(
-            f"there is no folder {root}; give --data testbed, or the folder that holds the data sets"
-        )
-    return (
-        open_folder(root / key) if (root / key).is_dir() and key not in SPECIFIC else open_dataset(key, root)
-    )
-
-
-def open_testbed(key: str, split: str) -> Dataset:
-    """One of the data sets that come with this repository."""
-    from examples import testbed
-
-    if key not in testbed.DATASETS:
-        raise InputError(f"the testbed has no data set {key!r}; it has: {', '.join(testbed.DATASETS)}")
-    return testbed.open_dataset(key, split=split)

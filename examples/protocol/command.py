@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ import torch
 
 from examples.protocol.bench import Bench
 from examples.protocol.cell import Cell, Source
-from examples.protocol.distributed import Ranks
+from examples.protocol.distributed import Ranks, choose_device
+from examples.protocol.memory import Estimate, estimate_step
 from examples.protocol.method import PromptMethod
 from examples.protocol.mistakes import one_line_mistakes
 from examples.protocol.pictures import draw_comparison
@@ -104,7 +106,7 @@ def parse(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None) 
 
 def compare(method: type[PromptMethod], options: Options) -> None:
     """Do the runs that are not finished, then print the comparison and draw the picture."""
-    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = choose_device(options.device)
     ranks = Ranks.join(device)
     bench = Bench(options.source, options.recipe, device, workers=options.workers)
     runs = list_runs(method, options, bench)
@@ -136,6 +138,8 @@ def do_runs(runs: Sequence[Run], options: Options, ranks: Ranks) -> list[Record]
         ranks.wait()
         record = run.finished()
         if record is None:
+            if ranks.first and options.source.data != "testbed" and not records:
+                print(estimate(run, ranks), file=sys.stderr)
             progress.run(f"{run.cell.title}, seed {run.cell.seed}")
             record = run.start(ranks=ranks, on_epoch=progress.epoch, tensorboard=options.tensorboard)
         else:
@@ -143,6 +147,12 @@ def do_runs(runs: Sequence[Run], options: Options, ranks: Ranks) -> list[Record]
         records.append(record)
     progress.close()
     return records
+
+
+def estimate(run: Run, ranks: Ranks) -> Estimate:
+    """The memory that a step of the run takes in each process."""
+    images = math.ceil(run.cell.recipe.batch_size / (ranks.size * run.cell.recipe.accumulate))
+    return estimate_step(run.build(), run.bench.test_transform.settings["size"], images)
 
 
 def zero_shot_record(bench: Bench) -> Record:

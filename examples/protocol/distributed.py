@@ -16,6 +16,15 @@ from sar_reg.shapes import Tensor
 T = TypeVar("T")
 
 
+def choose_device(wanted: str = "") -> torch.device:
+    """The device asked for; else this process's own GPU, or the CPU where there is none."""
+    if wanted or not torch.cuda.is_available():
+        return torch.device(wanted or "cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device
+
+
 @dataclass(frozen=True)
 class Ranks:
     """This process among those that train together; one process alone is `Ranks()`."""

@@ -37,7 +37,7 @@ def test_two_processes_equal_one(make_run: MakeRun, tmp_path: Path) -> None:
     ]
     alone = make_run(out=tmp_path / "one", epochs=5)
     one = alone.start()
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0]
     shared = make_run(out=tmp_path / "two", epochs=5)
     two = shared.finished()
     assert two["processes"] == 2

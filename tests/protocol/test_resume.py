@@ -44,7 +44,7 @@ def test_a_killed_process_is_taken_up(make_run: MakeRun, tmp_path: Path) -> None
     killed = make_run(out=tmp_path / "killed", **settings)
     command = [sys.executable, "-m", "tests.protocol.start_and_wait", str(tmp_path / "killed"), str(EPOCHS)]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not killed.files.log.exists() or len(killed.files.log.read_text().splitlines()) < 4:
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
