@@ -129,12 +129,13 @@ def look(options: Options) -> str:
     bench = run.bench
     names = tuple(name for test in bench.tests.values() for name in test.classnames)
     handcrafted = torch.cat([bench.zero_shot_rows(test) for test in bench.tests.values()])
-    learned = features_of(run.load(), names)
+    method = run.load()
+    learned = features_of(method, names)
     n_base = len(bench.classnames)
-    rows = moved_classes(names, n_base, handcrafted, learned, bench.bank.temperature)
+    rows = moved_classes(names, n_base, handcrafted, learned, method.tower.temperature)
     picture = options.picture or options.record.with_suffix(".png")
     maps = [("handcrafted prompts", handcrafted), (run.cell.title, learned)]
-    draw_comparison(picture, maps, n_base, rows_of([record]))
+    draw_comparison(picture, maps, n_base, rows_of([record]), temperature=method.tower.temperature)
     if options.json:
         entries: list[dict[str, Any]] = [vars(row) for row in rows]
         return json.dumps({"picture": str(picture), "classes": entries}, ensure_ascii=False)
