@@ -13,7 +13,7 @@ from sar_reg.bank import AnchorBank, check_names
 from sar_reg.bank_cache import BankCache, Names, names_file
 from sar_reg.errors import InputError
 from sar_reg.novel.same_name import KnownNames
-from sar_reg.novel.source import DescribedSource, NovelSource, ResumableSource, outcome
+from sar_reg.novel.source import DescribedSource, NovelSource, ResumableSource, outcome, preview
 from sar_reg.prompting.template_bank import encode_templates
 from sar_reg.prompting.towers import FunctionTower, TextTower, text_tower
 from sar_reg.shapes import Float, Int, Tensor
@@ -122,7 +122,9 @@ def _novel_names(
     wish = {"base": base, "n": n, "exclude": sorted(exclude), "seed": seed, "version": sar_reg.__version__}
     about = {"source": settings, **wish}
     if dry_run:
-        return _preview(source, base, n, exclude, seed, names_file(about))
+        print(preview(source, base, n, exclude=exclude, seed=seed))
+        print(f"cached as: {names_file(about)}")
+        return (), {"source": "dry run"}
 
     def ask() -> Names:
         made = source.generate(base, n, exclude=exclude, seed=seed)
@@ -134,17 +136,6 @@ def _novel_names(
 def _without(names: Sequence[str], exclude: Sequence[str]) -> tuple[str, ...]:
     forbidden = KnownNames(exclude)
     return tuple(name for name in names if forbidden.match(name) is None)
-
-
-def _preview(
-    source: DescribedSource, base: Sequence[str], n: int, exclude: Sequence[str], seed: int, file: str
-) -> Names:
-    if isinstance(source, ResumableSource):
-        print(source.preview(base, n, exclude=exclude, seed=seed))
-    else:
-        print(f"{source!r} asks nobody")
-    print(f"cached as: {file}")
-    return (), {"source": "dry run"}
 
 
 def _features(

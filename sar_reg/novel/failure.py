@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Asked:
 def from_status(error: Any, asked: Asked) -> Failure:
     """Sort an `openai.APIStatusError` by its status and code."""
     status, code, host = int(error.status_code), str(error.code or ""), asked.host
-    said = f"It said: {asked.short(str(error.message))}"
+    said = f"It said: {asked.short(_said(error))}"
     if status == 401:
         return Failure("stop", f"{host} refused the key (401); set OPENAI_API_KEY to a valid one. {said}")
     if status == 403:
@@ -73,6 +73,16 @@ def no_answer(error: BaseException, asked: Asked) -> Failure:
         f"no connection to {asked.host} ({asked.short(f'{name}: {error}')}). Is the server running and "
         "base_url= right? In slim containers and behind company proxies, set SSL_CERT_FILE to the trusted "
         "certificates",
+    )
+
+
+def _said(error: Any) -> str:
+    """The server's own words, without the JSON around them."""
+    body = error.body
+    return (
+        str(cast("dict[str, Any]", body).get("message") or body)
+        if isinstance(body, dict)
+        else str(error.message)
     )
 
 

@@ -60,6 +60,15 @@ class NovelClassesError(SarRegError):
         self.names = list(names)
 
 
+def preview(
+    source: NovelSource, base_classes: Sequence[str], n: int, *, exclude: Sequence[str], seed: int
+) -> str:
+    """What a source would ask of others, in words, without asking."""
+    if isinstance(source, ResumableSource):
+        return str(source.preview(base_classes, n, exclude=exclude, seed=seed))
+    return f"{source!r} asks nobody"
+
+
 def outcome(asked: int, kept: int, dropped: dict[str, int], **more: Any) -> dict[str, Any]:
     """The account of one `generate`, in the form every source puts under `describe()["outcome"]`."""
     return {"asked": asked, "kept": kept, "dropped": dropped, **more}

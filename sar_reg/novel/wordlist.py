@@ -59,6 +59,7 @@ class WordList:
     Args:
         words: the words, or the path of a file with them (see `read_names`).
         filtering: as in `clean_names`.
+        allow_fewer: return what there is when fewer than `n` words are usable, instead of raising.
 
     Raises:
         InputError: if the list is empty or the file cannot be read.
@@ -69,12 +70,17 @@ class WordList:
     """
 
     def __init__(
-        self, words: Sequence[str] | str | os.PathLike[str], *, filtering: Filtering = "strict"
+        self,
+        words: Sequence[str] | str | os.PathLike[str],
+        *,
+        filtering: Filtering = "strict",
+        allow_fewer: bool = False,
     ) -> None:
         from_file = isinstance(words, str | os.PathLike)
         self.words = tuple(read_names(words) if from_file else words)
         self.file = Path(words).name if from_file else None
         self.filtering: Filtering = filtering
+        self.allow_fewer = allow_fewer
         self._outcome: dict[str, Any] = {}
         if not self.words:
             raise InputError(
@@ -96,15 +102,15 @@ class WordList:
         """
         cleaned = clean_names(self.words, base=base_classes, exclude=exclude, filtering=self.filtering)
         usable = cleaned.names
-        if len(usable) < n:
+        if len(usable) < n and not (self.allow_fewer and usable):
             raise NovelClassesError(
                 f"{n} novel classes were asked for, but the word list {self.file or ''} has {len(usable)} "
                 f"usable of {len(self.words)} words (dropped: {cleaned.counts() or 'none'}); "
-                "add words or lower n_novel",
+                "add words, lower n_novel, or allow fewer",
                 usable,
             )
-        chosen = sorted(random.Random(seed).sample(range(len(usable)), n))
-        self._outcome = outcome(n, n, cleaned.counts())
+        chosen = sorted(random.Random(seed).sample(range(len(usable)), min(n, len(usable))))
+        self._outcome = outcome(n, len(chosen), cleaned.counts())
         return [usable[i] for i in chosen]
 
     def describe(self) -> dict[str, Any]:

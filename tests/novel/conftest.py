@@ -1,17 +1,13 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from chat_server import ChatServer, start
-
 from sar_reg.novel.llm import LLMClasses
+from tests.novel.chat_server import ChatServer, start
 
 KEY = "planted-key-9f8e7d6c5b4a"
 

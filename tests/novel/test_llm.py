@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from chat_server import ChatServer, fresh, names, says
 
 from sar_reg.errors import InputError
 from sar_reg.novel.llm import LLMClasses
 from sar_reg.novel.source import NovelClassesError, ResumableSource
+from tests.novel.chat_server import ChatServer, fresh, names, says
 
 BASE = ["tabby cat", "beagle"]
 Make = Callable[..., LLMClasses]

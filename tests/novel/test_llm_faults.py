@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import chat_server as chat
 import pytest
-from chat_server import Behaviour, ChatServer, names, says, status
 
 from sar_reg.novel.llm import LLMClasses
 from sar_reg.novel.source import NovelClassesError
+from tests.novel import chat_server as chat
+from tests.novel.chat_server import Behaviour, ChatServer, names, says, status
 
 BASE = ["tabby cat", "beagle"]
 Make = Callable[..., LLMClasses]

@@ -7,15 +7,15 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import chat_server as chat
 import pytest
-from chat_server import Behaviour, ChatServer
-from conftest import KEY
 
 from sar_reg.errors import InputError
 from sar_reg.novel.llm import LLMClasses
 from sar_reg.novel.redaction import hide_secrets
 from sar_reg.novel.source import NovelClassesError
+from tests.novel import chat_server as chat
+from tests.novel.chat_server import Behaviour, ChatServer
+from tests.novel.conftest import KEY
 
 BASE = ["tabby cat", "beagle"]
 

@@ -93,3 +93,15 @@ def test_oracle_gives_all_its_names_and_is_marked() -> None:
         oracle.generate(["cat"], 200, exclude=["lynx"])
     with pytest.raises(InputError, match="the oracle needs the data set's new class names"):
         Oracle([])
+
+
+def test_fewer_words_can_be_allowed() -> None:
+    words = WordList(WORDS, allow_fewer=True)
+    assert words.generate(["cat"], 9, exclude=["pug"]) == ["lynx", "puma", "ocelot", "serval"]
+    assert words.describe()["outcome"] == {
+        "asked": 9,
+        "kept": 4,
+        "dropped": {"near a base class": 1, "excluded": 1},
+    }
+    with pytest.raises(NovelClassesError, match="has 0 usable of 1 words"):
+        WordList(["cat"], allow_fewer=True).generate(["cat"], 9)

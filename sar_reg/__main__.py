@@ -1,0 +1,10 @@
+"""`python -m sar_reg`."""
+
+from __future__ import annotations
+
+import sys
+
+from sar_reg.command_line import main
+
+if __name__ == "__main__":
+    sys.exit(main())
