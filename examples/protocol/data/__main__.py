@@ -9,12 +9,16 @@ from pathlib import Path
 from examples.protocol.data.catalogue import SHIFTED, TABLE_3, source_of
 from examples.protocol.data.fetch import download
 from examples.protocol.data.health import DECODED, check, check_all
+from examples.protocol.mistakes import one_line_mistakes
 from sar_reg.doctor import Finding, show
-from sar_reg.errors import InputError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 if every data set asked for is complete, 1 if not, 2 for an unknown key."""
+    """Run the command; 0 if every data set asked for is complete, 1 if not.
+
+    Raises:
+        InputError: an unknown key.
+    """
     parser = argparse.ArgumentParser(prog="python -m examples.protocol.data", description=__doc__)
     parser.add_argument(
         "command",
@@ -30,10 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--decode", type=int, default=DECODED, help="images to decode in each; -1 for all")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     options = parser.parse_intermixed_args(arguments)
-    try:
-        keys = [source_of(key).key for key in options.keys] or [*TABLE_3, *SHIFTED]
-    except InputError as error:
-        parser.error(str(error))
+    keys = [source_of(key).key for key in options.keys] or [*TABLE_3, *SHIFTED]
     if options.command == "prepare":
         findings = [finding for key in keys for finding in prepare(key, options.data, decode=options.decode)]
     else:
@@ -50,4 +51,5 @@ def prepare(key: str, root: Path, *, decode: int = DECODED) -> list[Finding]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    with one_line_mistakes():
+        raise SystemExit(main())

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sar_reg.errors import InputError
 
@@ -72,10 +72,11 @@ class Source:
 def sources() -> Mapping[str, Source]:
     """All data sets by key, in the catalogue's order."""
     tables = tomllib.loads((Path(__file__).parent / "catalogue.toml").read_text("utf-8"))
-    return {
-        key: Source(key=key, **{name: tuple(v) if isinstance(v, list) else v for name, v in table.items()})
-        for key, table in tables.items()
-    }
+    return {key: Source(key=key, **_fields(table)) for key, table in tables.items()}
+
+
+def _fields(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
 
 
 def source_of(key: str) -> Source:

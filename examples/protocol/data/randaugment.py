@@ -5,6 +5,7 @@ Not torchvision's: other operations, other ranges, and no identity among them.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ OPERATIONS: tuple[tuple[str, Operation, float, float], ...] = (
     ("Invert", lambda image, value, draws: ImageOps.invert(image), 0, 1),
     ("Rotate", lambda image, value, draws: image.rotate(draws.sign(value)), 0, 30),
     ("Posterize", lambda image, value, draws: ImageOps.posterize(image, max(1, int(value))), 4, 8),
-    ("Solarize", lambda image, value, draws: ImageOps.solarize(image, value), 0, 256),
+    ("Solarize", lambda image, value, draws: ImageOps.solarize(image, math.ceil(value)), 0, 256),
     ("SolarizeAdd", _solarize_add, 0, 110),
     ("Color", lambda image, value, draws: ImageEnhance.Color(image).enhance(value), 0.1, 1.9),
     ("Contrast", lambda image, value, draws: ImageEnhance.Contrast(image).enhance(value), 0.1, 1.9),

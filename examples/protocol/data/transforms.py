@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from PIL import Image
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 BICUBIC = InterpolationMode.BICUBIC
 
+Geometry = tuple[Sequence[Callable[[Any], Any]], dict[str, object]]
 Kind = Literal["crop-flip", "randaugment", "none"]
 
 
@@ -71,7 +72,7 @@ def build(kind: Kind, pixels: Pixels | None = None) -> Transform:
     )
 
 
-def _crop_flip(size: int) -> tuple[list[object], dict[str, object]]:
+def _crop_flip(size: int) -> Geometry:
     scale, ratio, flip = (0.08, 1.0), (3 / 4, 4 / 3), 0.5
     steps = [
         transforms.RandomResizedCrop(size, scale=scale, ratio=ratio, interpolation=BICUBIC),
@@ -80,7 +81,7 @@ def _crop_flip(size: int) -> tuple[list[object], dict[str, object]]:
     return steps, {"crop_scale": list(scale), "crop_ratio": list(ratio), "flip": flip}
 
 
-def _randaugment(size: int) -> tuple[list[object], dict[str, object]]:
+def _randaugment(size: int) -> Geometry:
     augment = RandAugment(n=2, m=10, pixel_scale=size / CLIP_SIZE)
     settings: dict[str, object] = {
         "keep_aspect": False,
@@ -89,12 +90,12 @@ def _randaugment(size: int) -> tuple[list[object], dict[str, object]]:
     return [transforms.Resize((size, size), interpolation=BICUBIC), augment], settings
 
 
-def _none(size: int) -> tuple[list[object], dict[str, object]]:
+def _none(size: int) -> Geometry:
     steps = [transforms.Resize(size, interpolation=BICUBIC), transforms.CenterCrop(size)]
     return steps, {"resize_shorter": size, "centre_crop": size}
 
 
-_RECIPES: Mapping[str, Callable[[int], tuple[list[object], dict[str, object]]]] = {
+_RECIPES: Mapping[str, Callable[[int], Geometry]] = {
     "crop-flip": _crop_flip,
     "randaugment": _randaugment,
     "none": _none,
