@@ -19,6 +19,7 @@ _MAX_WORDS = 8
 _MARKER = re.compile(r"^(?:[-*+•‣◦·>#]+\s+|\(?\d{1,3}[.):]\s*(?=\D)|[a-zA-Z]\)\s+)")
 _EXPLANATION = re.compile(r"(?::\s|\s[–—]\s|\s-\s(?=(?:\S+\s+){2})).*$", re.DOTALL)
 _IN_PARENTHESES = re.compile(r"\s+[(\[][^()\[\]]*[)\]]\s*$")
+_WRAPPING = " \"'*“”‘’„«»,;"
 _CHATTER = re.compile(
     r"^(?:here (?:are|is)|sure|certainly|of course|sorry|unfortunately|as an ai|i(?:['’]m| am| can| have))\b",
     re.IGNORECASE,
@@ -101,14 +102,21 @@ def tidy(name: str) -> str:
         >>> [tidy(name) for name in ('2) "Maine_Coon".', "737−300", "* **Pug**: a small dog", "3.5 mm jack")]
         ['Maine Coon', '737-300', 'Pug', '3.5 mm jack']
     """
-    text = "".join(_plain(c) for c in name[:_MAX_READ].replace("_", " "))
+    text = name[:_MAX_READ]
+    while (tidier := _tidy_once(text)) != text:
+        text = tidier
+    return text
+
+
+def _tidy_once(name: str) -> str:
+    text = "".join(_plain(c) for c in name.replace("_", " "))
     text = unicodedata.normalize("NFKC", text).replace("**", "").replace("`", "")
-    text = re.sub("[\u0300-\u036f]+", "", text).strip()
-    for _ in range(2):  # quotes can stand around a number, and a number before quotes
-        text = _MARKER.sub("", text.strip(" \"'*“”‘’„«»")).strip(" \"'*“”‘’„«»,;")
+    text = re.sub("[\u0300-\u036f]+", "", text).strip(_WRAPPING)
+    while (shorter := _MARKER.sub("", text).strip(_WRAPPING)) != text:
+        text = shorter
     text = _EXPLANATION.sub("", text)
     text = "".join("-" if c == "\u2212" or unicodedata.category(c) == "Pd" else c for c in text)
-    return " ".join(text.split()).strip(" .,;:!?\"'*")
+    return " ".join(text.split()).strip(_WRAPPING + ".:!?")
 
 
 def _plain(character: str) -> str:

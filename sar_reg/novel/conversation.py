@@ -39,7 +39,8 @@ def open_client(client: Any | None, base_url: str | None) -> Generator[Any, None
     """
     openai = require("openai", extra="llm")
     if client is not None:
-        if not hasattr(client, "with_options") or not hasattr(client, "chat"):
+        fits = hasattr(client, "with_options") and hasattr(client, "chat")
+        if not fits or isinstance(client, openai.AsyncOpenAI):
             raise InputError(f"client must be an openai.OpenAI (or AzureOpenAI), not {type(client).__name__}")
         yield client.with_options(max_retries=0)
         return

@@ -9,6 +9,26 @@ from typing import Literal, NamedTuple
 
 _LITTLE_WORDS = frozenset({"a", "an", "the", "of"})
 _KEEP_FINAL_S = ("ss", "us", "is")
+_IRREGULAR = {
+    "wolves": "wolf",
+    "knives": "knife",
+    "leaves": "leaf",
+    "loaves": "loaf",
+    "shelves": "shelf",
+    "calves": "calf",
+    "scarves": "scarf",
+    "halves": "half",
+    "mice": "mouse",
+    "geese": "goose",
+    "feet": "foot",
+    "teeth": "tooth",
+    "men": "man",
+    "women": "woman",
+    "children": "child",
+    "buses": "bus",
+    "shoes": "shoe",
+    "canoes": "canoe",
+}
 
 
 def fold(name: str) -> str:
@@ -35,11 +55,13 @@ def words(name: str) -> tuple[str, ...]:
 
 
 def _singular(word: str) -> str:
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
     if len(word) <= 3 or word.endswith(_KEEP_FINAL_S) or not word.endswith("s"):
         return word
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
-    if word.endswith(("sses", "shes", "ches", "xes", "zes")):
+    if word.endswith(("sses", "shes", "ches", "xes", "zes", "oes")):
         return word[:-2]
     return word[:-1]
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sar_reg.errors import InputError
 from sar_reg.novel.cleaning import clean_names, tidy
+from sar_reg.novel.same_name import fold
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,7 @@ from sar_reg.novel.cleaning import clean_names, tidy
         ("Beagle - a small scent hound", "Beagle"),
         ("", ""),
         ("7.", "7"),
+        ("1. 2) - **3: Siamese**", "Siamese"),
     ],
 )
 def test_tidy_takes_off_what_is_not_the_name(raw: str, expected: str) -> None:
@@ -85,6 +89,9 @@ def test_each_reason_is_counted_and_keeps_the_name_as_it_came() -> None:
         ("berry", "berries"),
         ("class", "classes"),
         ("box", "boxes"),
+        ("potato", "potatoes"),
+        ("running shoe", "running shoes"),
+        ("wolf", "the wolves"),
         ("car", "the car"),
         ("wheat field", "field of wheat"),
         ("Audi R8 Coupe 2012", "2012 Audi R8 Coupe"),
@@ -129,3 +136,24 @@ def test_names_follow_the_style_of_the_base_classes() -> None:
 def test_unknown_filtering_is_refused() -> None:
     with pytest.raises(InputError, match='filtering must be "strict" or "exact", not \'loose\''):
         clean_names(["a"], filtering="loose")  # pyright: ignore[reportArgumentType]
+
+
+ODD = st.text(st.characters() | st.sampled_from("aA1 .-_*()\"'\u2212\u200b\u0301:"), max_size=30)
+
+
+@given(raw=st.lists(ODD, max_size=8), base=st.lists(ODD, max_size=3), exclude=st.lists(ODD, max_size=3))
+def test_clean_names_are_clean_distinct_and_allowed(
+    raw: list[str], base: list[str], exclude: list[str]
+) -> None:
+    cleaned = clean_names(raw, base=base, exclude=exclude)
+    assert len(cleaned.names) + sum(cleaned.counts().values()) == len(raw)
+    assert clean_names(cleaned.names, base=base, exclude=exclude).names == cleaned.names
+    assert {fold(name) for name in cleaned.names}.isdisjoint(fold(name) for name in (*base, *exclude))
+    for name in cleaned.names:
+        assert name == " ".join(name.split())
+        assert name.isprintable()
+
+
+@given(raw=st.lists(ODD, max_size=8))
+def test_strict_keeps_no_more_than_exact(raw: list[str]) -> None:
+    assert set(clean_names(raw).names) <= set(clean_names(raw, filtering="exact").names)

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from sar_reg import AnchorBank, build_anchor_bank
 from sar_reg.errors import InputError
 from sar_reg.novel.llm import LLMClasses
 from sar_reg.novel.source import NovelClassesError, ResumableSource
@@ -120,6 +124,37 @@ def test_a_damaged_answer_is_set_aside_and_asked_anew(
     assert len(server.requests) == 4
 
 
+def test_two_at_once_do_no_harm(server: ChatServer, source: Make, caplog: pytest.LogCaptureFixture) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        lists = list(pool.map(lambda _: source().generate(BASE, 120), range(4)))
+    assert [len(set(found)) for found in lists] == [120] * 4
+    assert source(offline=True).generate(BASE, 120)
+    assert "damaged" not in caplog.text
+
+
+def test_a_bank_is_built_from_a_models_names_and_kept(
+    server: ChatServer, source: Make, tmp_path: Path
+) -> None:
+    def encode(texts: list[str]) -> torch.Tensor:
+        return torch.tensor([[len(text), text.count("a"), 1.0] for text in texts])
+
+    def build(**options: Any) -> AnchorBank:
+        model = source(cache_dir=None)
+        return build_anchor_bank(
+            encode, None, BASE, model, 60, exclude=["pug"], cache_dir=tmp_path, **options
+        )
+
+    bank = build()
+    assert (bank.n_novel, len(server.requests)) == (60, 2)
+    assert bank.provenance["outcome"]["models"] == ["tiny-2026"]
+    assert build(offline=True).classnames == bank.classnames
+    for path in tmp_path.glob("novel-*.json"):
+        path.unlink()
+    assert build(offline=True).classnames == bank.classnames
+    assert len(server.requests) == 2
+    assert f"llm tiny, {bank.provenance['outcome']['last']}" in str(bank.report())
+
+
 def test_preview_calls_nobody(server: ChatServer, source: Make, tmp_path: Path) -> None:
     preview = source().preview(BASE, 120)
     assert server.requests == []
@@ -144,6 +179,8 @@ def test_a_client_of_the_user_is_used_and_left_open(server: ChatServer, source: 
         assert model.describe()["server"] == server.url
     with pytest.raises(InputError, match=r"client must be an openai.OpenAI \(or AzureOpenAI\), not dict"):
         source(client={}).generate(BASE, 9)
+    with pytest.raises(InputError, match="not AsyncOpenAI"):
+        source(client=openai.AsyncOpenAI(api_key="-", base_url=server.url)).generate(BASE, 9)
 
 
 def test_the_servers_address_can_come_from_the_environment(
