@@ -1,0 +1,108 @@
+"""Which word names a WordNet meaning well: common, unambiguous, no proper noun, nothing offensive."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+from functools import cached_property, lru_cache
+from importlib import resources
+
+from sar_reg.novel.wordnet_graph import INSTANCE, NOUN, OFFENSIVE, TOPICS, UNFIT, Sense, WordNet
+
+LEAST_GOOD = 0.1
+_LITTLE = {"of", "in", "the", "and", "or", "a", "on", "s"}
+_BREEDS_AND_SPECIES = {"noun.animal", "noun.plant", "noun.food", "noun.artifact"}
+# whole branches that make no class names: scientific taxa, peoples, and what no one wants to find in a list
+_LEFT_OUT = (
+    ("biological group",), ("inhabitant", "dweller"), ("ethnic group",), ("religious person",), ("deity",),
+    ("sexual activity",), ("sexual practice",), ("genitalia",), ("reproductive organ",), ("body waste",), ("killing", "kill"), ("suicide",),
+    ("torture", "torturing"), ("violence", "force"), ("crime", "offense"), ("sexual desire",), ("drug of abuse",), ("bad person",), ("sex offender",), ("woman", "adult female"),
+    ("unfortunate",), ("slave",), ("disease",), ("narcotic",), ("disorder", "upset"), ("brothel",), ("contraceptive",), ("prostitution",),
+    ("instrument of torture",), ("instrument of execution",), ("concentration camp",), ("unpleasant person", "disagreeable person"), ("prisoner", "captive"),
+)  # fmt: skip
+_NEVER = frozenset(
+    "sex sexual porn erotic rape nude naked penis vagina breast nipple gay lesbian negro nazi slave damn hell bitch slut "
+    "whore bastard tit tits boob ass arse cock pussy turd fart urine feces semen corpse cadaver suicide murder".split()
+)
+
+
+@lru_cache(maxsize=1)
+def common_words() -> dict[str, int]:
+    """Whole words of CLIP's vocabulary with their rank, the most frequent first."""
+    packed = resources.files("sar_reg.novel").joinpath("data/common_words.txt.gz").read_bytes()
+    return {word: rank for rank, word in enumerate(gzip.decompress(packed).decode().split())}
+
+
+class Words:
+    """The words of a WordNet that may serve as class names, and how good each is."""
+
+    def __init__(self, wordnet: WordNet) -> None:
+        self._wordnet = wordnet
+        self._common = common_words()
+
+    @cached_property
+    def left_out(self) -> set[int]:
+        """Synsets that are never proposed."""
+        out = {i for i, flags in enumerate(self._wordnet.flags) if flags}
+        for names in _LEFT_OUT:
+            known = [name for name in names if name in self._wordnet.index]
+            if known and (found := self._wordnet.find(*known)) is not None:
+                out |= self._wordnet.below(found)
+        return out
+
+    @cached_property
+    def banned(self) -> set[str]:
+        """Words with an offensive meaning, whatever else they mean."""
+        offensive = [i for i, flags in enumerate(self._wordnet.flags) if flags & OFFENSIVE]
+        return {sense.word.lower() for i in offensive for sense in self._wordnet.senses[i]} | _NEVER
+
+    def commonness(self, word: str) -> float:
+        """0 for words nobody uses to 1 for the most frequent; a phrase counts as its rarest word.
+
+        From three sources: the order in which CLIP's vocabulary learned whole words, WordNet's tag counts,
+        and how many of its definitions use the phrase.
+        """
+        parts = [part for part in re.findall("[a-z]+", word.lower()) if part not in _LITTLE]
+        ranks = [self._common.get(part) for part in parts]
+        spread = math.log(len(self._common) / 200)
+        by_rank = [0.0 if r is None else 1.0 - max(0.0, math.log((r + 1) / 200)) / spread * 0.8 for r in ranks]
+        mentioned = min(1.0, math.log1p(self._wordnet.mentions.get(word.lower(), 0)) / math.log(50))
+        vocabulary = min(by_rank, default=0.0)
+        if len(parts) > 1:
+            return 0.35 * vocabulary + 0.65 * mentioned
+        return max(vocabulary, 0.6 * mentioned)
+
+    def plainness(self, synset: int, sense: Sense) -> float:
+        """The share of the word's uses that have this meaning."""
+        counts = {
+            i: s.count + 1.0 / s.rank
+            for i in self._wordnet.index[sense.word.lower()]
+            for s in self._wordnet.senses[i]
+            if s.word.lower() == sense.word.lower()
+        }
+        return counts[synset] / (sum(counts.values()) + 0.5 * self._wordnet.elsewhere.get(sense.word.lower(), 0))
+
+    def allowed(self, synset: int, word: str, *, capitals: bool) -> bool:
+        """Whether the word may be proposed for the synset at all."""
+        parts = set(re.findall("[a-z]+", word.lower()))
+        if word.lower() in self.banned or parts & _NEVER or parts & self.banned & _NEVER:
+            return False
+        if not re.fullmatch(r"(?!the )[A-Za-z][A-Za-z' -]{2,}", word) or len(word.split()) > 3:
+            return False
+        if word == word.lower():
+            return True
+        topic = TOPICS[self._wordnet.topic[synset]]
+        return capitals and topic in _BREEDS_AND_SPECIES and not word.isupper()
+
+    def best(self, synset: int, *, capitals: bool) -> tuple[str, float] | None:
+        """The best word for a synset and how good it is, in [0, 1]; None if it has none."""
+        choices: list[tuple[float, str]] = []
+        for position, sense in enumerate(self._wordnet.senses[synset]):
+            if self.allowed(synset, sense.word, capitals=capitals):
+                good = self.commonness(sense.word) * (0.15 + 0.85 * self.plainness(synset, sense))
+                choices.append((good - 0.05 * min(position, 3), sense.word))
+        if not choices:
+            return None
+        good, word = max(choices)
+        return word, good

@@ -1,0 +1,167 @@
+"""Novel classes from WordNet: words related to the base classes, or random nouns. Needs no key and no network."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from sar_reg.errors import InputError, require
+from sar_reg.novel.cleaning import Cleaned, Filtering, clean_names
+from sar_reg.novel.related import related_names
+from sar_reg.novel.related_format import NameFormat
+from sar_reg.novel.related_words import Words
+from sar_reg.novel.source import NovelClassesError, outcome
+from sar_reg.novel.wordnet_graph import NOUN, WordNet
+from sar_reg.novel.wordnet_reading import read_wndb
+from sar_reg.novel.wordnet_store import unpack
+
+Strategy = Literal["related", "random"]
+
+_lock = threading.Lock()
+_loaded: dict[str | None, WordNet] = {}
+
+
+def load_wordnet(root: str | os.PathLike[str] | None = None) -> WordNet:
+    """The packaged WordNet, or one from a folder; read once per process, whatever the number of threads.
+
+    Args:
+        root: None for the packaged WordNet 3.0; a folder with WNDB files (`data.noun`, `data.adj`,
+            `index.sense`), such as `nltk_data/corpora/wordnet`; or "nltk" for the corpus that nltk finds.
+
+    Raises:
+        InputError: if the folder does not hold a WordNet database, or nltk has no such corpus.
+        MissingExtraError: if `root` is "nltk" and nltk is not installed.
+    """
+    key = None if root is None else os.fspath(root)
+    with _lock:
+        if key not in _loaded:
+            wordnet = _read(key)
+            _ = wordnet.index, wordnet.sizes, wordnet.children
+            _loaded[key] = wordnet
+        return _loaded[key]
+
+
+def _read(root: str | None) -> WordNet:
+    if root is None:
+        with resources.files("sar_reg.novel").joinpath("data/wordnet.npz").open("rb") as stream:
+            return unpack(stream)
+    if root != "nltk":
+        return read_wndb(lambda name: (Path(root) / name).open("rb"))
+    finder = require("nltk.data", extra="wordnet")
+    for name in ("corpora/wordnet", "corpora/wordnet.zip/wordnet/", "corpora/wordnet31", "corpora/wordnet31.zip/wordnet31/"):  # fmt: skip
+        try:
+            folder = finder.find(name)
+        except LookupError:
+            continue
+        return read_wndb(lambda file: folder.join(file).open())
+    raise InputError(
+        'wordnet_root="nltk" was asked for, but nltk finds no WordNet corpus. Run '
+        "`python -m nltk.downloader wordnet`, or leave wordnet_root out to use the packaged WordNet"
+    )
+
+
+class WordNetClasses:
+    """Novel classes from WordNet, offline and the same each time for the same seed.
+
+    `"related"` reads the base classes as WordNet meanings, all names jointly, and takes what lies near them in
+    WordNet's tree and by its definitions: other breeds for breeds, other textures for textures. `"random"`
+    draws common nouns whatever the base classes are, as in the paper's Figure 5.
+
+    Both prefer common words and leave out proper nouns, slang, dated words, trade names and whatever WordNet
+    marks as offensive, along with every word that has an offensive meaning besides.
+
+    Args:
+        strategy: `"related"` or `"random"`.
+        wordnet_root: another WordNet than the packaged one, see `load_wordnet`; closeness by definitions is
+            only packaged, so that names from another WordNet are chosen by the tree alone.
+        domain: a noun for what all base classes are, such as `"aircraft"`; only needed where WordNet knows
+            neither the names nor the makers in them.
+        filtering: as in `clean_names`.
+
+    Raises:
+        InputError: if `strategy` is neither.
+
+    Examples:
+        >>> names = WordNetClasses().generate(["beagle", "tabby cat", "pug"], 5)
+        >>> len(set(names))
+        5
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy = "related",
+        wordnet_root: str | os.PathLike[str] | None = None,
+        *,
+        domain: str | None = None,
+        filtering: Filtering = "strict",
+    ) -> None:
+        if strategy not in ("related", "random"):
+            raise InputError(f'strategy must be "related" or "random", not {strategy!r}')
+        self.strategy: Strategy = strategy
+        self.wordnet_root = wordnet_root
+        self.domain = domain
+        self.filtering: Filtering = filtering
+        self._outcome: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        root = "" if self.wordnet_root is None else f", wordnet_root={os.fspath(self.wordnet_root)!r}"
+        domain = "" if self.domain is None else f", domain={self.domain!r}"
+        return f"WordNetClasses({self.strategy!r}{root}{domain}, filtering={self.filtering!r})"
+
+    def generate(
+        self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str] = (), seed: int = 0
+    ) -> list[str]:
+        """`n` names in the format of the base classes; for `"related"` the closest first.
+
+        Raises:
+            InputError: if WordNet knows none of the base classes (`"related"` only).
+            NovelClassesError: if WordNet has fewer fitting names; it carries those.
+        """
+        wordnet = load_wordnet(self.wordnet_root)
+        if self.strategy == "random":
+            raw = _random_nouns(wordnet, seed)
+        else:
+            raw = related_names(wordnet, base_classes, n, seed=seed, domain=self.domain)
+        cleaned = clean_names(raw, base=base_classes, exclude=exclude, filtering=self.filtering)
+        names = [NameFormat(base_classes).write(name) for name in cleaned.names[:n]]
+        self._outcome = outcome(n, len(names), _dropped_before(cleaned, raw, len(names)))
+        if len(names) < n:
+            raise NovelClassesError(
+                f"{n} novel classes were asked for, but WordNet has {len(names)} that fit these base classes "
+                f"(dropped: {cleaned.counts() or 'none'}); lower n_novel, or use an LLM or a word list",
+                names,
+            )
+        return names
+
+    def describe(self) -> dict[str, Any]:
+        """Strategy, WordNet's version, options, and the account of the last `generate`."""
+        about: dict[str, Any] = {"source": "wordnet", "strategy": self.strategy, "domain": self.domain}
+        root = "packaged" if self.wordnet_root is None else Path(self.wordnet_root).name
+        version = load_wordnet(self.wordnet_root).version
+        return {**about, "wordnet": f"{version} ({root})", "filtering": self.filtering, "outcome": self._outcome}
+
+
+def _random_nouns(wordnet: WordNet, seed: int) -> list[str]:
+    words = Words(wordnet)
+    nouns = sorted(
+        best[0]
+        for synset, kind in enumerate(wordnet.kind)
+        if kind == NOUN and synset not in words.left_out and (best := words.best(synset, capitals=False)) and best[1] > 0.3
+    )
+    distinct = list(dict.fromkeys(nouns))
+    return random.Random(seed).sample(distinct, len(distinct))
+
+
+def _dropped_before(cleaned: Cleaned, raw: Sequence[str], kept: int) -> dict[str, int]:
+    """What cleaning dropped before the last name that is used; the rest of the list plays no part."""
+    if kept == 0:
+        return cleaned.counts()
+    last = cleaned.names[kept - 1].lower()
+    looked_at = set(raw[: next((i + 1 for i, name in enumerate(raw) if name.lower() == last), len(raw))])
+    counts = {reason: sum(name in looked_at for name in names) for reason, names in cleaned.dropped.items()}
+    return {reason: count for reason, count in counts.items() if count}
