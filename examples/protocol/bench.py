@@ -17,6 +17,7 @@ from examples.protocol.method import PromptMethod
 from examples.protocol.novel_names import novel_source
 from examples.protocol.opening import load_clip, open_source, open_testbed
 from examples.protocol.recipe import Recipe
+from examples.protocol.records import hash_tensors
 from sar_reg import AnchorBank, build_anchor_bank
 from sar_reg.novel import read_names
 from sar_reg.prompting.towers import text_tower
@@ -144,6 +145,18 @@ class Bench:
         size = self.recipe.test_batch_size
         return image_features(method, pictures, batch_size=size, workers=self.workers)
 
+    @property
+    def name(self) -> str:
+        """How files of its runs begin."""
+        style = "" if self.source.split == "scene" else f"-{self.source.split}"
+        return f"{self.source.dataset}{style}{''.join(f'-to-{name}' for name in self.source.targets)}"
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """Of the model's two towers and of the data set."""
+        model = self.about["model"]
+        return [model["text_fingerprint"], model["image_fingerprint"], self.about["data"]["fingerprint"]]
+
     @cached_property
     def about(self) -> dict[str, Any]:
         """Fingerprints of model and data, for the record."""
@@ -152,6 +165,7 @@ class Bench:
                 "name": "testbed" if self.source.data == "testbed" else self.source.model,
                 "weights": "shipped" if self.source.data == "testbed" else self.source.pretrained,
                 "text_fingerprint": text_tower(self.model, self.tokenizer).fingerprint(),
+                "image_fingerprint": hash_tensors(self.model.visual.state_dict()),
             },
             "data": {
                 "fingerprint": fingerprint(self.dataset),

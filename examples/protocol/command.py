@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import sys
@@ -23,8 +22,9 @@ from examples.protocol.pictures import draw_comparison
 from examples.protocol.progress import Progress
 from examples.protocol.recipe import Recipe, load_recipe
 from examples.protocol.records import Record
-from examples.protocol.run import Run, features_of, zero_shot
+from examples.protocol.run import Run, features_of
 from examples.protocol.table import as_text, rows_of
+from examples.protocol.zero_shot import zero_shot_record
 from sar_reg.errors import InputError, require
 
 tyro: Any = require("tyro", extra="examples")
@@ -110,7 +110,7 @@ def compare(method: type[PromptMethod], options: Options) -> None:
     ranks = Ranks.join(device)
     bench = Bench(options.source, options.recipe, device, workers=options.workers)
     runs = list_runs(method, options, bench)
-    records = [zero_shot_record(bench), *do_runs(runs, options, ranks)]
+    records = [zero_shot_record(bench, options.out, ranks), *do_runs(runs, options, ranks)]
     if ranks.first:
         rows = rows_of(records)
         picture = draw(runs, bench, rows, options.out) if "new" in bench.tests else None
@@ -153,11 +153,6 @@ def estimate(run: Run, ranks: Ranks) -> Estimate:
     """The memory that a step of the run takes in each process."""
     images = math.ceil(run.cell.recipe.batch_size / (ranks.size * run.cell.recipe.accumulate))
     return estimate_step(run.build(), run.bench.test_transform.settings["size"], images)
-
-
-def zero_shot_record(bench: Bench) -> Record:
-    """What the handcrafted prompts alone reach, in a record's form."""
-    return {"title": "zero-shot", "source": dataclasses.asdict(bench.source), "results": zero_shot(bench)}
 
 
 def draw(runs: Sequence[Run], bench: Bench, rows: Sequence[Any], out: Path) -> Path:

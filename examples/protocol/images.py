@@ -63,7 +63,8 @@ class Pictures(TorchDataset[list[Tensor]]):
     def __getitem__(self, index: int) -> list[Tensor]:
         image = self.dataset.image(self.examples[index])
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mixed(self.seed, self.epoch, index))
+            # torch.manual_seed also asks for GPUs, which takes longer than most pictures
+            torch.default_generator.manual_seed(mixed(self.seed, self.epoch, index))
             return [self.transform(image) for _ in range(self.views)]
 
 

@@ -17,7 +17,7 @@ from examples.protocol.bench import Bench
 from examples.protocol.cell import Cell
 from examples.protocol.data.dataset import fingerprint
 from examples.protocol.distributed import ALONE, Ranks
-from examples.protocol.evaluation import accuracy, harmonic_mean, percent_equal
+from examples.protocol.evaluation import accuracy, harmonic_mean
 from examples.protocol.log import Log, OnEpoch
 from examples.protocol.method import PromptMethod
 from examples.protocol.records import (
@@ -72,12 +72,9 @@ class Run:
         self.save_every = save_every
         shots = fingerprint(bench.training_set(cell.seed))
         bank = hash_rows(bench.bank.classnames, bench.bank.embeddings) if cell.sar else None
-        text = bench.about["model"]["text_fingerprint"]
-        self.identity = identity([cell.settings(), text, bench.about["data"]["fingerprint"], shots, bank])
-        style = "" if cell.source.split == "scene" else f"-{cell.source.split}"
+        self.identity = identity([cell.settings(), bench.fingerprints, shots, bank])
         kind = f"{cell.method.lower()}{'-sar' if cell.sar else ''}"
-        name = f"{cell.source.dataset}{style}-{kind}-seed{cell.seed}-{self.identity[:8]}"
-        self.files = Files.of(out, name)
+        self.files = Files.of(out, f"{bench.name}-{kind}-seed{cell.seed}-{self.identity[:8]}")
 
     def finished(self) -> Record | None:
         """The record, if this very run is done and its learned tensors are there."""
@@ -192,25 +189,6 @@ def evaluate(bench: Bench, method: PromptMethod) -> dict[str, float]:
     for name, test in bench.tests.items():
         features, labels = bench.test_images(name, method)
         results[name] = accuracy(method.for_classes(test.classnames), features, labels)
-    return with_h(results)
-
-
-def zero_shot(bench: Bench) -> dict[str, float]:
-    """The same with the handcrafted prompts and the frozen towers alone."""
-    names = bench.classnames
-    method = PromptMethod(
-        bench.model,
-        bench.tokenizer,
-        names,
-        n_base=len(names),
-        recipe=bench.recipe,
-        dataset=bench.source.dataset,
-    )
-    results = {}
-    for name, test in bench.tests.items():
-        features, labels = bench.test_images(name, method)
-        predicted = method.classify(features, bench.zero_shot_rows(test)).argmax(dim=1)
-        results[name] = percent_equal(predicted, labels)
     return with_h(results)
 
 

@@ -9,7 +9,8 @@ import torch
 
 from examples.protocol.bench import Bench
 from examples.protocol.evaluation import harmonic_mean, percent_equal, summary
-from examples.protocol.run import evaluate, zero_shot
+from examples.protocol.run import evaluate
+from examples.protocol.zero_shot import zero_shot
 from tests.protocol.conftest import MakeRun
 
 
