@@ -5,6 +5,7 @@ from sar_reg.novel.llm import LLMClasses
 from sar_reg.novel.oracle import Oracle
 from sar_reg.novel.source import NovelClassesError, NovelSource
 from sar_reg.novel.wordlist import WordList, read_names
+from sar_reg.novel.wordnet import WordNetClasses
 
 __all__ = [
     "Cleaned",
@@ -13,6 +14,7 @@ __all__ = [
     "NovelSource",
     "Oracle",
     "WordList",
+    "WordNetClasses",
     "clean_names",
     "read_names",
 ]

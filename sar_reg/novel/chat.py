@@ -42,7 +42,7 @@ class _BoundsError(SarRegError):
 def ask(
     client: Any, asked: Asked, prompt: str, form: AnswerFormat, temperature: float | None
 ) -> Answer | Failure:
-    """Send one request and wait for its answer, at most for about twice `asked.timeout`.
+    """Send one request and read its answer.
 
     Errors of the client are returned as `Failure`, not raised: their text and causes can hold the key.
     """

@@ -12,7 +12,8 @@ from typing import Any
 
 from sar_reg.errors import InputError, SarRegError, require
 from sar_reg.novel.chat import Answer, ask
-from sar_reg.novel.failure import Asked, Failure
+from sar_reg.novel.deadline import within
+from sar_reg.novel.failure import Asked, Failure, too_late
 from sar_reg.novel.prompt import AnswerFormat
 from sar_reg.novel.redaction import hide_secrets, public_url
 
@@ -103,7 +104,7 @@ class Conversation:
                     f"all {self.max_requests} requests are used up; raise max_requests= or call again"
                 )
             self.requests += 1
-            result = ask(self.client, self._asked(), prompt(self.form), self.form, self.temperature)
+            result = self._ask_once(prompt(self.form))
             if isinstance(result, Answer):
                 return result
             log.info("request %d failed: %s", self.requests, result.message)
@@ -122,6 +123,11 @@ class Conversation:
             raise ChatError(f"{failure.message}; it asks to wait {seconds:.0f} s")
         self.sleep(seconds)
 
-    def _asked(self) -> Asked:
-        host = public_url(self.client.base_url)
-        return Asked(host, self.model, self.timeout, hide=lambda text: hide_secrets(text, self.client))
+    def _ask_once(self, prompt: str) -> Answer | Failure:
+        host, form = public_url(self.client.base_url), self.form
+        asked = Asked(host, self.model, self.timeout, hide=lambda text: hide_secrets(text, self.client))
+        return within(
+            2 * self.timeout,
+            lambda: ask(self.client, asked, prompt, form, self.temperature),
+            late=too_late(asked),
+        )

@@ -63,11 +63,16 @@ def from_status(error: Any, asked: Asked) -> Failure:
     return Failure("simpler", f"{host} rejected the request ({status}). {said}")
 
 
+def too_late(asked: Asked) -> Failure:
+    """The server is silent, or sends an error without end."""
+    return Failure("again", f"{asked.host} did not answer within {asked.timeout:g} s; raise timeout=")
+
+
 def no_answer(error: BaseException, asked: Asked) -> Failure:
     """The connection failed, broke, or stayed silent too long."""
     name = type(error).__name__
     if "Timeout" in name:
-        return Failure("again", f"{asked.host} did not answer within {asked.timeout:g} s; raise timeout=")
+        return too_late(asked)
     return Failure(
         "again",
         f"no connection to {asked.host} ({asked.short(f'{name}: {error}')}). Is the server running and "

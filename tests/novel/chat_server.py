@@ -135,15 +135,20 @@ def cut_mid_body(handler: Handler) -> None:
     handler.close_connection = True
 
 
-def trickle(handler: Handler) -> None:
+def trickle(handler: Handler, number: int = 200) -> None:
     """One byte at a time, often enough that no time-out between bytes ever passes."""
-    handler.send(200, b"", length=100_000)
+    handler.send(number, b"", length=100_000)
     try:
         while not handler.chat.released.wait(0.02):
             handler.wfile.write(b" ")
             handler.wfile.flush()
     except OSError:
         handler.close_connection = True
+
+
+def trickle_error(handler: Handler) -> None:
+    """An error whose body never ends."""
+    trickle(handler, 500)
 
 
 def endless(handler: Handler) -> None:
