@@ -12,8 +12,8 @@ import torch
 from examples.protocol.method import PromptMethod
 from sar_reg.shapes import Tensor
 
-CLASSES = (12, 36)
-IMAGES = (2, 6)
+CLASSES = (6, 18)
+IMAGES = (1, 3)
 GIB = 2**30
 
 
