@@ -24,6 +24,7 @@ DATASETS = ("animals", "food", "travel", "objects", "activities", "smileys")
 DEVELOPMENT = "food"  # the one data set on which settings may be chosen
 SCENES = {"train": 16, "val": 2, "test": 8}  # scenes of one drawing in each list
 DRAWING_SIZE = 48
+DIFFICULTY = 0.5  # of the scenes, between none (0) and a mess (1)
 _BATCH = 256
 
 
@@ -61,7 +62,7 @@ class IconDataset:
 
     def _pixels(self, examples: Sequence[Example]) -> Tensor:
         drawings = torch.stack([self.drawings[example.source] for example in examples]).float() / 255
-        pictures = render(drawings, Scenes.seeded([example.scene for example in examples]))
+        pictures = render(drawings, Scenes.seeded([example.scene for example in examples], DIFFICULTY))
         return (pictures * 255).round().to(torch.uint8)
 
 

@@ -24,29 +24,36 @@ class Scenes:
     noise: Tensor  # (n, 3, size, size) added at the end
 
     @staticmethod
-    def draw(generator: np.random.Generator, n: int) -> Scenes:
-        """Draws ``n`` scenes; the generator's state alone decides them."""
-        angle = generator.normal(0, np.pi / 15, n)
-        zoom = 1 / generator.uniform(0.65, 1.0, n)
-        mirror = np.where(generator.random(n) < 0.5, -1.0, 1.0)
+    def draw(generator: np.random.Generator, n: int, difficulty: float = 1.0) -> Scenes:
+        """Draws ``n`` scenes; the generator's state alone decides them.
+
+        A ``difficulty`` below 1 turns, shifts, shades and disturbs less: pre-training begins with those.
+        """
+        angle = generator.normal(0, np.pi / 15, n) * difficulty
+        zoom = 1 / (1 - generator.uniform(0, 0.35, n) * difficulty)
+        mirror = np.where(generator.random(n) < 0.5 * difficulty, -1.0, 1.0)
         shift = generator.uniform(-1, 1, (n, 2)) * (zoom - 0.9)[:, None] * 0.8
         turn = np.stack(
             [np.cos(angle) * mirror, -np.sin(angle), np.sin(angle) * mirror, np.cos(angle)], axis=-1
         )
         placement = np.concatenate([turn.reshape(n, 2, 2) * zoom[:, None, None], shift[:, :, None]], axis=2)
-        background = 0.5 + (generator.random((n, 2, 3)) - 0.5) * generator.uniform(0.3, 1.0, (n, 1, 1))
-        slope = generator.normal(0, 1, (n, 2)) * (generator.random((n, 1)) < 0.6)
-        light = np.stack([generator.uniform(0.7, 1.1, n), generator.uniform(-0.08, 0.08, n)], axis=1)
-        strength = generator.uniform(0, 0.05, (n, 1, 1, 1)).astype(np.float32)
+        background = 0.5 + difficulty * (generator.random((n, 2, 3)) - 0.5) * generator.uniform(
+            0.3, 1.0, (n, 1, 1)
+        )
+        slope = difficulty * generator.normal(0, 1, (n, 2)) * (generator.random((n, 1)) < 0.6)
+        light = np.stack(
+            [1 + generator.uniform(-0.3, 0.1, n) * difficulty, generator.uniform(-0.08, 0.08, n)], axis=1
+        )
+        strength = (difficulty * generator.uniform(0, 0.05, (n, 1, 1, 1))).astype(np.float32)
         noise = generator.standard_normal((n, 3, IMAGE_SIZE, IMAGE_SIZE), dtype=np.float32) * strength
         return Scenes(
             *(torch.from_numpy(part).float() for part in (placement, background, slope, light, noise))
         )
 
     @staticmethod
-    def seeded(seeds: Sequence[int]) -> Scenes:
+    def seeded(seeds: Sequence[int], difficulty: float = 1.0) -> Scenes:
         """One scene a seed, the same whatever else is in the batch."""
-        drawn = [Scenes.draw(np.random.default_rng(seed), 1) for seed in seeds]
+        drawn = [Scenes.draw(np.random.default_rng(seed), 1, difficulty) for seed in seeds]
         return Scenes(
             *(torch.cat(parts) for parts in zip(*(vars(scene).values() for scene in drawn), strict=True))
         )
