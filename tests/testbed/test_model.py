@@ -30,7 +30,7 @@ def test_model_is_open_clips_own_and_frozen(loaded: tuple[open_clip.CLIP, CutTok
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert not any(parameter.requires_grad for parameter in model.parameters())
     assert model.vocab_size == tokenizer.vocab_size
-    assert open_clip.get_model_preprocess_cfg(model)["size"] == (40, 40)
+    assert open_clip.get_model_preprocess_cfg(model)["size"] == 40
 
 
 @pytest.mark.parametrize("name", DATASETS)
