@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from examples.testbed.build import packages
-from examples.testbed.build.record import checksums
 from examples.testbed.model import DATA
+from examples.testbed.rebuild import packages
+from examples.testbed.rebuild.record import checksums
 
 FOLDER = DATA.parent
 

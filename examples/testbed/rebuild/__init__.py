@@ -1,0 +1,1 @@
+"""Rebuilds the testbed from the registries' packages; nobody needs it to use the testbed."""
