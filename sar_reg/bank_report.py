@@ -133,16 +133,21 @@ def _nearest(bank: AnchorBank, sample: int, seed: int) -> tuple[tuple[str, str, 
 
 def _origin(provenance: dict[str, Any]) -> list[str]:
     """Source, model, date, and how many names were asked for, kept and dropped, from a source's description."""
-    result: dict[str, Any] = provenance.get("outcome") or {}
-    details = [str(provenance[key]) for key in ("model", "strategy", "file") if provenance.get(key)]
-    date = result.get("last") or result.get("date")
-    line = " ".join(["Novel classes from:", str(provenance.get("source", "unknown")), *details])
-    lines = [f"{line}, {date}" if date else line]
+    lines = [f"Novel classes from: {_source(provenance)}"]
+    if provenance.get("origin"):
+        lines.append(f"  the list was made by: {_source(provenance['origin'])}")
     if provenance.get("looks_at_test_classes"):
         lines.append("  MADE FROM THE TEST CLASSES: an upper reference, not a result")
+    result: dict[str, Any] = provenance.get("outcome") or {}
     if result:
         dropped: dict[str, int] = result.get("dropped") or {}
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
         lines.append(f"  asked {result['asked']}, kept {result['kept']}, dropped {sum(dropped.values())}")
         lines += [f"  dropped: {reasons}"] if reasons else []
     return lines
+
+
+def _source(about: dict[str, Any]) -> str:
+    details = [str(about[key]) for key in ("model", "strategy", "file") if about.get(key)]
+    date: str | None = (about.get("outcome") or {}).get("last")
+    return " ".join([str(about.get("source", "unknown")), *details]) + (f", {date}" if date else "")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
 
 import sar_reg
 from sar_reg.errors import InputError
+from sar_reg.novel import Oracle, WordList
 
 NAMES = ("tabby cat", "A310", "lynx", "Pugs", "Airbus A320", "beagle", "hot-dog")
 PROVENANCE = {
@@ -86,3 +88,24 @@ def test_the_oracle_is_marked(bank: sar_reg.AnchorBank) -> None:
         NAMES, 2, bank.embeddings, 0.01, provenance={"source": "oracle", "looks_at_test_classes": True}
     )
     assert "  MADE FROM THE TEST CLASSES: an upper reference, not a result" in str(marked.report())
+
+
+def test_a_list_keeps_the_origin_that_its_file_tells(bank: sar_reg.AnchorBank, tmp_path: Path) -> None:
+    path = tmp_path / "novel.json"
+    path.write_text(json.dumps({"names": ["lynx", "puma"], "source": PROVENANCE}))
+    words = WordList(path)
+    words.generate(["cat"], 2)
+    assert words.describe()["origin"] == PROVENANCE
+    listed = sar_reg.AnchorBank(NAMES, 2, bank.embeddings, 0.01, provenance=words.describe())
+    assert str(listed.report()).splitlines()[1:4] == [
+        "Novel classes from: word list novel.json",
+        "  the list was made by: llm gpt-4o, 2026-11-24T10:00:00Z",
+        "  asked 2, kept 2, dropped 0",
+    ]
+
+
+def test_the_oracles_mark_stays_on_a_list_made_from_it(tmp_path: Path) -> None:
+    path = tmp_path / "novel.json"
+    path.write_text(json.dumps({"names": ["lynx"], "provenance": Oracle(["lynx"]).describe()}))
+    assert WordList(path).describe()["looks_at_test_classes"] is True
+    assert "looks_at_test_classes" not in WordList(["lynx"]).describe()

@@ -55,6 +55,10 @@ def tiny_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return ["--model", "tiny-test", "--pretrained", str(tmp_path / "tiny.pt")]
 
 
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(sar_reg.__file__).parent.parent)}
+
+
 def novel_llm(server: ChatServer, *more: str) -> list[str]:
     return ["novel", "--base", BASE, "--source", "llm", "--llm", "tiny", "--base-url", server.url, *more]
 
@@ -110,6 +114,14 @@ def test_a_language_models_answers_stay_beside_the_names(
     assert KEY not in "".join(path.read_text() for path in tmp_path.rglob("*.json"))
     assert main([*command, "--offline"]) == 0
     assert len(server.requests) == 3
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    assert main(novel_llm(server)) == 1
+    assert 'Install it with: pip install "sar-reg[llm]"' in capsys.readouterr().err
 
 
 def test_dry_run_asks_nobody(server: ChatServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,6 +192,15 @@ def test_mistakes_are_told_without_a_traceback(
     assert (shown.out, shown.err.count("\n")) == ("", 1)
 
 
+def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("\n".join(f"word {chat.letters(i)}" for i in range(9000)))
+    script = f'"{sys.executable}" -m sar_reg novel --base cat --words words.txt --n 9000 | head -n 1'
+    ended = subprocess.run(
+        script, shell=True, cwd=tmp_path, env=_environment(), capture_output=True, text=True
+    )
+    assert (ended.stdout.count("\n"), ended.stderr) == (1, "")
+
+
 def test_help_and_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     for arguments in (
@@ -234,8 +255,7 @@ def test_interruption_keeps_what_was_received(server: ChatServer, tmp_path: Path
         "sar_reg",
         *novel_llm(server, "--n", "60", "-o", "novel.json"),
     ]
-    environment = {**os.environ, "PYTHONPATH": str(Path(sar_reg.__file__).parent.parent)}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=tmp_path, env=_environment(), stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 100
     while len(server.requests) < 2 and time.monotonic() < until and process.poll() is None:
         time.sleep(0.05)

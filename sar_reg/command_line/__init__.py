@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 import sar_reg
+from sar_reg import doctor
 from sar_reg.command_line import bank, novel, report
 from sar_reg.errors import InputError, SarRegError
 
@@ -33,18 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 could not be done, 2 wrong arguments or files, 130 interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["doctor"]:
-        from sar_reg import doctor
-
-        return doctor.main(given[1:])
-    options = _parser().parse_args(given)
-    logging.basicConfig(
-        format="%(levelname)s: %(message)s", level=logging.INFO if options.verbose else "WARNING"
-    )
-    for library in ("httpx", "httpx2", "openai"):
-        logging.getLogger(library).setLevel("WARNING")
+    options = argparse.Namespace(kept="nothing was written")
     try:
-        return options.run(options)
+        if given[:1] == ["doctor"]:
+            code = doctor.main(given[1:])
+        else:
+            _parser().parse_args(given, options)
+            _set_up_logging(options.verbose)
+            code = options.run(options)
+        sys.stdout.flush()
     except InputError as error:
         return _failed(error, 2)
     except (SarRegError, OSError) as error:
@@ -52,6 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\ninterrupted; {options.kept}", file=sys.stderr)
         return 130
+    return code
+
+
+def _set_up_logging(verbose: bool) -> None:
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=level)
+    for library in ("httpx", "httpx2", "openai"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def _failed(error: Exception, code: int) -> int:
