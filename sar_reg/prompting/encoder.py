@@ -48,7 +48,8 @@ class PromptEncoder:
         chunk_size: classes in one pass; each pass is recomputed in backward, which bounds the memory.
         buckets: pad to at most this many lengths instead of one group per length: fewer, larger kernels for
             GPUs.
-        compile: run through `torch.compile`.
+        compile: run through `torch.compile` as one graph, with its default backend or the one named; the
+            model's weights must not require gradients.
 
     Raises:
         InputError: if an argument does not fit or a prompt is longer than the model's context.
@@ -69,7 +70,7 @@ class PromptEncoder:
         checkpoint: bool = False,
         chunk_size: int | None = None,
         buckets: int | None = None,
-        compile: bool = False,
+        compile: bool | str = False,  # noqa: A002  the name torch users expect
     ) -> None:
         tower = text_tower(model, tokenizer)
         if not isinstance(tower, TextTower):
@@ -84,7 +85,8 @@ class PromptEncoder:
             tower, classnames, n_ctx=n_ctx, infix=infix, suffix=suffix, class_position=class_position
         )
         self._plans: dict[tuple[bool, torch.device, torch.dtype], Plan] = {}
-        self._encode = torch.compile(encode) if compile else encode
+        backend = compile if isinstance(compile, str) else "inductor"
+        self._encode = torch.compile(encode, backend=backend, fullgraph=True) if compile else encode
 
     @property
     def tokens(self) -> Int[Tensor, "classes context"]:

@@ -1,0 +1,79 @@
+"""Learnable tokens on the image side."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import torch
+
+from sar_reg.errors import InputError
+from sar_reg.prompting import ImagePromptEncoder
+from tests.prompting.models import clip, learnable
+from tests.prompting.official import pulled
+
+IMAGES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def _official(model: Any, prompts: torch.Tensor, deep: list[torch.Tensor]) -> torch.Tensor:
+    """Tokens after the patches, before `ln_pre`, and their replacement at the input of later blocks."""
+    visual, n = model.visual, len(prompts)
+    x = visual.conv1(IMAGES).flatten(2).transpose(1, 2)
+    x = torch.cat([visual.class_embedding.expand(len(x), 1, -1), x], dim=1) + visual.positional_embedding
+    x = visual.ln_pre(torch.cat([x, prompts.expand(len(x), -1, -1)], dim=1))
+    for number, block in enumerate(visual.transformer.resblocks):
+        if 1 <= number <= len(deep):
+            x = torch.cat([x[:, :-n], deep[number - 1].expand(len(x), -1, -1)], dim=1)
+        x = block(x)
+    return visual.ln_post(x[:, 0]) @ visual.proj
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_features_and_gradients(model: Any, depth: int) -> None:
+    prompts, deep = learnable(2, 48), [learnable(2, 48, seed=number) for number in range(depth)]
+
+    found = pulled(ImagePromptEncoder(model)(IMAGES, prompts, deep), prompts, *deep)
+
+    for a, b in zip(found, pulled(_official(model, prompts, deep), prompts, *deep), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-10, rtol=1e-10)
+
+
+def test_without_prompts_it_is_encode_image(model: Any) -> None:
+    torch.testing.assert_close(
+        ImagePromptEncoder(model)(IMAGES), model.encode_image(IMAGES), atol=1e-12, rtol=0
+    )
+
+
+def test_no_gradient_reaches_the_weights() -> None:
+    model = clip()
+    (ImagePromptEncoder(model)(IMAGES, learnable(2, 48)).sum()).backward()
+    assert all(weight.grad is None and weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((None, [torch.zeros(2, 48)]), "deep image prompts replace prompts: give prompts as well."),
+        ((torch.zeros(2, 32),), "prompts must have shape (tokens, 48), not (2, 32)."),
+        (
+            (torch.zeros(2, 48), [torch.zeros(1, 48)]),
+            "deep must be at most 2 tensors of the prompts' shape (2, 48), not [(1, 48)].",
+        ),
+        (
+            (torch.zeros(2, 48), [torch.zeros(2, 48)] * 3),
+            "deep must be at most 2 tensors of the prompts' shape (2, 48), not [(2, 48), (2, 48), (2, 48)].",
+        ),
+    ],
+)
+def test_mistakes(model: Any, arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        ImagePromptEncoder(model)(IMAGES, *arguments)
+
+
+def test_other_image_sides_are_refused() -> None:
+    message = (
+        "image prompts need an open_clip model with a VisionTransformer as .visual; Linear has NoneType."
+    )
+    with pytest.raises(InputError, match=re.escape(message)):
+        ImagePromptEncoder(torch.nn.Linear(1, 1))

@@ -1,0 +1,124 @@
+"""Every mistake names what was expected, what came and what to do."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import torch
+
+from sar_reg import PromptEncoder
+from sar_reg.errors import InputError
+from tests.prompting.models import NAMES, WIDTH, clip
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"classnames": []}, "classnames must be a list of at least one name, none of them empty."),
+        ({"classnames": "cat"}, "classnames must be a list of at least one name, none of them empty."),
+        ({"classnames": ["cat", "_"]}, "classnames must be a list of at least one name, none of them empty."),
+        (
+            {"n_ctx": 0},
+            "n_ctx must be at least 1, not 0; plain sentences are what build_anchor_bank encodes.",
+        ),
+        ({"class_position": "last"}, 'class_position must be "end", "middle" or "front", not "last".'),
+        (
+            {"class_position": "front", "infix": "of a"},
+            'infix words need class_position="end", not "front".',
+        ),
+        ({"chunk_size": 0}, "chunk_size and buckets must be at least 1 or None, not 0 and None."),
+        ({"buckets": 0}, "chunk_size and buckets must be at least 1 or None, not None and 0."),
+        (
+            {"n_ctx": 75},
+            f'the text "{"X " * 75}cat." does not fit: it needs at least 79 tokens, the model reads 77. '
+            "Shorten the class name or the template.",
+        ),
+        (
+            {"tokenizer": lambda texts, context_length=77: torch.arange(77).repeat(len(texts), 1)},
+            'the tokenizer must make one token of each placeholder "X"; 4 of them gave the ids '
+            "[0, 1, 2, 3, 4, 5, 6]. Give the tokenizer the model was trained with.",
+        ),
+        (
+            {"tokenizer": lambda texts: torch.zeros(len(texts), 9)},
+            "the tokenizer must return ids of shape (texts, 77), the model's context; it returned (1, 9). "
+            "Give a tokenizer that takes context_length=.",
+        ),
+        (
+            {"model": lambda texts: torch.zeros(len(texts), 3)},
+            "learnable prompts need a model, not a function: a function takes only texts.",
+        ),
+        (
+            {"model": torch.nn.Linear(2, 2)},
+            "expected an open_clip CLIP or CustomTextCLIP, a transformers CLIPModel, a model in the layout of "
+            "OpenAI's clip, or a function encode(texts) -> (n, D); got Linear. For any other model give a "
+            "function: lambda texts: model.encode(texts).",
+        ),
+    ],
+)
+def test_what_an_encoder_cannot_be_made_of(model: Any, settings: dict[str, Any], message: str) -> None:
+    arguments = {"model": model, "tokenizer": None, "classnames": ["cat"], "n_ctx": 4} | settings
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        PromptEncoder(**arguments)
+
+
+def _zeros(*shape: int) -> torch.Tensor:
+    return torch.zeros(*shape, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("position", "arguments", "message"),
+    [
+        ("end", (_zeros(3, WIDTH),), "context must have shape (4, 32) or (6, 4, 32), not (3, 32)."),
+        (
+            "front",
+            (_zeros(4, WIDTH), [_zeros(4, WIDTH)]),
+            'deep prompts and class tokens need class_position="end", not "front".',
+        ),
+        (
+            "end",
+            (_zeros(4, WIDTH), [_zeros(4, WIDTH)] * 4),
+            "deep prompts must be at most 3 tensors of shape (4, 32) for a tower of 4 blocks; number 4 has shape "
+            "(4, 32).",
+        ),
+        (
+            "end",
+            (_zeros(4, WIDTH), None, _zeros(6, 3, WIDTH), 2),
+            "class_tokens must have shape (6, 4, 32) and class_layer lie in 1 .. 3; got (6, 3, 32) and 2.",
+        ),
+        (
+            "end",
+            (_zeros(4, WIDTH), None, _zeros(6, 4, WIDTH), 4),
+            "class_tokens must have shape (6, 4, 32) and class_layer lie in 1 .. 3; got (6, 4, 32) and 4.",
+        ),
+        (
+            "end",
+            (_zeros(4, WIDTH), [_zeros(4, WIDTH)], _zeros(6, 4, WIDTH), 2),
+            "deep prompts and class tokens cannot be combined: both replace the same rows.",
+        ),
+    ],
+)
+def test_what_an_encoder_cannot_be_called_with(
+    model: Any, position: Any, arguments: tuple[Any, ...], message: str
+) -> None:
+    encoder = PromptEncoder(model, None, NAMES, n_ctx=4, class_position=position)
+    for call in (encoder, encoder.encode_plain):
+        with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+            call(*arguments)
+
+
+def test_words_too_few_for_the_context(model: Any) -> None:
+    encoder = PromptEncoder(model, None, NAMES, n_ctx=4)
+    with pytest.raises(
+        InputError, match=r'^"a photo" has 2 tokens, fewer than the 4 context vectors: give more'
+    ):
+        encoder.context_from_words("a photo")
+
+
+def test_a_vocabulary_of_its_own_needs_its_tokenizer() -> None:
+    small = clip(vocab_size=100)
+    with pytest.raises(
+        InputError, match="texts need the model's tokenizer, which was not given: its vocabulary is"
+    ):
+        PromptEncoder(small, None, ["cat"], n_ctx=4)

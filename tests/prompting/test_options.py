@@ -1,0 +1,99 @@
+"""Precision, devices of choice and the model's own state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+
+from sar_reg import PromptEncoder
+from tests.prompting.models import NAMES, WIDTH, clip, learnable
+from tests.prompting.official import pulled
+
+
+def test_compile_changes_nothing() -> None:
+    small = clip(width=8, heads=2, layers=2).requires_grad_(False)
+    context = learnable(2, 8)
+    eager = PromptEncoder(small, None, NAMES[:3], n_ctx=2)
+    compiled = PromptEncoder(small, None, NAMES[:3], n_ctx=2, compile="eager")
+
+    for a, b in zip(pulled(compiled(context), context), pulled(eager(context), context), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-10, rtol=1e-10)
+
+
+def test_autocast_runs_the_frozen_tower_in_bfloat16_with_a_float32_context() -> None:
+    model = clip(dtype=torch.float32)
+    context = learnable(4, WIDTH, dtype=torch.float32)
+    encoder = PromptEncoder(model, None, NAMES, n_ctx=4)
+    exact, exact_pull = pulled(encoder(context), context)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        features = encoder(context)
+        plain = encoder.encode_plain(context)
+    (pull,) = torch.autograd.grad((features.float() * 1).sum(), context)
+
+    assert context.grad is None
+    assert pull.dtype == torch.float32
+    error = 1 - functional.cosine_similarity(features.float(), exact).min()
+    plain_error = 1 - functional.cosine_similarity(plain.float(), exact).min()
+    assert error <= max(2 * plain_error, 1e-4)
+    assert exact_pull.dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_half_precision_tower_takes_a_float32_context(dtype: torch.dtype) -> None:
+    single, half = clip(dtype=torch.float32), clip(dtype=dtype)
+    context = learnable(4, WIDTH, dtype=torch.float32)
+
+    ours = PromptEncoder(half, None, NAMES, n_ctx=4)(context)
+    (pull,) = torch.autograd.grad(ours.float().sum(), context)
+    plain = PromptEncoder(half, None, NAMES, n_ctx=4).encode_plain(context)
+    exact = PromptEncoder(single, None, NAMES, n_ctx=4)(context)
+
+    assert ours.dtype == dtype
+    assert pull.dtype == torch.float32
+    error = (ours.float() - exact).norm() / exact.norm()
+    assert error <= 2 * (plain.float() - exact).norm() / exact.norm()
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    model = clip(dtype=torch.float32).train()
+    model.visual.eval()
+    model.ln_final.requires_grad_(False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    flags = [weight.requires_grad for weight in model.parameters()]
+    context = learnable(4, WIDTH, dtype=torch.float32)
+    encoder = PromptEncoder(model, None, NAMES, n_ctx=4)
+
+    (encoder(context).sum() + encoder.encode_plain(context).sum()).backward()
+
+    assert [module.training for module in model.modules()] == modes
+    assert [weight.requires_grad for weight in model.parameters()] == flags
+    assert all(weight.grad is None for weight in model.parameters())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_model_that_changes_its_type_is_followed() -> None:
+    model = clip(dtype=torch.float64)
+    encoder = PromptEncoder(model, None, NAMES, n_ctx=4)
+    context = learnable(4, WIDTH, dtype=torch.float32)
+    before = encoder(context)
+
+    model.float()
+    after = encoder(context)
+
+    assert (before.dtype, after.dtype) == (torch.float64, torch.float32)
+    torch.testing.assert_close(after, before.float(), atol=1e-4, rtol=1e-4)
+
+
+def test_random_context_is_reproducible(model: Any) -> None:
+    encoder = PromptEncoder(model, None, NAMES, n_ctx=16)
+    drawn = encoder.random_context(generator=torch.Generator().manual_seed(1))
+
+    assert drawn.shape == (16, WIDTH)
+    assert torch.equal(drawn, encoder.random_context(generator=torch.Generator().manual_seed(1)))
+    assert 0.015 < drawn.std() < 0.025
