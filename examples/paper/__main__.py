@@ -19,11 +19,12 @@ from examples.paper.figure1 import draw_similarities
 from examples.paper.figures import draw_bars, draw_weights
 from examples.paper.results import find_runs
 from examples.paper.sweep import NAMES, Planned, Sweep, load_sweep, plan
+from examples.protocol.cell import Source
 from examples.protocol.mistakes import one_line_mistakes
 from examples.protocol.progress import Progress
 from sar_reg.errors import InputError
 
-COMMITTED = Path(__file__).parent / "results"
+EXAMPLES = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,11 @@ class Options:
     render: Path | None = None
     """Folder for tables and figures; OUT/rendered by default."""
     records: tuple[Path, ...] = ()
-    """More folders with finished run records to render from."""
+    """More folders with finished run records to render from, beside OUT and those in the repository."""
+    model: str = Source.model
+    """open_clip's name of the model; the testbed has its own."""
+    pretrained: str = Source.pretrained
+    """open_clip's name of the weights, or a file."""
     run: bool = True
     """Do the runs that are missing; --no-run renders what is there."""
     engine: Literal["inline", "ray"] = "inline"
@@ -79,7 +84,8 @@ def reproduce(name: str, options: Options) -> list[Failure]:
     """Run and render one table or figure; returns the runs that failed."""
     sweep = _narrowed(load_sweep(name), options)
     changes = {"epochs": options.epochs} if options.epochs else {}
-    planned = plan(sweep, options.data, datasets=options.datasets, **changes)
+    model = {"model": options.model, "pretrained": options.pretrained}
+    planned = plan(sweep, options.data, datasets=options.datasets, model=model, **changes)
     place = Place(options.out, options.device, options.workers, fresh=options.fresh)
     if options.print_commands:
         print("\n".join(shlex.join(_command(name, number, options)) for number in range(len(planned))))
@@ -103,7 +109,7 @@ def render(sweep: Sweep, planned: list[Planned], place: Place, options: Options)
             yield from draw_similarities(planned, place, folder)
         return
     real = options.data != "testbed"
-    runs = find_runs(planned, (options.out, *options.records))
+    runs = find_runs(planned, (*EXAMPLES.glob("*/results"), *options.records, options.out))
     kind = {"table2": cost_table, "table5": domain_table}.get(sweep.name, accuracy_table)
     yield from kind(sweep, runs, real=real).write(folder)
     if sweep.name in ("fig3", "fig5"):
@@ -152,8 +158,9 @@ def _command(name: str, number: int, options: Options) -> list[str]:
             arguments += [f"--{flag}", *map(str, values)]
     if options.epochs:
         arguments += ["--epochs", str(options.epochs)]
-    if options.device:
-        arguments += ["--device", options.device]
+    for flag in ("model", "pretrained", "device"):
+        if getattr(options, flag) != getattr(Options, flag):
+            arguments += [f"--{flag}", getattr(options, flag)]
     return [sys.executable, "-m", "examples.paper", name, *arguments, "--workers", str(options.workers)]
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from examples.coop.method import CoOp
@@ -92,13 +93,21 @@ def load_sweep(name: str) -> Sweep:
     return Sweep(name=name, **{**table, **lists})
 
 
-def plan(sweep: Sweep, data: str, *, datasets: Sequence[str] = (), **changes: Any) -> list[Planned]:
+def plan(
+    sweep: Sweep,
+    data: str,
+    *,
+    datasets: Sequence[str] = (),
+    model: Mapping[str, str] = MappingProxyType({}),
+    **changes: Any,
+) -> list[Planned]:
     """List the runs of a sweep.
 
     Args:
         sweep: the sweep.
         data: `"testbed"`, or the folder with the paper's data sets.
         datasets: only these, instead of the sweep's.
+        model: `model` and `pretrained` of every run's source, where they are not the usual ones.
         changes: settings of the recipe to change in every run, such as `epochs=1`.
     """
     testbed = data == "testbed"
@@ -110,7 +119,7 @@ def plan(sweep: Sweep, data: str, *, datasets: Sequence[str] = (), **changes: An
             recipe = recipe_of(method, "testbed" if testbed else sweep.protocol, key)
             recipe = replace(recipe, **{**(sweep.testbed if testbed else {}), **changes})
             for variant, settings in sweep.variants.items():
-                run, source = _apply(settings, recipe, Source(key, data, targets=targets))
+                run, source = _apply(settings, recipe, Source(key, data, targets=targets, **model))
                 sar = bool(settings["sar"])
                 planned += [Planned(variant, Cell(method, source, run, seed, sar)) for seed in sweep.seeds]
     return planned
