@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -228,6 +229,28 @@ def test_doctor_is_reached(capsys: pytest.CaptureFixture[str]) -> None:
         main(["doctor", "--help"])
     assert ended.value.code == 0
     assert "usage: python -m sar_reg doctor" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("no", "novel"),
+        ("novel --bas", "--base --base-url"),
+        ("doctor --d", "--data --decode"),
+        ("report --h", "--held-out --help"),
+        ("none --h", ""),
+    ],
+)
+def test_bash_completes_commands_and_options(
+    typed: str, offered: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if shutil.which("bash") is None:
+        pytest.skip("needs bash")
+    assert main(["completion"]) == 0
+    last = len(typed.split())
+    ask = f"COMP_WORDS=(sar-reg {typed}); COMP_CWORD={last}; _sar_reg; echo ${{COMPREPLY[@]}}"
+    script = f"{capsys.readouterr().out}\n{ask}"
+    assert subprocess.check_output(["bash", "-c", script], text=True).strip() == offered
 
 
 def test_progress_is_for_terminals(

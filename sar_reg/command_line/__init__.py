@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import sar_reg
 from sar_reg import doctor
-from sar_reg.command_line import bank, novel, report
+from sar_reg.command_line import bank, completion, novel, report
 from sar_reg.errors import InputError, SarRegError
 
 _EXAMPLES = """examples:
@@ -80,4 +80,5 @@ def _parser() -> argparse.ArgumentParser:
     for command in (novel, bank, report):
         command.add_to(commands)
     commands.add_parser("doctor", help="say what works on this machine and what to do about the rest")
+    completion.add_to(commands, main)
     return parser
