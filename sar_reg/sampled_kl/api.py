@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import os
 
@@ -15,6 +14,7 @@ from sar_reg.sampled_kl.sampling import ring_order, sample_classes
 from sar_reg.sampled_kl.validation import check_features, check_indices, check_options, check_sample_size
 from sar_reg.shapes import Float, Int, Tensor
 
+_TRITON_INSTALLED = importlib.util.find_spec("triton") is not None
 # Beyond this the saved band is no longer small (8 kB a row); row blocks of the full matrix take less memory.
 _WIDEST_AUTO_BAND = 1024
 # Up to K + 96 classes one small matmul beats the many smaller ones of the band (measured on a CPU).
@@ -125,16 +125,11 @@ def choose_implementation(
     return "triton"
 
 
-@functools.cache
-def _triton_installed() -> bool:
-    return importlib.util.find_spec("triton") is not None
-
-
 def _why_not_triton(
     device: torch.device, dtypes: tuple[torch.dtype, ...], ring_width: int | None
 ) -> str | None:
     interpreted = os.environ.get("TRITON_INTERPRET") == "1"
-    if not _triton_installed():
+    if not _TRITON_INSTALLED:
         return "the package triton is not installed"
     if ring_width is None:
         return "its kernels walk a ring of classes, so they take neither indices= nor sampling='independent'"

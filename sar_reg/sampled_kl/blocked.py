@@ -118,7 +118,7 @@ def _seen_from_column(band: Tensor) -> Tensor:
 def _wrapped(ring: Tensor, start: int, stop: int) -> Tensor:
     """The entries at ring positions start .. stop - 1, going round as often as needed."""
     n = ring.shape[0]
-    if 0 <= start and stop <= n:
+    if start >= 0 and stop <= n:
         return ring[start:stop]
     return ring[torch.arange(start, stop, device=ring.device) % n]
 

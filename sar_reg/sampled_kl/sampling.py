@@ -89,7 +89,8 @@ def _independent_subsets(n: int, k: int, stream: Int[Tensor, ""]) -> Int[Tensor,
     counter = torch.arange(1, n * drawn + 1, device=stream.device).view(n, drawn)
     bits = (_mix(stream + counter * _signed(_GOLDEN_GAMMA)) >> 32) & 0xFFFFFFFF
     chosen = torch.full((n, drawn), -1, dtype=torch.int64, device=stream.device)
-    for column, last in enumerate(range(pool - drawn, pool)):
+    for column in range(drawn):
+        last = pool - drawn + column
         candidate = (bits[:, column] * (last + 1)) >> 32
         taken = (chosen[:, :column] == candidate[:, None]).any(dim=1)
         chosen[:, column] = torch.where(taken, last, candidate)

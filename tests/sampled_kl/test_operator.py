@@ -1,0 +1,65 @@
+"""The registered operators under torch.compile and PyTorch's own checks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sar_reg import similarity_alignment_loss
+from tests.sampled_kl.cases import Case, features
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@pytest.mark.parametrize("reverse", [False, True])
+def test_opcheck(reverse: bool) -> None:
+    learned, target = features(Case(12, 4, 6))
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
+    arguments = (learned.requires_grad_(), target, order, 4, 0.05, reverse, "torch")
+    torch.library.opcheck(torch.ops.sar_reg.ring_kl.default, arguments)
+    row_kl, cosines, stats = torch.ops.sar_reg.ring_kl(*arguments)
+    saved = (torch.ones(12), learned.detach(), order, row_kl.detach(), cosines, stats, 0.05, reverse, "torch")
+    torch.library.opcheck(torch.ops.sar_reg.ring_kl_backward.default, saved)
+
+
+@pytest.mark.parametrize("sampling", ["ring", "independent"])
+def test_compiles_whole_with_any_number_of_classes(sampling: str) -> None:
+    """One graph, and no new one for each N; the same draw and value as without the compiler."""
+    torch._dynamo.reset()
+    compiled_graphs = []
+
+    def counting_backend(graph, example_inputs):
+        compiled_graphs.append(graph)
+        return graph.forward
+
+    def loss(x: torch.Tensor, target: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+        return similarity_alignment_loss(
+            x, target, temperature=0.05, sample_size=5, step=step, sampling=sampling
+        )
+
+    compiled = torch.compile(loss, fullgraph=True, dynamic=True, backend=counting_backend)
+    for n in (150, 171, 190, 260):
+        learned, target = features(Case(n, 5, 8))
+        step = torch.tensor(n)
+        x, y = learned.clone().requires_grad_(), learned.clone().requires_grad_()
+        value, expected = compiled(x, target, step), loss(y, target, step)
+        torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            torch.autograd.grad(value, x), torch.autograd.grad(expected, y), rtol=1e-4, atol=1e-6
+        )
+    assert len(compiled_graphs) == 1
+
+
+def test_inductor_draws_the_same_classes() -> None:
+    torch._dynamo.reset()
+
+    def rows(x: torch.Tensor, target: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+        return similarity_alignment_loss(
+            x, target, temperature=0.05, sample_size=5, step=step, reduction="none"
+        )
+
+    compiled = torch.compile(rows, fullgraph=True, dynamic=True)
+    learned, target = features(Case(150, 5, 8))
+    for step in (torch.tensor(3), torch.tensor(2**40)):
+        torch.testing.assert_close(
+            compiled(learned, target, step), rows(learned, target, step), rtol=1e-4, atol=1e-5
+        )

@@ -1,0 +1,107 @@
+"""Every message of the function: what was expected, what came, what to do."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import pytest
+import torch
+
+from sar_reg import SarRegError, similarity_alignment_loss
+from sar_reg.errors import InputError
+
+X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+PAIRS = torch.tensor([[1, 2], [0, 2], [0, 1], [0, 1], [0, 1], [0, 1]])
+
+
+@pytest.mark.parametrize(("learned", "target", "message"), [
+    (X[0], X[0], r"learned features must have shape \(classes, width\), not \(4,\)"),
+    (X, X[None], r"target features must have shape \(classes, width\), not \(1, 6, 4\)"),
+    (X.long(), X, r"learned features must be floating point, not torch.int64; convert with .float\(\)"),
+    (X, X.bool(), "target features must be floating point, not torch.bool"),
+    (X[:5], X, r"shape \(5, 4\) but target has \(6, 4\); both need one row per class in the same order"),
+    (X[:, :3], X, r"shape \(6, 3\) but target has \(6, 4\)"),
+    (X[:1], X[:1], "at least 2 classes, not 1"),
+    (X[:, :0], X[:, :0], "at least 1 wide"),
+    (X.to("meta"), X, r"learned features are on meta but target is on cpu; move one with .to\(\)"),
+    (X, X.clone().requires_grad_(), r"must not require grad; pass target.detach\(\)"),
+])  # fmt: skip
+def test_features(learned: torch.Tensor, target: torch.Tensor, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        similarity_alignment_loss(learned, target, temperature=0.01)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"sample_size": 0}, "sample_size must be at least 1, or None for all other classes, not 0"),
+    ({"sample_size": -3}, "at least 1, or None for all other classes, not -3"),
+    ({"sample_size": 2.0}, r"sample_size must be an int or None \(all other classes\), not 2.0"),
+    ({"sample_size": True}, "must be an int or None .* not True"),
+    ({"temperature": 0.0}, r"temperature must be positive and finite \(CLIP: 1 / exp\(logit_scale\)\), not 0.0"),
+    ({"temperature": float("nan")}, "temperature must be positive and finite .* not nan"),
+    ({"sampling": "block"}, "sampling must be one of 'ring', 'independent', not 'block'"),
+    ({"reduction": "batchmean"}, "reduction must be one of 'mean', 'sum', 'none', not 'batchmean'"),
+    ({"direction": "both"}, r"direction must be one of 'target\|\|learned', 'learned\|\|target', not 'both'"),
+    ({"impl": "cuda"}, "impl must be one of 'auto', 'reference', 'torch', 'triton', not 'cuda'"),
+    ({"indices": PAIRS, "sample_size": 2}, "sample_size to draw classes, or indices to bring them, not both"),
+    ({"indices": PAIRS[:5]}, r"indices must be int64 or int32 of shape \(6, K\), .* of shape \(5, 2\)"),
+    ({"indices": PAIRS.float()}, "not torch.float32 of shape"),
+    ({"indices": PAIRS[:, :0]}, "at least 1 other class per row, but K is 0"),
+    ({"indices": PAIRS.to("meta")}, "indices are on meta but features on cpu; move them there"),
+    ({"indices": PAIRS + 5}, r"indices must lie in 0..5, but reach from 5 to 7"),
+    ({"indices": PAIRS - 1}, r"indices must lie in 0..5, but reach from -1 to 1"),
+    ({"impl": "triton", "indices": PAIRS}, "neither indices= nor sampling='independent'; use impl='auto' or 'torch'"),
+    ({"impl": "triton", "sampling": "independent", "sample_size": 2}, "its kernels walk a ring of classes"),
+])  # fmt: skip
+def test_options(options: dict[str, Any], message: str) -> None:
+    if options.get("impl") == "triton" and importlib.util.find_spec("triton") is None:
+        message = "the package triton is not installed"
+    with pytest.raises(InputError, match=message):
+        similarity_alignment_loss(X, X, **({"temperature": 0.01} | options))
+
+
+def test_forced_triton_on_the_cpu_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr("sar_reg.sampled_kl.api._TRITON_INSTALLED", True)
+    with pytest.raises(
+        InputError, match="impl='triton' cannot run here: the features are on cpu, not on a CUDA GPU"
+    ):
+        similarity_alignment_loss(X, X, temperature=0.01, impl="triton")
+    monkeypatch.setattr("sar_reg.sampled_kl.api._TRITON_INSTALLED", False)
+    with pytest.raises(InputError, match="the package triton is not installed; use impl='auto' or 'torch'"):
+        similarity_alignment_loss(X, X, temperature=0.01, impl="triton")
+
+
+def test_what_auto_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sar_reg.sampled_kl.api import choose_implementation
+
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr("sar_reg.sampled_kl.api._TRITON_INSTALLED", True)
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    half, double = (torch.bfloat16, torch.float32), (torch.float64, torch.float32)
+    assert choose_implementation("auto", cuda, half, 64) == "triton"
+    assert choose_implementation("auto", cpu, half, 64) == "torch"
+    assert choose_implementation("auto", cuda, double, 64) == "torch"
+    assert choose_implementation("auto", cuda, half, None) == "torch"
+    assert choose_implementation("auto", cuda, half, 5000) == "torch"
+    assert choose_implementation("triton", cuda, half, 5000) == "triton"
+    with pytest.raises(InputError, match="float64 features are for checking and have no compiled kernel"):
+        choose_implementation("triton", cuda, double, 64)
+    monkeypatch.setattr("sar_reg.sampled_kl.api._TRITON_INSTALLED", False)
+    assert choose_implementation("auto", cuda, half, 64) == "torch"
+
+
+def test_second_derivative_on_the_ring() -> None:
+    x = torch.randn(200, 4, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    target = x.detach() + 0.1
+    loss = similarity_alignment_loss(x, target, temperature=0.1, sample_size=3)
+    (grad,) = torch.autograd.grad(loss, x, create_graph=True)
+    with pytest.raises(
+        SarRegError, match="has no second derivative; for double backward use impl='reference'"
+    ):
+        grad.square().sum().backward()
+    loss = similarity_alignment_loss(x, target, temperature=0.1, sample_size=3, impl="reference")
+    (grad,) = torch.autograd.grad(loss, x, create_graph=True)
+    grad.square().sum().backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
