@@ -28,7 +28,7 @@ def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
 
         return WordList(testbed.words())
     if kind in ("related", "random"):
-        made = LISTS / f"{source.dataset}.{kind}.json"
+        made = LISTS / f"{source.dataset}.wordnet-{kind}.json"
         if made.is_file():
             return WordList(made)
         from sar_reg.novel import WordNetClasses

@@ -17,7 +17,19 @@ from tests.protocol.fabricated import NAMES, RECIPE, install
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
     """Records of CoOp without and with SAR on coloured squares."""
     install(monkeypatch.setattr)
-    arguments = "--epochs 1 --seeds 1 --shots 2 --n-novel 5 --dataset squares --out".split()
+    arguments = [
+        "--epochs",
+        "1",
+        "--seeds",
+        "1",
+        "--shots",
+        "2",
+        "--n-novel",
+        "5",
+        "--dataset",
+        "squares",
+        "--out",
+    ]
     command.main(CoOp, RECIPE, [*arguments, str(tmp_path)])
     capsys.readouterr()
     return tmp_path

@@ -68,7 +68,7 @@ def test_kept_pictures_are_drawn_once_whatever_their_label() -> None:
 
 def test_sources_of_novel_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(novel_names, "LISTS", tmp_path)
-    (tmp_path / "food.related.json").write_text('["kettle", "saddle"]')
+    (tmp_path / "food.wordnet-related.json").write_text('["kettle", "saddle"]')
     related = novel_names.novel_source(Source("food"), ())
     assert isinstance(related, WordList)
     assert related.words == ("kettle", "saddle")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from examples.protocol.records import read_folder
 from examples.protocol.table import as_markdown, as_text, fill, rows_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -52,3 +53,11 @@ def test_a_page_keeps_its_text_around_the_table() -> None:
     filled = fill(page, "new")
     assert filled == "# A\n<!-- results: begin -->\nnew\n<!-- results: end -->\nend\n"
     assert fill(filled, "new") == filled
+
+
+def test_the_pages_show_what_the_records_give() -> None:
+    for folder in EXAMPLES.glob("*/results"):
+        page = (folder.parent / "README.md").read_text(encoding="utf-8")
+        assert fill(page, as_markdown(rows_of(read_folder(folder)))) == page, (
+            f"{folder.parent.name}/README.md"
+        )
