@@ -13,10 +13,10 @@ from sar_reg.shapes import Int, Tensor
 
 
 class Group(NamedTuple):
-    """`count` classes with `length` rows each, from stream row `start` on."""
+    """`classes` classes with `length` rows each, from stream row `start` on."""
 
     start: int
-    count: int
+    classes: int
     length: int
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -54,8 +54,8 @@ def _assemble(
 
 def _put_rows(
     values: Tensor, n_ctx: int, rows_first: bool
-) -> Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any]], tuple[tuple[Any, ...], Mapping[str, Any]]]:
-    def put(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]:
+    def put(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         x = args[0].transpose(0, 1) if rows_first else args[0]
         new = values.to(x.dtype).expand(len(x), -1, -1)
         x = torch.cat([x[:, :1], new, x[:, 1 + n_ctx :]], dim=1)

@@ -99,13 +99,13 @@ def _own_block(
     keys, values = block.keys_values(h)
     if at_end:
         x, h = x[layout.ends], h[layout.ends]
-    counts = [count for _, count, _ in layout.groups]
-    rows = [count * length for _, count, length in layout.groups]
+    counts = [group.classes for group in layout.groups]
+    rows = [group.classes * group.length for group in layout.groups]
     read: list[Tensor] = []
     pieces = block.queries(h).split(counts if at_end else rows), keys.split(rows), values.split(rows)
     for group, q, k, v in zip(layout.groups, *pieces, strict=True):
         mask = _up_to_end(layout, group, x) if at_end else _causal(group.length, x)
-        read.append(attend(q, k, v, shared_keys, shared_values, mask, group.count))
+        read.append(attend(q, k, v, shared_keys, shared_values, mask, group.classes))
     return _rest_of_block(block, x, torch.cat(read))
 
 
@@ -126,8 +126,8 @@ def _up_to_end(layout: Layout, group: Group, like: Tensor) -> Tensor | None:
     """Mask `(classes, 1, length)` that hides padding from the end-of-text rows; None without padding."""
     if not layout.padded:
         return None
-    inside = (layout.ends >= group.start) & (layout.ends < group.start + group.count * group.length)
+    inside = (layout.ends >= group.start) & (layout.ends < group.start + group.classes * group.length)
     ends = layout.ends[inside] - group.start
-    ends = ends - group.length * torch.arange(group.count, device=like.device)
+    ends = ends - group.length * torch.arange(group.classes, device=like.device)
     hidden = torch.arange(group.length, device=like.device) > ends[:, None]
     return torch.zeros_like(hidden, dtype=like.dtype).masked_fill(hidden, float("-inf"))[:, None]

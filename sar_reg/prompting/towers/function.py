@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -25,7 +26,7 @@ class FunctionTower:
     kind = "function"
     temperature = 0.01
 
-    def __init__(self, encode: Callable[[list[str]], Tensor]) -> None:
+    def __init__(self, encode: Callable[[list[str]], Any]) -> None:
         self._encode = encode
         probe = self.encode_texts(_PROBE)
         self.embed_dim = probe.shape[1]
@@ -33,7 +34,7 @@ class FunctionTower:
 
     def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "texts features"]:
         """Features of texts as the function returns them, checked for shape."""
-        features = self._encode(list(texts))
+        features: Any = self._encode(list(texts))
         if not isinstance(features, torch.Tensor) or features.ndim != 2 or len(features) != len(texts):
             came = tuple(features.shape) if isinstance(features, torch.Tensor) else type(features).__name__
             raise InputError(

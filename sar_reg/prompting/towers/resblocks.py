@@ -29,11 +29,13 @@ class EncodeText(nn.Module):
 def why_not_plain_blocks(blocks: Sequence[nn.Module]) -> str:
     """The reason why these blocks are not pre-norm attention + MLP blocks known here; empty if they are."""
     for block in blocks:
-        attention = getattr(block, "attn", None)
+        attention: Any = getattr(block, "attn", None)
         if not isinstance(attention, nn.MultiheadAttention):
             return f"its blocks ({type(block).__name__}) are not the standard ones"
         known = (
-            attention.in_proj_weight is not None and attention.bias_k is None and not attention.add_zero_attn
+            getattr(attention, "in_proj_weight", None) is not None
+            and attention.bias_k is None
+            and not attention.add_zero_attn
         )
         parts = hasattr(block, "ln_1") and hasattr(block, "ln_2") and _is_plain_mlp(block)
         if not (known and parts) or hasattr(block, "ln_attn") or hasattr(block, "ln_1_kv"):
@@ -84,7 +86,7 @@ def resblock(block: Any) -> Block:
     )
 
 
-def _in_projection(attention: nn.MultiheadAttention, x: Tensor, part: slice) -> Tensor:
+def _in_projection(attention: Any, x: Tensor, part: slice) -> Tensor:
     weight = attention.in_proj_weight.detach()[part]
     bias = None if attention.in_proj_bias is None else attention.in_proj_bias.detach()[part]
     return F.linear(x, weight, bias)

@@ -1,0 +1,173 @@
+"""A MODEL, not a measurement: what a training step on ImageNet should cost on GPUs that were not at hand.
+
+    python -m benchmarks.cost_model
+
+It counts floating-point operations and bytes of one CoOp step (ViT-B/16, 32 images, float16, M = 4): official
+CoOp with 500 base classes, official CoOp + SAR with 200 novel ones, and ours + SAR. Time is operations over 40 %
+of the GPU's dense float16 peak, or bytes over its memory bandwidth, whichever is longer, for each tower. It
+leaves out launches, the optimiser and the data loader. It checks its row counts against the encoder's and its
+ratios against the times measured by `benchmarks/train_step.py` on a CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measuring import class_names
+from sar_reg.files import write_atomic
+
+RECORD = Path(__file__).parent / "results" / "cost_model.json"
+MEASURED = Path(__file__).parent / "results" / "train_step.json"
+EFFICIENCY = 0.4
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """Sizes of one tower."""
+
+    width: int
+    blocks: int
+
+    @property
+    def weights(self) -> int:
+        """Weights of the blocks."""
+        return 12 * self.width**2 * self.blocks
+
+
+@dataclass(frozen=True)
+class GPU:
+    """Dense float16 operations and bytes per second, from the vendor's data sheet."""
+
+    name: str
+    peak: float
+    bandwidth: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one pass forward and, where there is one, backward."""
+
+    flop: float
+    bytes_moved: float
+    kept_bytes: float
+
+    def seconds(self, gpu: GPU) -> float:
+        """By the model: compute-bound or memory-bound."""
+        return max(self.flop / (EFFICIENCY * gpu.peak), self.bytes_moved / gpu.bandwidth)
+
+
+TEXT, IMAGE = Transformer(512, 12), Transformer(768, 12)
+GPUS = (GPU("A100 SXM", 312e12, 2.0e12), GPU("H100 SXM", 989e12, 3.35e12))
+CONTEXT = 77
+
+
+def block_flop(width: int, rows: int, keys: float) -> float:
+    """One block forward: four projections, the perceptron, and scores and values over `keys` keys per row."""
+    return rows * (24 * width**2 + 4 * keys * width)
+
+
+def plain_flop(tower: Transformer, sequences: int, length: int) -> float:
+    """All rows of all sequences, forward."""
+    return tower.blocks * block_flop(tower.width, sequences * length, length)
+
+
+def shared_flop(tower: Transformer, shared: int, own: Sequence[int]) -> float:
+    """The shared rows once and the own rows of each class, forward; the last block only where it is read."""
+    width, rows = tower.width, sum(own)
+    attended = sum(length * (shared + length) for length in own)
+    once = block_flop(width, shared, shared)
+    full = once + block_flop(width, rows, attended / rows)
+    keys_values = 4 * width**2 * (shared + rows)
+    at_end = len(own) * 20 * width**2 + 4 * width * sum(shared + length for length in own)
+    return (tower.blocks - 1) * full + keys_values + at_end
+
+
+def own_lengths(classes: int, n_ctx: int) -> list[int]:
+    """Rows of each class after start and context: name, full stop, end."""
+    import open_clip
+
+    tokens = open_clip.tokenize([f"{'X ' * n_ctx}{name}." for name in class_names(classes)])
+    return (tokens.argmax(dim=-1) - n_ctx).tolist()
+
+
+def text_cost(rows: int, forward_flop: float, kept_per_row: float) -> Cost:
+    """Frozen weights: backward has the forward's products once more, for activations alone."""
+    activations = rows * TEXT.blocks * 34 * TEXT.width * 2
+    return Cost(2 * forward_flop, 2 * TEXT.weights * 2 + 3 * activations, rows * kept_per_row)
+
+
+def steps(n_ctx: int = 4, images: int = 32) -> dict[str, Cost]:
+    """The three steps: text tower, and the image tower that all of them share."""
+    # 15 widths per row and block kept by the plain tower, 9 by ours, 2 bytes each; see train_step.json
+    plain_kept, ours_kept = 15 * TEXT.width * 12 * 2, 9 * TEXT.width * 12 * 2
+    own = own_lengths(700, n_ctx)
+    shared = 1 + n_ctx
+    activations = images * 197 * IMAGE.blocks * 34 * IMAGE.width * 2
+    image = Cost(plain_flop(IMAGE, images, 197), IMAGE.weights * 2 + activations, 0.0)
+    return {
+        "official CoOp, 500 classes": text_cost(500 * CONTEXT, plain_flop(TEXT, 500, CONTEXT), plain_kept),
+        "official CoOp + SAR, 500 + 200": text_cost(
+            700 * CONTEXT, plain_flop(TEXT, 700, CONTEXT), plain_kept
+        ),
+        "ours + SAR, 500 + 200": text_cost(shared + sum(own), shared_flop(TEXT, shared, own), ours_kept),
+        "image tower, 32 images (in all three)": image,
+    }
+
+
+def check(measured: dict[str, Any]) -> list[dict[str, Any]]:
+    """Modelled against measured: rows must agree exactly, ratios are put side by side."""
+    found: list[dict[str, Any]] = []
+    for n_ctx in (4, 16):
+        for classes in (50, 100, 250, 300, 500):
+            plain = measured.get(f"coop, plain, {classes} classes, M={n_ctx}")
+            ours = measured.get(f"coop, ours, {classes} classes, M={n_ctx}")
+            if not plain or not ours:
+                continue
+            own, shared = own_lengths(classes, n_ctx), 1 + n_ctx
+            rows = shared + sum(own)
+            if (rows, classes * CONTEXT) != (ours["rows"], plain["rows"]):
+                raise AssertionError(f"modelled rows {rows}, measured {ours['rows']}")
+            time = (plain["forward_s"] + plain["backward_s"]) / (ours["forward_s"] + ours["backward_s"])
+            modelled = plain_flop(TEXT, classes, CONTEXT) / shared_flop(TEXT, shared, own)
+            found.append({"classes": classes, "n_ctx": n_ctx, "modelled": modelled, "measured on CPU": time})
+    return found
+
+
+def main() -> None:
+    """Print and record the model and its check."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    costs = steps()
+    image = costs["image tower, 32 images (in all three)"]
+    print("A model, not a measurement.\n")
+    print("| step | TFLOP | GB moved | GB kept |", *(f"{gpu.name} ms |" for gpu in GPUS))
+    print("|---|---|---|---|---|---|")
+    rows: dict[str, Any] = {}
+    for name, cost in costs.items():
+        whole = cost is not image
+        times = [1000 * (cost.seconds(gpu) + (image.seconds(gpu) if whole else 0)) for gpu in GPUS]
+        flop = cost.flop + (image.flop if whole else 0)
+        moved = cost.bytes_moved + (image.bytes_moved if whole else 0)
+        rows[name] = {"flop": flop, "bytes moved": moved, "bytes kept": cost.kept_bytes}
+        rows[name] |= {f"ms on {gpu.name}": time for gpu, time in zip(GPUS, times, strict=True)}
+        shown = " | ".join(f"{time:.1f}" for time in times)
+        print(f"| {name} | {flop / 1e12:.2f} | {moved / 1e9:.1f} | {cost.kept_bytes / 1e9:.2f} | {shown} |")
+    measured = json.loads(MEASURED.read_text())["rows"] if MEASURED.exists() else {}
+    checks = check(measured)
+    print("\n| plain / ours, text tower | modelled | measured on a CPU |\n|---|---|---|")
+    for row in checks:
+        ratio = f"{row['modelled']:.1f}× | {row['measured on CPU']:.1f}×"
+        print(f"| {row['classes']} classes, M={row['n_ctx']} | {ratio} |")
+    record = {"what": "a model, not a measurement", "command": "python -m benchmarks.cost_model"}
+    record |= {"assumed share of peak": EFFICIENCY, "steps": rows, "check": checks}
+    write_atomic(RECORD, json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

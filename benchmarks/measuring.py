@@ -1,0 +1,108 @@
+"""How the benchmarks measure: CPU seconds of one thread, bytes kept for backward, and on what machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One forward and backward pass (or a forward pass alone, `backward_s` 0)."""
+
+    forward_s: float
+    backward_s: float
+    kept_mb: float
+    wall_s: float
+
+    @property
+    def seconds(self) -> float:
+        """Forward and backward together."""
+        return self.forward_s + self.backward_s
+
+
+def measure(run: Callable[[], Tensor], *, model: nn.Module, repeats: int, learn: bool = True) -> Measured:
+    """The fastest of `repeats` passes; seconds are CPU time of this process, which runs one thread.
+
+    Args:
+        run: gives the features.
+        model: its weights do not count as memory kept for backward.
+        repeats: how often to run.
+        learn: run backward too.
+    """
+    torch.set_num_threads(1)
+    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    best: Measured | None = None
+    for _ in range(repeats):
+        kept: dict[int, int] = {}
+
+        def keep(tensor: Tensor, kept: dict[int, int] = kept) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in weights:
+                kept[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        wall, start = time.perf_counter(), time.process_time()
+        with (
+            torch.set_grad_enabled(learn),
+            torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        ):
+            features = run()
+        middle = time.process_time()
+        if learn:
+            features.square().sum().backward()
+        end = time.process_time()
+        wall = time.perf_counter() - wall
+        found = Measured(middle - start, end - middle if learn else 0.0, sum(kept.values()) / 1e6, wall)
+        best = found if best is None or found.seconds < best.seconds else best
+    assert best is not None
+    return best
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on, and how busy it was."""
+    import open_clip
+
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads used": 1,
+        "load average": [round(x, 1) for x in os.getloadavg()],
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "open_clip": open_clip.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def frozen_clip() -> nn.Module:
+    """ViT-B/16 with QuickGELU and random weights: time and memory do not depend on their values."""
+    import logging
+
+    import open_clip
+
+    logging.disable(logging.WARNING)
+    torch.manual_seed(0)
+    return open_clip.create_model("ViT-B-16-quickgelu", pretrained=None).eval().requires_grad_(False)
+
+
+def class_names(count: int) -> list[str]:
+    """The first ImageNet names."""
+    import open_clip
+
+    return list(open_clip.IMAGENET_CLASSNAMES[:count])

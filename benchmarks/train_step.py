@@ -1,0 +1,205 @@
+"""One training step of CoOp, TCP and MaPLe: text tower plain, cropped and ours, image tower, loss.
+
+    python -m benchmarks.train_step                 # everything, about ten minutes of an idle core
+    python -m benchmarks.train_step --only coop     # cases whose name contains "coop"
+    python -m benchmarks.train_step --table         # print the record
+
+ViT-B/16 with random weights, float32, ImageNet's class names. The record is written after every case, and a
+case that is in it is not run again unless --again is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.measuring import class_names, frozen_clip, machine, measure
+from sar_reg import PromptEncoder, similarity_alignment_loss
+from sar_reg.files import write_atomic
+from sar_reg.prompting import ImagePromptEncoder
+
+RECORD = Path(__file__).parent / "results" / "train_step.json"
+NOVEL = 200
+How = Literal["plain", "cropped", "ours"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """The text tower of one method: `classes` prompts with `n_ctx` vectors, encoded one way."""
+
+    method: Literal["coop", "tcp", "maple"]
+    how: How
+    classes: int
+    n_ctx: int
+
+    @property
+    def name(self) -> str:
+        """Key in the record."""
+        return f"{self.method}, {self.how}, {self.classes} classes, M={self.n_ctx}"
+
+
+def cases() -> Iterator[Case]:
+    """Those that the claims need come first."""
+    for n_ctx in (4, 16):
+        for classes in (50, 100, 250, 300, 500, 700):
+            yield Case("coop", "ours", classes, n_ctx)
+    for n_ctx in (4, 16):
+        for classes in (100, 300, 500):
+            yield Case("coop", "plain", classes, n_ctx)
+    for method, n_ctx in (("tcp", 4), ("maple", 2)):
+        yield Case(method, "ours", 300, n_ctx)
+        yield Case(method, "plain", 100, n_ctx)
+    for n_ctx in (4, 16):
+        for classes in (50, 100, 250, 300):
+            yield Case("coop", "cropped", classes, n_ctx)
+        for classes in (50, 250):
+            yield Case("coop", "plain", classes, n_ctx)
+
+
+def text_pass(case: Case, model: nn.Module) -> tuple[Callable[[], Tensor], int]:
+    """The forward pass of a case, and the rows it puts through a block."""
+    infix = "of a" if case.method == "maple" else ""
+    encoder = PromptEncoder(model, None, class_names(case.classes), n_ctx=case.n_ctx, infix=infix)
+    context = encoder.random_context().requires_grad_()
+    arguments: dict[str, Any] = {"context": context}
+    if case.method == "tcp":
+        arguments["class_tokens"] = torch.randn(case.classes, case.n_ctx, 512).requires_grad_()
+        arguments["class_layer"] = 8
+    if case.method == "maple":
+        arguments["deep"] = [torch.randn(case.n_ctx, 512).requires_grad_() for _ in range(8)]
+    run = {"plain": encoder.encode_plain, "ours": encoder, "cropped": partial(cropped, model, encoder)}[
+        case.how
+    ]
+    return partial(run, **arguments), getattr(encoder.count_tokens(), case.how)
+
+
+def cropped(model: Any, encoder: PromptEncoder, context: Tensor) -> Tensor:
+    """The official path with every prompt cut after the longest one's end: what a careful user would write."""
+    ends = encoder.tokens.argmax(dim=-1)
+    length = int(ends.max()) + 1
+    words = model.token_embedding(encoder.tokens[:, :length])
+    learned = context.expand(len(words), -1, -1)
+    x = (
+        torch.cat([words[:, :1], learned, words[:, 1 + len(context) :]], dim=1)
+        + model.positional_embedding[:length]
+    )
+    for block in model.transformer.resblocks:
+        x = block(x, attn_mask=model.attn_mask[:length, :length])
+    return model.ln_final(x[torch.arange(len(x)), ends]) @ model.text_projection
+
+
+def text_row(case: Case, model: nn.Module) -> dict[str, Any]:
+    """Measure one case."""
+    run, rows = text_pass(case, model)
+    heavy = case.how == "plain" or (case.how == "cropped" and case.classes > 100)
+    return asdict(case) | {"rows": rows} | asdict(measure(run, model=model, repeats=1 if heavy else 3))
+
+
+def image_row(batch: int, prompted: bool, model: nn.Module) -> dict[str, Any]:
+    """The image tower: frozen and without graph (CoOp, TCP), or with prompts to learn (MaPLe, CoPrompt)."""
+    encode, images = ImagePromptEncoder(model), torch.randn(batch, 3, 224, 224)
+    if not prompted:
+        found = measure(lambda: encode(images), model=model, repeats=1, learn=False)
+    else:
+        prompts = torch.randn(2, 768).requires_grad_()
+        deep = [torch.randn(2, 768).requires_grad_() for _ in range(8)]
+        found = measure(lambda: encode(images, prompts, deep), model=model, repeats=1)
+    return {"batch": batch, "prompted": prompted} | asdict(found)
+
+
+def loss_row(classes: int) -> dict[str, Any]:
+    """The regulariser on features of `classes` classes, K = 64."""
+    learned, target = torch.randn(classes, 512).requires_grad_(), torch.randn(classes, 512)
+    found = measure(
+        lambda: similarity_alignment_loss(learned, target, temperature=0.01, sample_size=64),
+        model=nn.Identity(),
+        repeats=5,
+    )
+    return {"classes": classes} | asdict(found)
+
+
+def main() -> None:
+    """Run what is missing in the record, or print it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", default="", help="run the cases whose name contains this")
+    parser.add_argument("--again", action="store_true", help="run cases that are in the record too")
+    parser.add_argument("--table", action="store_true", help="print the record and run nothing")
+    options = parser.parse_args()
+    record = json.loads(RECORD.read_text()) if RECORD.exists() else {"rows": {}}
+    if options.table:
+        print(table(record["rows"]))
+        return
+    model = frozen_clip()
+    work: dict[str, Callable[[], dict[str, Any]]] = {
+        case.name: partial(text_row, case, model) for case in cases()
+    }
+    work["image tower, 32 images, frozen"] = partial(image_row, 32, False, model)
+    work["image tower, 4 images, prompted"] = partial(image_row, 4, True, model)
+    work |= {f"loss, {classes} classes": partial(loss_row, classes) for classes in (300, 700)}
+    for name, run in work.items():
+        if options.only in name and (options.again or name not in record["rows"]):
+            row = run()
+            record |= {"machine": machine(), "command": "python -m benchmarks.train_step"}
+            record["rows"][name] = row
+            RECORD.parent.mkdir(exist_ok=True)
+            write_atomic(RECORD, json.dumps(record, indent=1) + "\n")
+            seconds = row["forward_s"] + row["backward_s"]
+            print(f"{name}: {seconds:.2f} s, {row['kept_mb']:.0f} MB kept", file=sys.stderr, flush=True)
+    print(table(record["rows"]))
+
+
+def table(rows: dict[str, Any]) -> str:
+    """The record for readers: text tower by size, then claims, then the rest of the step."""
+    lines = [
+        "| text tower, forward + backward | rows per block | CPU s | MB kept | vs plain |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in sorted(rows.items(), key=_order):
+        if "how" not in row:
+            continue
+        plain = rows.get(name.replace(row["how"], "plain"))
+        ratio = (
+            f"{_seconds(plain) / _seconds(row):.1f}×, {plain['kept_mb'] / row['kept_mb']:.1f}×"
+            if plain
+            else ""
+        )
+        lines.append(f"| {name} | {row['rows']:,} | {_seconds(row):.2f} | {row['kept_mb']:,.0f} | {ratio} |")
+    lines += ["", "| claim | time | memory |", "|---|---|---|", *_claims(rows)]
+    lines += ["", "| rest of the step | CPU s |", "|---|---|"]
+    lines += [f"| {name} | {_seconds(row):.3f} |" for name, row in rows.items() if "how" not in row]
+    return "\n".join(lines)
+
+
+def _claims(rows: dict[str, Any]) -> Iterator[str]:
+    for method, n_ctx in (("coop", 4), ("coop", 16), ("tcp", 4), ("maple", 2)):
+        for base in (50, 100, 500):
+            plain = rows.get(f"{method}, plain, {base} classes, M={n_ctx}")
+            ours = rows.get(f"{method}, ours, {base + NOVEL} classes, M={n_ctx}")
+            if plain and ours:
+                time, memory = _seconds(plain) / _seconds(ours), plain["kept_mb"] / ours["kept_mb"]
+                what = f"{method} M={n_ctx}: ours {base} + {NOVEL} against plain {base} without SAR"
+                yield f"| {what} | {time:.1f}× faster | {memory:.1f}× less |"
+
+
+def _seconds(row: dict[str, Any]) -> float:
+    return row["forward_s"] + row["backward_s"]
+
+
+def _order(item: tuple[str, dict[str, Any]]) -> tuple[Any, ...]:
+    row = item[1]
+    return tuple(str(row.get(key, "")).rjust(5) for key in ("method", "n_ctx", "classes", "how"))
+
+
+if __name__ == "__main__":
+    main()
