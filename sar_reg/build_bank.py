@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ from sar_reg.novel.same_name import KnownNames
 from sar_reg.novel.source import DescribedSource, NovelSource, ResumableSource, outcome, preview
 from sar_reg.prompting.template_bank import encode_templates
 from sar_reg.prompting.towers import FunctionTower, TextTower, text_tower
-from sar_reg.shapes import Float, Int, Tensor
+from sar_reg.shapes import Int, Tensor
 from sar_reg.templates import resolve_templates
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,8 @@ def build_anchor_bank(
     """
     if isinstance(base_classes, str) or isinstance(novel, str):
         raise InputError("class names must be given as a sequence of strings, not as one string")
+    if isinstance(novel, type):
+        raise InputError(f"novel must be a source, not its class: write {novel.__name__}(...)")
     prompts = resolve_templates(templates)
     base = tuple(base_classes)
     if not base:
@@ -86,14 +89,22 @@ def build_anchor_bank(
     chosen, provenance = _novel_names(novel, base, n_novel, exclude, seed, cache, offline, dry_run)
     names = base + chosen
     check_names(names)
-    rows = _features(tower, names, prompts, batch_size, progress, cache)
+    fingerprint = tower.fingerprint()
+
+    def encode() -> Tensor:
+        return encode_templates(tower, names, prompts, batch_size=batch_size, progress=progress)
+
+    if isinstance(tower, FunctionTower):
+        rows = encode()
+    else:
+        rows = cache.features(_features_depend_on(tower, fingerprint, prompts), names, encode)
     return AnchorBank(
         classnames=names,
         n_base=len(base),
         embeddings=rows.to(tower.device if device is None else device),
         temperature=tower.temperature,
         templates=prompts,
-        fingerprint=tower.fingerprint(),
+        fingerprint=fingerprint,
         provenance=provenance,
     )
 
@@ -138,24 +149,12 @@ def _without(names: Sequence[str], exclude: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if forbidden.match(name) is None)
 
 
-def _features(
-    tower: TextTower | FunctionTower,
-    names: tuple[str, ...],
-    prompts: tuple[str, ...],
-    batch_size: int,
-    progress: bool,
-    cache: BankCache,
-) -> Float[Tensor, "classes width"]:
-    def encode() -> Tensor:
-        return encode_templates(tower, names, prompts, batch_size=batch_size, progress=progress)
-
-    if isinstance(tower, FunctionTower):
-        return encode()
-    about = {
-        "tower": tower.fingerprint(),
+def _features_depend_on(tower: TextTower, fingerprint: str, prompts: tuple[str, ...]) -> dict[str, Any]:
+    """All that changes the features of a list of names."""
+    return {
+        "tower": fingerprint,
         "dtype": str(tower.dtype),
         "device": tower.device.type,
         "templates": prompts,
         "version": sar_reg.__version__,
     }
-    return cache.features(about, names, encode)

@@ -205,6 +205,11 @@ def test_dry_run_prints_and_asks_nobody(
     assert "5 words, filtering='strict') asks nobody" in capsys.readouterr().out
 
 
+def test_a_class_in_place_of_a_source_is_refused(clip: Model) -> None:
+    with pytest.raises(InputError, match=r"novel must be a source, not its class: write WordList\(\.\.\.\)"):
+        build(clip, None, novel=WordList)
+
+
 def test_a_folder_that_cannot_be_used_is_named(clip: Model, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sar_reg.errors import InputError
 from sar_reg.novel.chat import Answer
@@ -42,20 +43,35 @@ class Task:
     def __post_init__(self) -> None:
         if isinstance(self.base_classes, str) or not self.base_classes:
             raise InputError("base_classes must be a sequence of at least one class name")
-        said = f" {' '.join(words(self.domain or ''))} "
-        for name in self.exclude:
-            if f" {' '.join(words(name))} " in said:
-                raise InputError(
-                    f"domain= contains the excluded name {name!r}, which must not enter a prompt; reword it"
-                )
+        if self.domain and (name := self._excluded_in(self.domain)):
+            raise InputError(
+                f"domain= contains the excluded name {name!r}, which must not enter a prompt; reword it"
+            )
 
     def clean(self, received: Sequence[str]) -> Cleaned:
         """The usable ones of the names received, and those dropped."""
         return clean_names(received, base=self.base_classes, exclude=self.exclude, filtering=self.filtering)
 
     def prompt(self, known: Sequence[str], count: int, form: AnswerFormat) -> str:
-        """The text that asks for `count` names beyond those known."""
-        return class_prompt(self.base_classes, known, count, domain=self.domain, form=form)
+        """The text that asks for `count` names beyond those known.
+
+        A known name that contains an excluded one ("pug cross" where "pug" is held out) is not repeated to the
+        model.
+        """
+        told = [name for name in known if not self._excluded_in(name)]
+        return class_prompt(self.base_classes, told, count, domain=self.domain, form=form)
+
+    @cached_property
+    def _phrases(self) -> dict[str, str]:
+        return {_phrase(name): name for name in self.exclude}
+
+    def _excluded_in(self, text: str) -> str | None:
+        said = _phrase(text)
+        return next((name for phrase, name in self._phrases.items() if phrase in said), None)
+
+
+def _phrase(text: str) -> str:
+    return f" {' '.join(words(text))} "
 
 
 def fill(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sar_reg.cache import set_aside
+from sar_reg.errors import InputError
 from sar_reg.files import write_atomic
 from sar_reg.novel.reply import names_in
 
@@ -51,6 +53,22 @@ class Journal:
             entry = _read(path)
             if entry is not None:
                 self.entries.append(entry)
+
+    def open_folder(self) -> None:
+        """Make the folder now, so that a wrong one is told before anything is asked.
+
+        Raises:
+            InputError: if it cannot be written to.
+        """
+        if self.folder is None:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            writable = os.access(self.folder, os.W_OK)
+        except OSError:
+            writable = False
+        if not writable:
+            raise InputError(f"cannot keep answers in {self.folder}; choose another cache_dir")
 
     def add(self, entry: Entry) -> None:
         """Keep an answer."""

@@ -101,7 +101,7 @@ class LLMClasses:
         Raises:
             NovelClassesError: if the server fails for good or the model stops naming new classes. The error
                 carries the names received, which the next call will not ask for again.
-            InputError: if there is no key, or `domain` contains an excluded name.
+            InputError: if there is no key, `domain` contains an excluded name, or `cache_dir` is unusable.
             MissingExtraError: without the package `openai`.
         """
         task = self._task(base_classes, n, exclude)
@@ -165,6 +165,7 @@ class LLMClasses:
         return self._journals.setdefault(key, Journal(None))
 
     def _ask(self, journal: Journal, task: Task, n: int) -> tuple[str | None, int]:
+        journal.open_folder()
         bound = self.max_requests or 4 * math.ceil(n / self.batch_size) + 8
         with open_client(self.client, self.base_url) as client:
             talk = Conversation(client, self.model, self.timeout, bound, self.temperature, self.sleep)

@@ -109,8 +109,8 @@ def status(number: int, message: str = "no", headers: dict[str, str] | None = No
     return lambda handler: handler.send(number, body, headers)
 
 
-def raw(body: bytes) -> Behaviour:
-    return lambda handler: handler.send(200, body)
+def raw(body: bytes, headers: dict[str, str] | None = None) -> Behaviour:
+    return lambda handler: handler.send(200, body, headers)
 
 
 def silent(handler: Handler) -> None:

@@ -39,10 +39,14 @@ def test_asks_again_only_for_what_is_missing(server: ChatServer, source: Make) -
 
 
 def test_held_out_names_never_enter_a_prompt(server: ChatServer, source: Make) -> None:
-    server.script = [names(["Pugs", "lynx", "the pug", "Birman"]), names(["puma", "PUG"]), fresh()]
+    server.script = [
+        names(["Pugs", "lynx", "the pug", "Birman", "pug cross"]),
+        names(["puma", "PUG"]),
+        fresh(),
+    ]
     model = source()
     found = model.generate(BASE, 6, exclude=["pug", "birman"])
-    assert found[:2] == ["lynx", "puma"]
+    assert found[:3] == ["lynx", "pug cross", "puma"]
     assert not any(word in text.lower() for text in server.prompts for word in ("pug", "birman"))
     assert model.describe()["outcome"]["dropped"] == {"excluded": 4}
     with pytest.raises(InputError, match=r"domain= contains the excluded name 'pug', which must not enter"):
@@ -122,6 +126,15 @@ def test_a_damaged_answer_is_set_aside_and_asked_anew(
     assert caplog.text.count("is damaged") == 2
     assert len(list((tmp_path / "cache").glob("answers-*/*.damaged-*"))) == 2
     assert len(server.requests) == 4
+
+
+def test_a_folder_that_cannot_be_used_is_told_before_asking(
+    server: ChatServer, source: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot keep answers in .*file.*; choose another cache_dir"):
+        source(cache_dir=tmp_path / "file").generate(BASE, 9)
+    assert server.requests == []
 
 
 def test_two_at_once_do_no_harm(server: ChatServer, source: Make, caplog: pytest.LogCaptureFixture) -> None:

@@ -37,6 +37,7 @@ Make = Callable[..., LLMClasses]
         (chat.raw(b'{"choices": [{"message": {"content": 7}}]}'), [1.0]),
         (chat.raw(b"[" * 50_000), [1.0]),
         (chat.raw(b""), [1.0]),
+        (chat.raw(b"no gzip", {"content-encoding": "gzip"}), [1.0]),
         (chat.endless, [1.0]),
         (status(400, "no json_schema here"), []),
         (status(422), []),
