@@ -28,7 +28,16 @@ from sar_reg.novel.wordnet_store import pack
 
 DATA = Path(__file__).parents[1] / "sar_reg" / "novel" / "data"
 WIDTH = 32
-ABSTRACT = {"noun.cognition", "noun.feeling", "noun.motive", "noun.possession", "noun.process", "noun.quantity", "noun.relation", "noun.time"}
+ABSTRACT = {
+    "noun.cognition",
+    "noun.feeling",
+    "noun.motive",
+    "noun.possession",
+    "noun.process",
+    "noun.quantity",
+    "noun.relation",
+    "noun.time",
+}
 
 
 def common_words(wordnet: WordNet) -> list[str]:
@@ -72,7 +81,9 @@ def encode(texts: Sequence[str], folder: str) -> NDArray[np.float32]:
     with torch.inference_mode():
         for start in range(0, len(texts), 128):
             batch = by_length[start : start + 128]
-            tokens = tokenizer([texts[i] for i in batch], padding=True, truncation=True, max_length=20, return_tensors="pt")
+            tokens = tokenizer(
+                [texts[i] for i in batch], padding=True, truncation=True, max_length=20, return_tensors="pt"
+            )
             mask = tokens["attention_mask"].unsqueeze(-1)
             hidden = model(**tokens).last_hidden_state
             rows[batch] = ((hidden * mask).sum(dim=1) / mask.sum(dim=1)).numpy()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from sar_reg.errors import InputError
-from sar_reg.novel.related_meaning import understand
-from sar_reg.novel.related_ranking import Candidates
+from sar_reg.novel.related_candidates import Candidate, candidates, usual_words
+from sar_reg.novel.related_matching import tokens
+from sar_reg.novel.related_meaning import Understood, understand
+from sar_reg.novel.related_ranking import Ranking
 from sar_reg.novel.related_recombining import kinds_for_models, model_stems, recombine
 from sar_reg.novel.related_words import Words
-from sar_reg.novel.wordnet_graph import WordNet
+from sar_reg.novel.wordnet_graph import NOUN, WordNet
 
 
 def related_names(
@@ -27,14 +30,49 @@ def related_names(
             f"WordNet knows none of the {len(names)} base classes ({', '.join(names[:3])}, ...). Say what they are "
             'with domain="...", for example "aircraft", or use an LLM or a word list'
         )
-    candidates = Candidates(wordnet, Words(wordnet), understood)
-    order = candidates.spread(seed, most=4 * n + 100)
-    ranked = [candidates.names[i] for i in order]
-    stems = model_stems(names, understood)
+    stems = model_stems(wordnet, names, understood)
+    shared = "" if stems else _shared_word(names)
+    if shared:
+        understood = understand(wordnet, [_without(shared, name) for name in names], domain)
+    words = Words(wordnet)
+    found = candidates(wordnet, words, understood)
+    ranked = Ranking(wordnet, understood, found, usual_words(words, understood)).spread(
+        seed, most=4 * n + 100
+    )
+    plain = [candidate.name for candidate in ranked]
+    if shared:
+        described = [c.name for c in ranked if wordnet.kind[c.synset] != NOUN and c.name.isalpha()]
+        plain = [*(f"{word} {shared}" for word in described), *plain]
+    return [*_models(wordnet, understood, ranked, stems, seed), *plain]
+
+
+def _models(
+    wordnet: WordNet,
+    understood: Sequence[Understood],
+    ranked: Sequence[Candidate],
+    stems: list[str],
+    seed: int,
+) -> list[str]:
+    """For a list of models the makers of the list with kinds, such as "2012 Audi Roadster"; else nothing."""
     if not stems:
-        return ranked
-    kinds = kinds_for_models(wordnet, understood, [(candidates.synsets[i], candidates.names[i]) for i in order], stems)
-    models = recombine(stems, kinds, seed)
-    if any(u.reading.maker is None for u in understood):
-        return [*models, *ranked]
-    return [*kinds, *models, *ranked]
+        return []
+    kinds = kinds_for_models(wordnet, understood, ranked, stems)
+    names = recombine(stems, kinds, seed)
+    return names if any(u.reading.maker is None for u in understood) else [*kinds, *names]
+
+
+def _shared_word(names: Sequence[str]) -> str:
+    """A word in at least a third of the names, such as "face" in "angry face" and "face with tears of joy"."""
+    found = Counter(
+        word for name in names if len(parts := _words(name)) > 1 for word in set(parts) if len(word) > 3
+    )
+    word, count = found.most_common(1)[0] if found else ("", 0)
+    return word if count >= max(4, len(names) / 3) and word != "with" else ""
+
+
+def _without(shared: str, name: str) -> str:
+    return " ".join(word for word in _words(name) if word != shared) or name
+
+
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in tokens(name)]

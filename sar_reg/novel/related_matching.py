@@ -23,9 +23,12 @@ _MAKERS = {
 _DESIGNATIONS = (
     (re.compile(r"7\d7(?:-|$)"), "Boeing"), (re.compile(r"a3\d\d"), "Airbus"), (re.compile(r"an-\d+$"), "Antonov"),
     (re.compile(r"crj"), "Bombardier"), (re.compile(r"md-\d+$|dc-\d+$|c-47$"), "Douglas"),
-    (re.compile(r"c-130$|l-1011$"), "Lockheed"), (re.compile(r"tu-\d+$"), "Tupolev"), (re.compile(r"erj|emb-"), "Embraer"),
+    (re.compile(r"c-130$|l-1011$"), "Lockheed"), (re.compile(r"tu-\d+$"), "Tupolev"),
+    (re.compile(r"erj|emb-"), "Embraer"),
 )  # fmt: skip
-_KIND_OF_MAKER = {maker.lower(): (maker, kind) for kind, makers in _MAKERS.items() for maker in makers.split()}
+_KIND_OF_MAKER = {
+    maker.lower(): (maker, kind) for kind, makers in _MAKERS.items() for maker in makers.split()
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Reading:
         prior: how likely that is before the other class names are looked at, in (0, 1].
         start: first token of the phrase that was found in WordNet.
         stop: one past its last token.
+        whole: the phrase is the whole name; else the name stands for something more special than `synset`.
         maker: the name is a model that WordNet does not know, by this maker, of the kind `synset`; empty if
             only the kind is known; None if WordNet knows the phrase.
     """
@@ -45,6 +49,7 @@ class Reading:
     prior: float
     start: int
     stop: int
+    whole: bool = False
     maker: str | None = None
 
 
@@ -69,18 +74,19 @@ def readings(wordnet: WordNet, name: str, domain: str | None = None) -> list[Rea
     found: list[Reading] = []
     for start, stop in _spans(len(words)):
         synsets = _look_up(wordnet, words[start:stop])
-        if not synsets:
+        if not synsets or not any(c.isalpha() for word in words[start:stop] for c in word):
             continue
         share = (stop - start) / len(words)
         is_head = stop in (len(words), cut)
         place = 1.0 if share == 1 else 0.6 * (0.3 + share) if is_head else 0.15 * (0.3 + share)
         found += [
-            Reading(synset, place * frequency, start, stop) for synset, frequency in _shares(wordnet, synsets)
+            Reading(synset, place * frequency, start, stop, share == 1)
+            for synset, frequency in _shares(wordnet, synsets)
         ]
     for i, word in enumerate(words):
         maker, kind = _maker(word)
         if kind and (synset := wordnet.find(kind)) is not None:
-            found.append(Reading(synset, _KIND_PRIOR, i, i + 1, maker))
+            found.append(Reading(synset, _KIND_PRIOR, i, i + 1, maker=maker))
     if domain and (synset := wordnet.find(domain)) is not None:
         found.append(Reading(synset, _KIND_PRIOR, 0, 0, maker=""))
     return found
@@ -107,7 +113,9 @@ def _look_up(wordnet: WordNet, words: list[str]) -> dict[int, str]:
 
 
 def _spellings(words: list[str]) -> Iterator[str]:
-    joined = dict.fromkeys((" ".join(words), "-".join(words), " ".join(words).replace("-", " "), "".join(words)))
+    joined = dict.fromkeys(
+        (" ".join(words), "-".join(words), " ".join(words).replace("-", " "), "".join(words))
+    )
     yield from joined
     yield from (phrase.replace("-", "") for phrase in joined if "-" in phrase)
     for phrase in joined:

@@ -43,7 +43,11 @@ def understand(wordnet: WordNet, names: Sequence[str], domain: str | None = None
     best = {name: int(np.argmax(belief)) for name, belief in beliefs.items()}
     usual = float(np.median([fits[name][best[name]] for name in options])) if options else 1.0
     return [
-        Understood(name, found[best[name]], _weight(beliefs[name][best[name]], fits[name][best[name]] / max(usual, 1e-6)))
+        Understood(
+            name,
+            found[best[name]],
+            _weight(beliefs[name][best[name]], fits[name][best[name]] / max(usual, 1e-6)),
+        )
         for name, found in options.items()
     ]
 

@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
+from sar_reg.novel.related_candidates import Candidate
 from sar_reg.novel.related_matching import tokens
 from sar_reg.novel.related_meaning import Understood
 from sar_reg.novel.wordnet_graph import WordNet
@@ -17,14 +18,16 @@ from sar_reg.novel.wordnet_graph import WordNet
 _MOST_KINDS = 20
 
 
-def model_stems(base: Sequence[str], understood: Sequence[Understood]) -> list[str]:
+def model_stems(wordnet: WordNet, base: Sequence[str], understood: Sequence[Understood]) -> list[str]:
     """The maker's words that begin the names of a list of models; none if the list is not of that kind.
 
-    A list counts as one of models if at least half of its understood names are models, that is have other words
-    before their kind or a known maker, and four share a kind on average.
+    A list counts as one of models if at least half of its understood names are models, that is have a known maker
+    or words that WordNet does not know before their kind, and four share a kind on average.
     """
     kinds = {u.reading.synset for u in understood}
-    modelled = [u for u in understood if u.reading.start > 0 or u.reading.maker]
+    modelled = [
+        u for u in understood if u.reading.maker or _unknown(wordnet, tokens(u.name)[: u.reading.start])
+    ]
     if len(kinds) > len(understood) / 4 or len(modelled) < len(understood) / 2:
         return []
     shared = Counter(beginning for name in base for beginning in _beginnings(tokens(name)))
@@ -37,16 +40,25 @@ def model_stems(base: Sequence[str], understood: Sequence[Understood]) -> list[s
     return [stem for stem in dict.fromkeys(stems) if any(c.isalpha() for c in stem)]
 
 
+def _unknown(wordnet: WordNet, words: Sequence[str]) -> bool:
+    return any(word.lower() not in wordnet.index or any(c.isdigit() for c in word) for word in words)
+
+
 def _beginnings(words: Sequence[str]) -> list[str]:
     return [" ".join(words[:k]) for k in range(1, len(words) + 1)]
 
 
 def kinds_for_models(
-    wordnet: WordNet, understood: Sequence[Understood], ranked: Sequence[tuple[int, str]], stems: Sequence[str]
+    wordnet: WordNet,
+    understood: Sequence[Understood],
+    ranked: Sequence[Candidate],
+    stems: Sequence[str],
 ) -> list[str]:
     """Kinds to put behind the stems: those of the list itself, then the closest co-hyponyms of them."""
     named = [u.reading for u in understood if u.reading.maker is None]
-    own = Counter(" ".join(tokens(u.name)[u.reading.start : u.reading.stop]) for u in understood if u.reading in named)
+    own = Counter(
+        " ".join(tokens(u.name)[u.reading.start : u.reading.stop]) for u in understood if u.reading in named
+    )
     if named:
         parents = Counter(p for r in named for p in wordnet.parents[r.synset])
         above = {p for p, count in parents.items() if count > len(named) / 4}
@@ -54,9 +66,11 @@ def kinds_for_models(
         above = {u.reading.synset for u in understood}
     apart = _warplanes(wordnet) - {u.reading.synset for u in understood}
     near = [
-        name
-        for synset, name in ranked
-        if above.intersection(wordnet.ancestors(synset)) and synset not in apart and name.title() not in stems
+        candidate.name
+        for candidate in ranked
+        if above.intersection(wordnet.ancestors(candidate.synset))
+        and candidate.synset not in apart
+        and candidate.name.title() not in stems
     ]
     return [*(kind for kind, count in own.most_common() if count > 1), *near[: 6 if named else _MOST_KINDS]]
 
@@ -67,7 +81,9 @@ def recombine(stems: Sequence[str], kinds: Sequence[str], seed: int) -> list[str
         return []
     stems = random.Random(seed).sample(list(stems), len(stems))
     # walk the table of stems and kinds along its diagonals
-    return [f"{stem} {kinds[(i + d) % len(kinds)]}" for d in range(len(kinds)) for i, stem in enumerate(stems)]
+    return [
+        f"{stem} {kinds[(i + d) % len(kinds)]}" for d in range(len(kinds)) for i, stem in enumerate(stems)
+    ]
 
 
 def _warplanes(wordnet: WordNet) -> set[int]:

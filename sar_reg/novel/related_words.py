@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import gzip
+import json
 import math
 import re
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
 
-from sar_reg.novel.wordnet_graph import INSTANCE, NOUN, OFFENSIVE, TOPICS, UNFIT, Sense, WordNet
+from sar_reg.novel.wordnet_graph import OFFENSIVE, TOPICS, Sense, WordNet
 
 LEAST_GOOD = 0.1
 _LITTLE = {"of", "in", "the", "and", "or", "a", "on", "s"}
 _BREEDS_AND_SPECIES = {"noun.animal", "noun.plant", "noun.food", "noun.artifact"}
-# whole branches that make no class names: scientific taxa, peoples, and what no one wants to find in a list
-_LEFT_OUT = (
-    ("biological group",), ("inhabitant", "dweller"), ("ethnic group",), ("religious person",), ("deity",),
-    ("sexual activity",), ("sexual practice",), ("genitalia",), ("reproductive organ",), ("body waste",), ("killing", "kill"), ("suicide",),
-    ("torture", "torturing"), ("violence", "force"), ("crime", "offense"), ("sexual desire",), ("drug of abuse",), ("bad person",), ("sex offender",), ("woman", "adult female"),
-    ("unfortunate",), ("slave",), ("disease",), ("narcotic",), ("disorder", "upset"), ("brothel",), ("contraceptive",), ("prostitution",),
-    ("instrument of torture",), ("instrument of execution",), ("concentration camp",), ("unpleasant person", "disagreeable person"), ("prisoner", "captive"),
-)  # fmt: skip
-_NEVER = frozenset(
-    "sex sexual porn erotic rape nude naked penis vagina breast nipple gay lesbian negro nazi slave damn hell bitch slut "
-    "whore bastard tit tits boob ass arse cock pussy turd fart urine feces semen corpse cadaver suicide murder".split()
-)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What is never proposed, from `data/left_out.json`."""
+
+    branches: tuple[tuple[str, ...], ...]
+    never: frozenset[str]
+    says_nothing: frozenset[str]
+
+
+@lru_cache(maxsize=1)
+def left_out() -> LeftOut:
+    """The packaged list of branches and words that make no class names."""
+    text = resources.files("sar_reg.novel").joinpath("data/left_out.json").read_text(encoding="utf-8")
+    listed = json.loads(text)
+    return LeftOut(
+        tuple(tuple(words) for words in listed["branches"]),
+        frozenset(listed["never"]),
+        frozenset(listed["says_nothing"]),
+    )
 
 
 @lru_cache(maxsize=1)
@@ -40,12 +51,13 @@ class Words:
     def __init__(self, wordnet: WordNet) -> None:
         self._wordnet = wordnet
         self._common = common_words()
+        self._lists = left_out()
 
     @cached_property
     def left_out(self) -> set[int]:
         """Synsets that are never proposed."""
         out = {i for i, flags in enumerate(self._wordnet.flags) if flags}
-        for names in _LEFT_OUT:
+        for names in self._lists.branches:
             known = [name for name in names if name in self._wordnet.index]
             if known and (found := self._wordnet.find(*known)) is not None:
                 out |= self._wordnet.below(found)
@@ -55,7 +67,9 @@ class Words:
     def banned(self) -> set[str]:
         """Words with an offensive meaning, whatever else they mean."""
         offensive = [i for i, flags in enumerate(self._wordnet.flags) if flags & OFFENSIVE]
-        return {sense.word.lower() for i in offensive for sense in self._wordnet.senses[i]} | _NEVER
+        return {
+            sense.word.lower() for i in offensive for sense in self._wordnet.senses[i]
+        } | self._lists.never
 
     def commonness(self, word: str) -> float:
         """0 for words nobody uses to 1 for the most frequent; a phrase counts as its rarest word.
@@ -66,7 +80,9 @@ class Words:
         parts = [part for part in re.findall("[a-z]+", word.lower()) if part not in _LITTLE]
         ranks = [self._common.get(part) for part in parts]
         spread = math.log(len(self._common) / 200)
-        by_rank = [0.0 if r is None else 1.0 - max(0.0, math.log((r + 1) / 200)) / spread * 0.8 for r in ranks]
+        by_rank = [
+            0.0 if r is None else 1.0 - max(0.0, math.log((r + 1) / 200)) / spread * 0.8 for r in ranks
+        ]
         mentioned = min(1.0, math.log1p(self._wordnet.mentions.get(word.lower(), 0)) / math.log(50))
         vocabulary = min(by_rank, default=0.0)
         if len(parts) > 1:
@@ -81,12 +97,18 @@ class Words:
             for s in self._wordnet.senses[i]
             if s.word.lower() == sense.word.lower()
         }
-        return counts[synset] / (sum(counts.values()) + 0.5 * self._wordnet.elsewhere.get(sense.word.lower(), 0))
+        return counts[synset] / (
+            sum(counts.values()) + 0.5 * self._wordnet.elsewhere.get(sense.word.lower(), 0)
+        )
 
     def allowed(self, synset: int, word: str, *, capitals: bool) -> bool:
         """Whether the word may be proposed for the synset at all."""
         parts = set(re.findall("[a-z]+", word.lower()))
-        if word.lower() in self.banned or parts & _NEVER or parts & self.banned & _NEVER:
+        if (
+            word.lower() in self.banned
+            or parts & self._lists.never
+            or word.lower() in self._lists.says_nothing
+        ):
             return False
         if not re.fullmatch(r"(?!the )[A-Za-z][A-Za-z' -]{2,}", word) or len(word.split()) > 3:
             return False
@@ -100,7 +122,7 @@ class Words:
         choices: list[tuple[float, str]] = []
         for position, sense in enumerate(self._wordnet.senses[synset]):
             if self.allowed(synset, sense.word, capitals=capitals):
-                good = self.commonness(sense.word) * (0.15 + 0.85 * self.plainness(synset, sense))
+                good = self.commonness(sense.word) * self.plainness(synset, sense) ** 0.5
                 choices.append((good - 0.05 * min(position, 3), sense.word))
         if not choices:
             return None

@@ -52,17 +52,24 @@ def _read(root: str | None) -> WordNet:
             return unpack(stream)
     if root != "nltk":
         return read_wndb(lambda name: (Path(root) / name).open("rb"))
+    folder = _nltk_corpus()
+    return read_wndb(lambda name: folder.join(name).open())
+
+
+def _nltk_corpus() -> Any:
+    """Where nltk has its WordNet corpus, as a folder or still packed."""
     finder = require("nltk.data", extra="wordnet")
-    for name in ("corpora/wordnet", "corpora/wordnet.zip/wordnet/", "corpora/wordnet31", "corpora/wordnet31.zip/wordnet31/"):  # fmt: skip
-        try:
-            folder = finder.find(name)
-        except LookupError:
-            continue
-        return read_wndb(lambda file: folder.join(file).open())
-    raise InputError(
-        'wordnet_root="nltk" was asked for, but nltk finds no WordNet corpus. Run '
-        "`python -m nltk.downloader wordnet`, or leave wordnet_root out to use the packaged WordNet"
-    )
+    try:
+        return finder.find("corpora/wordnet")
+    except LookupError:
+        pass
+    try:
+        return finder.find("corpora/wordnet.zip/wordnet/")
+    except LookupError as error:
+        raise InputError(
+            'wordnet_root="nltk" was asked for, but nltk finds no WordNet corpus. Run '
+            "`python -m nltk.downloader wordnet`, or leave wordnet_root out to use the packaged WordNet"
+        ) from error
 
 
 class WordNetClasses:
@@ -143,7 +150,12 @@ class WordNetClasses:
         about: dict[str, Any] = {"source": "wordnet", "strategy": self.strategy, "domain": self.domain}
         root = "packaged" if self.wordnet_root is None else Path(self.wordnet_root).name
         version = load_wordnet(self.wordnet_root).version
-        return {**about, "wordnet": f"{version} ({root})", "filtering": self.filtering, "outcome": self._outcome}
+        return {
+            **about,
+            "wordnet": f"{version} ({root})",
+            "filtering": self.filtering,
+            "outcome": self._outcome,
+        }
 
 
 def _random_nouns(wordnet: WordNet, seed: int) -> list[str]:
@@ -151,7 +163,10 @@ def _random_nouns(wordnet: WordNet, seed: int) -> list[str]:
     nouns = sorted(
         best[0]
         for synset, kind in enumerate(wordnet.kind)
-        if kind == NOUN and synset not in words.left_out and (best := words.best(synset, capitals=False)) and best[1] > 0.3
+        if kind == NOUN
+        and synset not in words.left_out
+        and (best := words.best(synset, capitals=False))
+        and best[1] > 0.3
     )
     distinct = list(dict.fromkeys(nouns))
     return random.Random(seed).sample(distinct, len(distinct))

@@ -57,7 +57,18 @@ def read_wndb(open_file: OpenFile) -> WordNet:
             "as in nltk's corpus folder corpora/wordnet"
         ) from error
     number = {key: i for i, key in enumerate(entries)}
-    wordnet = WordNet(version, [], [], [], [], [], [], _mentions(entries), elsewhere, np.zeros((len(entries), 0), np.float32))
+    wordnet = WordNet(
+        version,
+        [],
+        [],
+        [],
+        [],
+        [],
+        [],
+        _mentions(entries),
+        elsewhere,
+        np.zeros((len(entries), 0), np.float32),
+    )
     for key, entry in entries.items():
         to = [(mark, number[target]) for mark, target in entry.pointers if target in number]
         usages = _usage_domains(entry, entries)
@@ -141,7 +152,10 @@ def _mentions(entries: dict[tuple[str, int], _Entry]) -> dict[str, int]:
     known = {word.lower() for entry in entries.values() for word in entry.words}
     counts: Counter[str] = Counter()
     for entry in entries.values():
-        text = [part.rstrip("s") if part not in known else part for part in re.findall(r"[a-z'-]+", entry.gloss.lower())]
+        text = [
+            part.rstrip("s") if part not in known else part
+            for part in re.findall(r"[a-z'-]+", entry.gloss.lower())
+        ]
         phrases = {" ".join(text[i : i + n]) for n in (1, 2, 3) for i in range(len(text) - n + 1)}
         counts.update(phrases & known)
     return dict(counts)

@@ -52,9 +52,11 @@ def unpack(stream: IO[bytes]) -> WordNet:
         senses = [
             Sense(words[word], count, rank)
             for word, count, rank in zip(
-                columns["sense_word"].tolist(), columns["sense_count"].tolist(), columns["sense_rank"].tolist(),
+                columns["sense_word"].tolist(),
+                columns["sense_count"].tolist(),
+                columns["sense_rank"].tolist(),
                 strict=True,
-            )  # fmt: skip
+            )
         ]
         return WordNet(
             version=columns["version"].tobytes().decode(),

@@ -74,7 +74,9 @@ def test_the_compact_form_keeps_all_but_proper_nouns(small: WordNet) -> None:
         old, new = synset(small, word), synset(packed, word)
         assert packed.senses[new] == small.senses[old]
         assert packed.flags[new] == small.flags[old]
-        assert [packed.senses[p] for p in packed.parents[new]] == [small.senses[p] for p in small.parents[old]]
+        assert [packed.senses[p] for p in packed.parents[new]] == [
+            small.senses[p] for p in small.parents[old]
+        ]
     assert packed.elsewhere == {"dog": 7}
 
 

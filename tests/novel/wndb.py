@@ -24,7 +24,7 @@ COUNTS = {"dog": 42, "pug": 1}
 
 def write_wndb(folder: Path) -> Path:
     """Write data.noun, data.adj and index.sense of `ENTRIES`, with true byte offsets."""
-    offsets = {key: 0 for key in ENTRIES}
+    offsets = dict.fromkeys(ENTRIES, 0)
     files = {"n": "data.noun", "a": "data.adj", "s": "data.adj"}
     for _ in range(2):  # offsets have a fixed width, so that a second pass has the final ones
         texts = {"data.noun": LICENCE, "data.adj": LICENCE}
@@ -33,7 +33,8 @@ def write_wndb(folder: Path) -> Path:
             offsets[key] = len(texts[file].encode())
             listed = " ".join(f"{word} 0" for word in words)
             to = "".join(
-                f" {mark} {offsets[target]:08d} {ENTRIES[target][1].replace('s', 'a')} 0000" for mark, target in pointers
+                f" {mark} {offsets[target]:08d} {ENTRIES[target][1].replace('s', 'a')} 0000"
+                for mark, target in pointers
             )
             texts[file] += (
                 f"{offsets[key]:08d} {topic:02d} {kind} {len(words):02x} {listed} {len(pointers):03d}{to} | {gloss}  \n"
@@ -47,5 +48,7 @@ def write_wndb(folder: Path) -> Path:
         for key, (topic, kind, words, *_) in ENTRIES.items()
         for word in words
     ]
-    (folder / "index.sense").write_text("\n".join([*senses, "dog%2:38:00:: 00000001 1 7"]) + "\n", encoding="utf-8")
+    (folder / "index.sense").write_text(
+        "\n".join([*senses, "dog%2:38:00:: 00000001 1 7"]) + "\n", encoding="utf-8"
+    )
     return folder

@@ -1,0 +1,79 @@
+"""Which WordNet meanings may be proposed for a list of class names, each with its best word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sar_reg.novel.related_meaning import Understood
+from sar_reg.novel.related_tree import reach, topics
+from sar_reg.novel.related_words import LEAST_GOOD, Words
+from sar_reg.novel.wordnet_graph import NOUN, WordNet
+
+_NEAREST = 2000
+_LEAST_TOPIC = 0.04
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A meaning that may be proposed.
+
+    Attributes:
+        synset: the meaning.
+        name: its best word.
+        good: how common and clear the word is, in [0, 1].
+        mass: chance that a walk from the base classes ends here.
+        topical: share of the base classes with the same topic.
+    """
+
+    synset: int
+    name: str
+    good: float
+    mass: float
+    topical: float
+
+
+def candidates(wordnet: WordNet, words: Words, base: Sequence[Understood]) -> list[Candidate]:
+    """Meanings near the base classes that are neither these nor above them, with a word fit to be shown."""
+    own = [understood.reading.synset for understood in base]
+    above = {ancestor for synset in own for ancestor in wordnet.ancestors(synset)}
+    capitals = any(sense.word != sense.word.lower() for s in own for sense in wordnet.senses[s][:1])
+    least = min(LEAST_GOOD, 0.7 * float(np.quantile(usual_words(words, base), 0.2)))
+    widest = _widest(wordnet, base)
+    mass, topical = reach(wordnet, base), topics(wordnet, base)
+    found: list[Candidate] = []
+    for synset in _pool(wordnet, mass, own):
+        share = topical.get(wordnet.topic[synset], 0.0)
+        general = wordnet.kind[synset] == NOUN and wordnet.sizes[synset] > widest
+        if general or share < _LEAST_TOPIC or synset in above or synset in words.left_out:
+            continue
+        best = words.best(synset, capitals=capitals)
+        if best and best[1] >= least:
+            found.append(Candidate(synset, *best, mass.get(synset, 0.0), share))
+    return found
+
+
+def usual_words(words: Words, base: Sequence[Understood]) -> list[float]:
+    """How common and clear the words of the base classes are."""
+    best = [words.best(understood.reading.synset, capitals=True) for understood in base]
+    return [found[1] if found else 0.0 for found in best]
+
+
+def _widest(wordnet: WordNet, base: Sequence[Understood]) -> float:
+    """How many meanings may stand below a candidate, so that it is no more general than the base classes."""
+    sizes = [
+        wordnet.sizes[b.reading.synset] if b.reading.whole else min(wordnet.sizes[b.reading.synset], 5)
+        for b in base
+    ]
+    return 2 * float(np.quantile(sizes, 0.8)) + 1
+
+
+def _pool(wordnet: WordNet, mass: Iterable[int], own: Sequence[int]) -> list[int]:
+    """What the walk reaches, and what means nearly the same as some base classes wherever it stands."""
+    if not wordnet.meanings.shape[1]:
+        return sorted(mass)
+    vectors = np.array([wordnet.meaning(synset) for synset in own])
+    near = np.sort(wordnet.meanings @ vectors.T, axis=1)[:, -3:].mean(axis=1)
+    return sorted({*mass, *np.argsort(-near)[:_NEAREST].tolist()})

@@ -1,0 +1,63 @@
+"""Where a walk through WordNet's tree ends that starts at the base classes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from sar_reg.novel.related_meaning import Understood
+from sar_reg.novel.wordnet_graph import NOUN, WordNet
+
+_CLIMB = 0.5
+_WIDEST = 4000
+
+
+def reach(wordnet: WordNet, base: Sequence[Understood]) -> dict[int, float]:
+    """For each meaning the chance that a walk ends there.
+
+    The walk takes a base class, climbs k steps with chance ∝ 2⁻ᵏ, and then any meaning below with equal chance:
+    small families near many base classes get much, large ones far above get little.
+    """
+    total = sum(understood.weight for understood in base)
+    at: defaultdict[int, float] = defaultdict(float)
+    for start, share, above in _starts(wordnet, base):
+        steps = {
+            ancestor: k
+            for ancestor, k in wordnet.ancestors(start).items()
+            if (k or above) and wordnet.sizes[ancestor] <= _WIDEST
+        }
+        chances = sum(_CLIMB**k for k in steps.values())
+        for ancestor, k in steps.items():
+            at[ancestor] += share / total * _CLIMB**k / chances
+    mass: defaultdict[int, float] = defaultdict(float)
+    for ancestor, share in at.items():
+        for synset in wordnet.below(ancestor):
+            mass[synset] += share / int(wordnet.sizes[ancestor])
+    for noun in [synset for synset in mass if wordnet.kind[synset] == NOUN]:
+        for adjective in across(wordnet, noun):
+            mass[adjective] += mass[noun] / 2
+    return mass
+
+
+def topics(wordnet: WordNet, base: Sequence[Understood]) -> dict[int, float]:
+    """How the base classes fall on WordNet's topics; adjectives count half for the nouns they come from."""
+    total = sum(understood.weight for understood in base)
+    shares: defaultdict[int, float] = defaultdict(float)
+    for start, share, _ in _starts(wordnet, base):
+        shares[wordnet.topic[start]] += share / total
+    return shares
+
+
+def across(wordnet: WordNet, synset: int) -> list[int]:
+    """Links between noun and adjective, such as from stripe to striped."""
+    return [other for other in wordnet.links[synset] if wordnet.kind[other] != wordnet.kind[synset]]
+
+
+def _starts(wordnet: WordNet, base: Sequence[Understood]) -> Iterator[tuple[int, float, bool]]:
+    """Where to begin, with what share, and whether that already stands above the base class."""
+    for understood in base:
+        synset = understood.reading.synset
+        # of "pasture land" WordNet knows only "land", which is one step up
+        yield synset, understood.weight, not understood.reading.whole
+        if wordnet.kind[synset] != NOUN:
+            yield from ((noun, understood.weight / 2, False) for noun in across(wordnet, synset))

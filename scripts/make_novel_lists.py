@@ -1,0 +1,41 @@
+"""Make the committed novel classes of the eleven data sets: 200 related words and 200 random nouns for each.
+
+    python scripts/make_novel_lists.py
+
+The held-out classes of the benchmark are excluded, so that no new class is met in training by its name.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from sar_reg.files import write_atomic
+from sar_reg.novel.wordnet import Strategy, WordNetClasses
+
+DATA = Path(__file__).parents[1] / "examples" / "protocol" / "data"
+STRATEGIES: tuple[Strategy, ...] = ("related", "random")
+N, SEED = 200, 1
+
+
+def make(key: str, strategy: Strategy) -> str:
+    """The content of `novel/KEY.wordnet-STRATEGY.json`."""
+    names = (DATA / "classnames" / f"{key}.txt").read_text(encoding="utf-8").splitlines()
+    n_base = -(-len(names) // 2)
+    source = WordNetClasses(strategy)
+    novel = source.generate(names[:n_base], N, exclude=names[n_base:], seed=SEED)
+    about = {"dataset": key, "seed": SEED, "excluded": "the new classes", "made_by": source.describe()}
+    return json.dumps({**about, "names": novel}, ensure_ascii=False, indent=1) + "\n"
+
+
+def main() -> None:
+    """Write the lists of the data sets named on the command line, or of all."""
+    keys = sys.argv[1:] or sorted(path.stem for path in (DATA / "classnames").glob("*.txt"))
+    for key in keys:
+        for strategy in STRATEGIES:
+            write_atomic(DATA / "novel" / f"{key}.wordnet-{strategy}.json", make(key, strategy))
+
+
+if __name__ == "__main__":
+    main()
