@@ -22,7 +22,7 @@ from .material import Material, material
 from .optimizer import optimizers
 from .training import train
 
-TEXT_STEPS, VISION_STEPS, JOINT_STEPS = 450, 3000, 800
+TEXT_STEPS, VISION_STEPS, JOINT_STEPS = 450, 3400, 600
 SEED = 0
 
 
