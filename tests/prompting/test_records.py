@@ -1,0 +1,79 @@
+"""The cost model counts what the code does, and the documentation shows what the records hold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks import cost_model, train_step
+from sar_reg import PromptEncoder
+from tests.prompting.models import BLOCKS, NAMES, WIDTH, clip
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def test_the_cost_model_counts_the_operations_of_the_code() -> None:
+    model = clip(dtype=torch.float32)
+    encoder = PromptEncoder(model, None, NAMES, n_ctx=4)
+    context = encoder.random_context()
+    tower = cost_model.Transformer(WIDTH, BLOCKS)
+    own = (encoder.tokens.argmax(dim=-1) - 4).tolist()
+    projection = len(NAMES) * 2 * WIDTH * 16
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counted:
+        encoder(context)
+
+    assert counted.get_total_flops() == cost_model.shared_flop(tower, 5, own) + projection
+
+
+def test_the_cost_model_counts_the_operations_of_plain_encoding() -> None:
+    model = clip(dtype=torch.float32)
+    encoder = PromptEncoder(model, None, NAMES, n_ctx=4)
+    context = encoder.random_context().requires_grad_()
+
+    # the fused kernel for CPUs is not counted
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counted:
+        encoder.encode_plain(context)
+
+    expected = cost_model.plain_flop(cost_model.Transformer(WIDTH, BLOCKS), len(NAMES), 77)
+    assert counted.get_total_flops() == expected + len(NAMES) * 2 * WIDTH * 16
+
+
+def test_modelled_ratios_are_near_the_measured_ones() -> None:
+    rows = json.loads((RESULTS / "train_step.json").read_text())["rows"]
+    checks = cost_model.check(rows)
+
+    assert len(checks) >= 6
+    for row in checks:
+        assert row["measured on CPU"] / row["modelled"] == pytest.approx(1.0, abs=0.5)
+
+
+def test_the_page_shows_the_record() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    rows = json.loads((RESULTS / "train_step.json").read_text())["rows"]
+
+    assert train_step.table(rows) in page
+
+
+def test_the_claims_are_in_the_record() -> None:
+    rows = json.loads((RESULTS / "train_step.json").read_text())["rows"]
+
+    def ratio(plain: int, ours: int, n_ctx: int, what: str) -> float:
+        a, b = rows[f"coop, plain, {plain} classes, M={n_ctx}"], rows[f"coop, ours, {ours} classes, M={n_ctx}"]
+        if what == "memory":
+            return a["kept_mb"] / b["kept_mb"]
+        return (a["forward_s"] + a["backward_s"]) / (b["forward_s"] + b["backward_s"])
+
+    for n_ctx in (4, 16):
+        assert ratio(100, 300, n_ctx, "time") >= 5
+        assert ratio(300, 300, n_ctx, "time") >= 15
+        assert ratio(500, 700, n_ctx, "time") >= 12
+        for classes in (100, 300, 500):
+            assert ratio(classes, classes, n_ctx, "memory") >= 12
+    assert json.loads((RESULTS / "bank.json").read_text())["times faster than plain"] >= 6
