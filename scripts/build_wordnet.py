@@ -50,7 +50,7 @@ def common_words(wordnet: WordNet) -> list[str]:
     return [word for word in whole if len(word) > 2 and word in parts]
 
 
-def meanings(wordnet: WordNet, encoder: str) -> NDArray[np.float32]:
+def meanings(wordnet: WordNet, encoder: str) -> NDArray[np.float64]:
     """Vectors of "word: definition" by the sentence encoder, centred, on their first principal directions."""
     words = Words(wordnet)
     chosen = [
@@ -70,7 +70,7 @@ def meanings(wordnet: WordNet, encoder: str) -> NDArray[np.float32]:
     return result
 
 
-def encode(texts: Sequence[str], folder: str) -> NDArray[np.float32]:
+def encode(texts: Sequence[str], folder: str) -> NDArray[np.float64]:
     """Mean-pooled sentence vectors."""
     from transformers import AutoModel, AutoTokenizer
 

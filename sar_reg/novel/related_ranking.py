@@ -14,6 +14,7 @@ from sar_reg.novel.wordnet_graph import NOUN, WordNet
 _FAR = -1.0  # closeness in the tree of what no walk reaches; each factor of ten in chance counts 0.5
 _AT_LEAST = 0.55  # closeness that a candidate needs, relative to that among the base classes
 _JITTER = 0.02
+_CLEAR_NOUN = 0.2  # how good a word a noun needs to stand among adjectives
 
 
 class Ranking:
@@ -56,8 +57,9 @@ class Ranking:
         """Costs of a hyphen where the list has none, of adjectives from afar, and of nouns among adjectives."""
         noun = np.array([wordnet.kind[c.synset] == NOUN for c in self._found])
         adjectives = np.mean([wordnet.kind[b.reading.synset] != NOUN for b in base]) > 0.5
+        rare = np.array([c.good < _CLEAR_NOUN for c in self._found])
         hyphen = np.array(["-" in c.name for c in self._found]) & (not any("-" in b.name for b in base))
-        return 0.4 * (~noun & (tree <= _FAR)) + 0.5 * hyphen + 1.0 * (noun & distant & adjectives)
+        return 0.4 * (~noun & (tree <= _FAR)) + 0.5 * hyphen + 1.0 * (noun & (distant | rare) & adjectives)
 
     def spread(self, seed: int, most: int) -> list[Candidate]:
         """The best first; what resembles an earlier one, or sits at a crowded base class, comes later."""

@@ -59,7 +59,7 @@ class WordNet:
     links: list[tuple[int, ...]]
     mentions: dict[str, int]
     elsewhere: dict[str, int]
-    meanings: NDArray[np.float32]
+    meanings: NDArray[np.float64]
     definitions: list[str] = field(default_factory=list[str])
 
     def __len__(self) -> int:
@@ -116,14 +116,14 @@ class WordNet:
         """How much is said by naming the synset: 0 for all there is, 1 for one without hyponyms."""
         return 1.0 - math.log(self.sizes[synset]) / math.log(len(self))
 
-    def meaning(self, synset: int) -> NDArray[np.float32]:
+    def meaning(self, synset: int) -> NDArray[np.float64]:
         """The vector of the definition, or where there is none the mean of those of its co-hyponyms."""
         vector = self.meanings[synset]
         if vector.any() or not self.parents[synset]:
             return vector
         near = [c for parent in self.parents[synset] for c in (parent, *self.children[parent])]
         rows = self.meanings[near]
-        return np.asarray(rows.sum(axis=0) / max(1, np.count_nonzero(rows.any(axis=1))), dtype=np.float32)
+        return np.asarray(rows.sum(axis=0) / max(1, np.count_nonzero(rows.any(axis=1))), dtype=np.float64)
 
     def find(self, *words: str) -> int | None:
         """The most usual noun synset that has all these words, if there is one."""

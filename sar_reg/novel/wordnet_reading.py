@@ -67,7 +67,7 @@ def read_wndb(open_file: OpenFile) -> WordNet:
         [],
         _mentions(entries),
         elsewhere,
-        np.zeros((len(entries), 0), np.float32),
+        np.zeros((len(entries), 0)),
     )
     for key, entry in entries.items():
         to = [(mark, number[target]) for mark, target in entry.pointers if target in number]

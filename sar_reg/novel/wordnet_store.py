@@ -77,10 +77,10 @@ def _by_word(words: list[str], counts: NDArray[np.uint16]) -> dict[str, int]:
     return {word.lower(): count for word, count in zip(words, counts.tolist(), strict=True) if count}
 
 
-def _meanings(columns: Any) -> NDArray[np.float32]:
+def _meanings(columns: Any) -> NDArray[np.float64]:
     known = np.unpackbits(columns["has_meaning"], count=len(columns["kind"])).astype(bool)
-    meanings = np.zeros((len(known), columns["meanings"].shape[1]), np.float32)
-    rows = columns["meanings"].astype(np.float32)
+    meanings = np.zeros((len(known), columns["meanings"].shape[1]))
+    rows = columns["meanings"].astype(np.float64)
     meanings[known] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
     return meanings
 
