@@ -46,7 +46,10 @@ def test_reductions() -> None:
 
 
 @pytest.mark.parametrize("case", [
-    *(Case(300, 20, 24, tau, kind, dtype) for kind, dtype, tau in itertools.product(KINDS, (FP32, BF16, FP16), (0.01, 0.07))),
+    *(
+        Case(300, 20, 24, tau, kind, dtype)
+        for kind, dtype, tau in itertools.product(KINDS, (FP32, BF16, FP16), (0.01, 0.07))
+    ),
     *(Case(40, k, 24, 0.01, kind, dtype) for kind, dtype, k in itertools.product(KINDS, (FP32, BF16), (7, 99))),
     Case(250, 64, 512), Case(250, 64, 512, dtype=BF16), Case(700, 64, 64), Case(161, 64, 33, direction=REVERSE),
 ], ids=str)  # fmt: skip

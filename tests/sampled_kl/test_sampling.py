@@ -115,7 +115,7 @@ def test_sets_of_one_row_are_uniform(
     z = (pair - draws * both) / (draws * both * (1 - both)) ** 0.5
     record_property("p_marginal", p_single)
     record_property("pair_variance_ratio", float(z.var()))
-    assert 1e-4 < p_single
+    assert p_single > 1e-4
     # Pair counts: variance of a binomial up to their weak dependence, and no pair far off.
     assert 0.6 < z.var() < 1.5
     assert np.abs(z).max() < 5

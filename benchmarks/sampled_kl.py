@@ -1,0 +1,229 @@
+"""Time and peak memory of the sampled loss on the CPU, forward and backward, beside what one would write by hand.
+
+    python benchmarks/sampled_kl.py [--sizes 250,700,...] [--seconds 3] [--out FOLDER]
+
+Every path first has to pass a correctness gate against fp64; then each is timed in a process of its own (one
+thread; process time and wall time), and its peak memory is read as the growth of the process's resident set
+over its inputs. Each path draws its own classes. Writes sampled_kl.json and sampled_kl.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional as F  # noqa: N812 -- the name everybody knows
+
+from sar_reg import sample_classes, similarity_alignment_loss
+from sar_reg.files import write_atomic
+from sar_reg.sampled_kl.reference import row_kl
+
+TAU, K, D = 0.01, 64, 512
+SIZES = (250, 700, 1200, 5000, 21000, 100000)
+# Beyond these the gather's N x K x D (26 GB at 100,000) or the N x N matrices outgrow a common machine or minute.
+LARGEST = {
+    "gather": 5000,
+    "gather, compiled": 5000,
+    "matmul": 5000,
+    "matmul, compiled": 5000,
+    "independent": 5000,
+}
+
+
+def random_sets(n: int) -> torch.Tensor:
+    """K random others per class, as one would draw them: the largest of random numbers, never oneself."""
+    return torch.rand(n, n).fill_diagonal_(-1.0).topk(min(K, n - 1)).indices
+
+
+def gather_kl(learned: torch.Tensor, target: torch.Tensor, sets: torch.Tensor) -> torch.Tensor:
+    """The equations word for word: fetch the K rows of every class, multiply, softmax, KL."""
+    u, t = F.normalize(learned, dim=-1), F.normalize(target, dim=-1)
+    log_q = ((u[:, None] * u[sets]).sum(-1) / TAU).log_softmax(-1)
+    log_p = ((t[:, None] * t[sets]).sum(-1) / TAU).log_softmax(-1)
+    return F.kl_div(log_q, log_p, log_target=True, reduction="batchmean")
+
+
+def matmul_kl(learned: torch.Tensor, target: torch.Tensor, sets: torch.Tensor) -> torch.Tensor:
+    """All N x N similarities, of which the sampled ones are picked."""
+    u, t = F.normalize(learned, dim=-1), F.normalize(target, dim=-1)
+    log_q = ((u @ u.T).gather(1, sets) / TAU).log_softmax(-1)
+    log_p = ((t @ t.T).gather(1, sets) / TAU).log_softmax(-1)
+    return F.kl_div(log_q, log_p, log_target=True, reduction="batchmean")
+
+
+def loss_of(path: str) -> Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]:
+    """The loss of one path as a function of features and step."""
+    if path in ("ring", "independent"):
+        return lambda learned, target, step: similarity_alignment_loss(
+            learned, target, temperature=TAU, sample_size=K, step=step, sampling=path, impl="torch"
+        )
+    by_hand = gather_kl if path.startswith("gather") else matmul_kl
+    if path.endswith("compiled"):
+        by_hand = torch.compile(by_hand)
+    return lambda learned, target, step: by_hand(learned, target, random_sets(learned.shape[0]))
+
+
+PATHS = ("gather", "gather, compiled", "matmul", "matmul, compiled", "independent", "ring")
+
+
+def features(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows with a common direction, as CLIP's text features have."""
+    generator = torch.Generator().manual_seed(n)
+    target = torch.randn(n, D, generator=generator).add_(1.5 * torch.randn(D, generator=generator))
+    learned = torch.randn(n, D, generator=generator).mul_(0.5).add_(target)
+    return learned.requires_grad_(), target
+
+
+def gate() -> dict[str, float]:
+    """Relative errors of loss and gradient against fp64 on the same sets, N = 250; raises above 2e-5."""
+    learned, target = features(250)
+    errors: dict[str, float] = {}
+    for path in PATHS:
+        if path in ("ring", "independent"):
+            sets = sample_classes(250, K, seed=0, step=0, sampling=path)
+            loss = loss_of(path)(learned, target, 0)
+        else:
+            sets = random_sets(250)
+            by_hand = gather_kl if path.startswith("gather") else matmul_kl
+            loss = (torch.compile(by_hand) if path.endswith("compiled") else by_hand)(learned, target, sets)
+        (grad,) = torch.autograd.grad(loss, learned)
+        exact = learned.detach().double().requires_grad_()
+        exact_loss = row_kl(exact, target.double(), sets, TAU, reverse=False).mean()
+        (exact_grad,) = torch.autograd.grad(exact_loss, exact)
+        errors[path] = max(
+            abs(loss.item() / exact_loss.item() - 1),
+            ((grad - exact_grad).abs().max() / exact_grad.abs().max()).item(),
+        )
+        if not errors[path] < 2e-5:
+            raise SystemExit(f"{path} is wrong by {errors[path]:.1e}; nothing was timed")
+    return errors
+
+
+def measure(path: str, n: int, seconds: float) -> dict[str, Any]:
+    """Time and memory of one path in this process."""
+    learned, target = features(n)
+    loss = loss_of(path)
+
+    def once(step: int) -> None:
+        learned.grad = None
+        loss(learned, target, step).backward()
+
+    # First use loads libraries, and the compiler: neither is the loss's memory.
+    warm, warm_target = features(200)
+    loss(warm, warm_target, 0).backward()
+    if path.endswith("compiled"):
+        once(0)
+    before = resident()
+    peak, done = [before], threading.Event()
+    watcher = threading.Thread(target=watch, args=(peak, done))
+    watcher.start()
+    once(0)
+    done.set()
+    watcher.join()
+    cpu, wall = [], []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end or len(cpu) < 3:
+        start = time.process_time(), time.perf_counter()
+        once(len(cpu) + 1)
+        cpu.append(time.process_time() - start[0])
+        wall.append(time.perf_counter() - start[1])
+    return {
+        "path": path,
+        "n": n,
+        "runs": len(cpu),
+        "cpu_ms_min": 1e3 * min(cpu),
+        "cpu_ms_median": 1e3 * statistics.median(cpu),
+        "wall_ms_min": 1e3 * min(wall),
+        "wall_ms_median": 1e3 * statistics.median(wall),
+        "peak_mb": (max(peak) - before) / 1e6,
+    }
+
+
+def resident() -> int:
+    """Bytes of this process in memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def watch(peak: list[int], done: threading.Event) -> None:
+    while not done.wait(0.0003):
+        peak[0] = max(peak[0], resident())
+
+
+def as_markdown(record: dict[str, Any]) -> str:
+    """Two tables: time and memory, by N."""
+    rows = {(row["path"], row["n"]): row for row in record["rows"]}
+    sizes = sorted({row["n"] for row in record["rows"]})
+    lines = [
+        f"{record['cpu']}, one thread, PyTorch {record['torch']}, {record['date']}; D = {D}, K = {K}, fp32, "
+        "forward + backward, classes drawn anew. Only the ratios within this run mean anything: the machine was shared.",
+    ]
+    for title, key, form in (
+        ("CPU time of the process, minimum, ms", "cpu_ms_min", "{:.1f}"),
+        ("Wall time, median, ms", "wall_ms_median", "{:.1f}"),
+        ("Peak memory beyond the inputs, MB", "peak_mb", "{:.0f}"),
+    ):
+        lines += ["", f"**{title}**", "", "| path | " + " | ".join(f"N = {n:,}" for n in sizes) + " |"]
+        lines.append("|" + "---|" * (len(sizes) + 1))
+        for path in PATHS:
+            cells = [form.format(rows[path, n][key]) if (path, n) in rows else "-" for n in sizes]
+            lines.append(f"| {path} | " + " | ".join(cells) + " |")
+    gate_line = ", ".join(f"{path} {error:.0e}" for path, error in record["gate"].items())
+    return (
+        "\n".join([*lines, "", f"Largest relative error of loss and gradient at the gate: {gate_line}."])
+        + "\n"
+    )
+
+
+def main() -> None:
+    """Gate, then one process per path and size."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
+    parser.add_argument("--seconds", type=float, default=3.0, help="wall time per path and size")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if arguments.one:
+        path, n = arguments.one.rsplit(":", 1)
+        print(json.dumps(measure(path, int(n), arguments.seconds)))
+        return
+    record: dict[str, Any] = {
+        "cpu": cpu_name(), "torch": torch.__version__, "python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d"), "width": D, "sample_size": K, "gate": gate(), "rows": [],
+    }  # fmt: skip
+    for n in map(int, arguments.sizes.split(",")):
+        for path in PATHS:
+            if n > LARGEST.get(path, n):
+                continue
+            command = [sys.executable, __file__, "--one", f"{path}:{n}", "--seconds", str(arguments.seconds)]
+            result = subprocess.run(command, capture_output=True, text=True, check=True)
+            record["rows"].append(json.loads(result.stdout))
+            print(
+                {k: v if isinstance(v, str) else round(v, 2) for k, v in record["rows"][-1].items()},
+                flush=True,
+            )
+    write_atomic(arguments.out / "sampled_kl.json", json.dumps(record, indent=1) + "\n")
+    write_atomic(arguments.out / "sampled_kl.md", as_markdown(record))
+
+
+def cpu_name() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()
