@@ -101,10 +101,10 @@ def text_cost(rows: int, forward_flop: float, kept_per_row: float) -> Cost:
     return Cost(2 * forward_flop, 2 * TEXT.weights * 2 + 3 * activations, rows * kept_per_row)
 
 
-def steps(n_ctx: int = 4, images: int = 32) -> dict[str, Cost]:
+def steps(measured: dict[str, Any], n_ctx: int = 4, images: int = 32) -> dict[str, Cost]:
     """The three steps: text tower, and the image tower that all of them share."""
-    # 15 widths per row and block kept by the plain tower, 9 by ours, 2 bytes each; see train_step.json
-    plain_kept, ours_kept = 15 * TEXT.width * 12 * 2, 9 * TEXT.width * 12 * 2
+    plain_kept = _kept_per_row(measured[f"coop, plain, 100 classes, M={n_ctx}"])
+    ours_kept = _kept_per_row(measured[f"coop, ours, 700 classes, M={n_ctx}"])
     own = own_lengths(700, n_ctx)
     shared = 1 + n_ctx
     activations = images * 197 * IMAGE.blocks * 34 * IMAGE.width * 2
@@ -117,6 +117,11 @@ def steps(n_ctx: int = 4, images: int = 32) -> dict[str, Cost]:
         "ours + SAR, 500 + 200": text_cost(shared + sum(own), shared_flop(TEXT, shared, own), ours_kept),
         "image tower, 32 images (in all three)": image,
     }
+
+
+def _kept_per_row(row: dict[str, Any]) -> float:
+    # measured in float32; float16 keeps half as much
+    return row["kept_mb"] * 1e6 / row["rows"] / 2
 
 
 def check(measured: dict[str, Any]) -> list[dict[str, Any]]:
@@ -143,7 +148,8 @@ def main() -> None:
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
-    costs = steps()
+    measured = json.loads(MEASURED.read_text())["rows"]
+    costs = steps(measured)
     image = costs["image tower, 32 images (in all three)"]
     print("A model, not a measurement.\n")
     print("| step | TFLOP | GB moved | GB kept |", *(f"{gpu.name} ms |" for gpu in GPUS))
@@ -158,7 +164,6 @@ def main() -> None:
         rows[name] |= {f"ms on {gpu.name}": time for gpu, time in zip(GPUS, times, strict=True)}
         shown = " | ".join(f"{time:.1f}" for time in times)
         print(f"| {name} | {flop / 1e12:.2f} | {moved / 1e9:.1f} | {cost.kept_bytes / 1e9:.2f} | {shown} |")
-    measured = json.loads(MEASURED.read_text())["rows"] if MEASURED.exists() else {}
     checks = check(measured)
     print("\n| plain / ours, text tower | modelled | measured on a CPU |\n|---|---|---|")
     for row in checks:

@@ -75,7 +75,9 @@ def by_group(way: Way, lengths: list[int], tensors: list[Tensor]) -> Tensor:
 
 def main() -> None:
     """Measure, check that all agree, and write the record."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     torch.manual_seed(0)
     lengths = own_lengths(300, 4)
     tensors = [torch.randn(rows, WIDTH).requires_grad_() for rows in [sum(lengths)] * 3 + [SHARED] * 2]
@@ -90,7 +92,10 @@ def main() -> None:
         found = measure(partial(run, tensors), model=nn.Identity(), repeats=5)
         rows[name] = {"cpu_ms": 1000 * found.seconds, "kept_mb": found.kept_mb}
     found = measure(partial(by_group, ours, longest, padded), model=nn.Identity(), repeats=5)
-    rows["heads first, all padded to the longest"] = {"cpu_ms": 1000 * found.seconds, "kept_mb": found.kept_mb}
+    rows["heads first, all padded to the longest"] = {
+        "cpu_ms": 1000 * found.seconds,
+        "kept_mb": found.kept_mb,
+    }
     for name, row in rows.items():
         print(f"| {name} | {row['cpu_ms']:.1f} ms | {row['kept_mb']:.1f} MB |")
     record = {"machine": machine(), "command": "python -m benchmarks.prompt_attention", "rows": rows}

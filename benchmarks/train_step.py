@@ -29,7 +29,13 @@ from sar_reg.prompting import ImagePromptEncoder
 
 RECORD = Path(__file__).parent / "results" / "train_step.json"
 NOVEL = 200
-How = Literal["plain", "cropped", "ours"]
+How = Literal["plain", "cropped", "ours", "checkpoint", "chunks of 25", "two buckets"]
+OPTIONS: dict[How, dict[str, Any]] = {
+    "checkpoint": {"checkpoint": True},
+    "chunks of 25": {"chunk_size": 25},
+    "two buckets": {"buckets": 2},
+}
+"""Of ours."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ def cases() -> Iterator[Case]:
     for method, n_ctx in (("tcp", 4), ("maple", 2)):
         yield Case(method, "ours", 300, n_ctx)
         yield Case(method, "plain", 100, n_ctx)
+    for how in OPTIONS:
+        yield Case("coop", how, 100, 4)
     for n_ctx in (4, 16):
         for classes in (50, 100, 250, 300):
             yield Case("coop", "cropped", classes, n_ctx)
@@ -68,7 +76,8 @@ def cases() -> Iterator[Case]:
 def text_pass(case: Case, model: nn.Module) -> tuple[Callable[[], Tensor], int]:
     """The forward pass of a case, and the rows it puts through a block."""
     infix = "of a" if case.method == "maple" else ""
-    encoder = PromptEncoder(model, None, class_names(case.classes), n_ctx=case.n_ctx, infix=infix)
+    names, options = class_names(case.classes), OPTIONS.get(case.how, {})
+    encoder = PromptEncoder(model, None, names, n_ctx=case.n_ctx, infix=infix, **options)
     context = encoder.random_context().requires_grad_()
     arguments: dict[str, Any] = {"context": context}
     if case.method == "tcp":
@@ -76,10 +85,9 @@ def text_pass(case: Case, model: nn.Module) -> tuple[Callable[[], Tensor], int]:
         arguments["class_layer"] = 8
     if case.method == "maple":
         arguments["deep"] = [torch.randn(case.n_ctx, 512).requires_grad_() for _ in range(8)]
-    run = {"plain": encoder.encode_plain, "ours": encoder, "cropped": partial(cropped, model, encoder)}[
-        case.how
-    ]
-    return partial(run, **arguments), getattr(encoder.count_tokens(), case.how)
+    other = {"plain": encoder.encode_plain, "cropped": partial(cropped, model, encoder)}
+    count = encoder.count_tokens()
+    return partial(other.get(case.how, encoder), **arguments), getattr(count, case.how, count.ours)
 
 
 def cropped(model: Any, encoder: PromptEncoder, context: Tensor) -> Tensor:

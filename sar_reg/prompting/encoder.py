@@ -54,6 +54,16 @@ class PromptEncoder:
     Raises:
         InputError: if an argument does not fit or a prompt is longer than the model's context.
 
+    Examples:
+        >>> from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+        >>> vision = CLIPVisionCfg(layers=1, width=64, image_size=32)
+        >>> model = CLIP(16, vision, CLIPTextCfg(width=32, heads=2, layers=2))
+        >>> encoder = PromptEncoder(model, None, ["cat", "golden retriever"], n_ctx=4)
+        >>> encoder.count_tokens()
+        TokenCount(plain=154, cropped=18, ours=12)
+        >>> encoder(encoder.context_from_words("a photo of a")).shape
+        torch.Size([2, 16])
+
     Source: SAR (arXiv 2502.11969) needs features of all base and novel classes at every step.
     """
 

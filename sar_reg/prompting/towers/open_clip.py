@@ -33,7 +33,7 @@ def open_clip_tower(model: Any, tokenizer: Any = None) -> TextTower:
     def weights() -> Mapping[str, Tensor]:
         return {k: v for k, v in model.named_parameters() if not k.startswith(("visual.", "logit_"))}
 
-    return _tower(model, model, tokenizer, model.text_pool_type, model.text_eos_id, weights)
+    return _tower(model, model, tokenizer, model.text_pool_type, getattr(model, "text_eos_id", None), weights)
 
 
 def custom_text_clip_tower(model: Any, tokenizer: Any = None) -> TextTower:
@@ -48,13 +48,13 @@ def custom_text_clip_tower(model: Any, tokenizer: Any = None) -> TextTower:
     reason = ""
     if text.cls_emb is not None:
         reason = "it reads an appended class token, not the end-of-text token"
-    elif text.use_pad_mask:
+    elif getattr(text, "use_pad_mask", False):
         reason = "its attention is masked by padding, not causal"
-    return _tower(model, text, tokenizer, text.pool_type, text.eos_id, weights, reason)
+    return _tower(model, text, tokenizer, text.pool_type, getattr(text, "eos_id", None), weights, reason)
 
 
 def _tower(
-    model: Any, text: Any, tokenizer: Any, pool: str, eos_id: int, weights: Any, reason: str = ""
+    model: Any, text: Any, tokenizer: Any, pool: str, eos_id: int | None, weights: Any, reason: str = ""
 ) -> TextTower:
     blocks = tuple(text.transformer.resblocks)
     if not reason and not is_causal(text.attn_mask):
