@@ -29,7 +29,7 @@ SEED = 0
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m examples.testbed.rebuild", description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder for packages and checkpoints")
-    parser.add_argument("steps", nargs="*", choices=[[], *STEPS], help="which steps; all by default")
+    parser.add_argument("steps", nargs="*", metavar="STEP", choices=[[], *STEPS], help=", ".join(STEPS))
     arguments = parser.parse_args()
     for step in arguments.steps or STEPS:
         STEPS[step](arguments.work)
