@@ -103,8 +103,8 @@ def _own_block(
     rows = [group.classes * group.length for group in layout.groups]
     read: list[Tensor] = []
     pieces = block.queries(h).split(counts if at_end else rows), keys.split(rows), values.split(rows)
-    for group, q, k, v in zip(layout.groups, *pieces, strict=True):
-        mask = _up_to_end(layout, group, x) if at_end else _causal(group.length, x)
+    for group, ends, q, k, v in zip(layout.groups, layout.ends.split(counts), *pieces, strict=True):
+        mask = _up_to_end(group, ends, x, layout.padded) if at_end else _causal(group.length, x)
         read.append(attend(q, k, v, shared_keys, shared_values, mask, group.classes))
     return _rest_of_block(block, x, torch.cat(read))
 
@@ -122,12 +122,10 @@ def _causal(length: int, like: Tensor) -> Tensor | None:
     return torch.full((1, length, length), float("-inf"), dtype=like.dtype, device=like.device).triu(1)
 
 
-def _up_to_end(layout: Layout, group: Group, like: Tensor) -> Tensor | None:
+def _up_to_end(group: Group, ends: Tensor, like: Tensor, padded: bool) -> Tensor | None:
     """Mask `(classes, 1, length)` that hides padding from the end-of-text rows; None without padding."""
-    if not layout.padded:
+    if not padded:
         return None
-    inside = (layout.ends >= group.start) & (layout.ends < group.start + group.classes * group.length)
-    ends = layout.ends[inside] - group.start
-    ends = ends - group.length * torch.arange(group.classes, device=like.device)
-    hidden = torch.arange(group.length, device=like.device) > ends[:, None]
+    starts = group.start + group.length * torch.arange(group.classes, device=like.device)
+    hidden = torch.arange(group.length, device=like.device) > (ends - starts)[:, None]
     return torch.zeros_like(hidden, dtype=like.dtype).masked_fill(hidden, float("-inf"))[:, None]
