@@ -42,12 +42,13 @@ def candidates(wordnet: WordNet, words: Words, base: Sequence[Understood]) -> li
     capitals = any(sense.word != sense.word.lower() for s in own for sense in wordnet.senses[s][:1])
     least = min(LEAST_GOOD, 0.7 * float(np.quantile(usual_words(words, base), 0.2)))
     widest = _widest(wordnet, base)
+    apart = words.left_out | (set[int]() if (colors := _colors(wordnet)).intersection(own) else colors)
     mass, topical = reach(wordnet, base), topics(wordnet, base)
     found: list[Candidate] = []
     for synset in _pool(wordnet, mass, own):
         share = topical.get(wordnet.topic[synset], 0.0)
         general = wordnet.kind[synset] == NOUN and wordnet.sizes[synset] > widest
-        if general or share < _LEAST_TOPIC or synset in above or synset in words.left_out:
+        if general or share < _LEAST_TOPIC or synset in above or synset in apart:
             continue
         best = words.best(synset, capitals=capitals)
         if best and best[1] >= least:
@@ -59,6 +60,13 @@ def usual_words(words: Words, base: Sequence[Understood]) -> list[float]:
     """How common and clear the words of the base classes are."""
     best = [words.best(understood.reading.synset, capitals=True) for understood in base]
     return [found[1] if found else 0.0 for found in best]
+
+
+def _colors(wordnet: WordNet) -> set[int]:
+    """Colours: by definition near to patterns and materials, but another kind of thing unless the list has some."""
+    heads = [wordnet.find("color", "colour")] if "color" in wordnet.index else []
+    heads += [s for word in ("chromatic", "achromatic") for s in wordnet.index.get(word, [])]
+    return {synset for head in heads if head is not None for synset in wordnet.below(head)}
 
 
 def _widest(wordnet: WordNet, base: Sequence[Understood]) -> float:

@@ -54,12 +54,16 @@ class Ranking:
         tree: NDArray[np.float64],
         distant: NDArray[np.bool_],
     ) -> NDArray[np.float64]:
-        """Costs of a hyphen where the list has none, of adjectives from afar, and of nouns among adjectives."""
+        """Costs of an unusual hyphen, of adjectives or their neighbours from afar, of nouns among adjectives."""
         noun = np.array([wordnet.kind[c.synset] == NOUN for c in self._found])
         adjectives = np.mean([wordnet.kind[b.reading.synset] != NOUN for b in base]) > 0.5
         rare = np.array([c.good < _CLEAR_NOUN for c in self._found])
         hyphen = np.array(["-" in c.name for c in self._found]) & (not any("-" in b.name for b in base))
-        return 0.4 * (~noun & (tree <= _FAR)) + 0.5 * hyphen + 1.0 * (noun & (distant | rare) & adjectives)
+        return (
+            0.4 * ((adjectives | ~noun) & (tree <= _FAR))
+            + 0.5 * hyphen
+            + 1.0 * (noun & (distant | rare) & adjectives)
+        )
 
     def spread(self, seed: int, most: int) -> list[Candidate]:
         """The best first; what resembles an earlier one, or sits at a crowded base class, comes later."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from sar_reg.novel.related_candidates import Candidate
 from sar_reg.novel.related_matching import tokens
 from sar_reg.novel.related_meaning import Understood
+from sar_reg.novel.related_words import Words
 from sar_reg.novel.wordnet_graph import WordNet
 
 _MOST_KINDS = 20
@@ -72,7 +73,14 @@ def kinds_for_models(
         and candidate.synset not in apart
         and candidate.name.title() not in stems
     ]
-    return [*(kind for kind, count in own.most_common() if count > 1), *near[: 6 if named else _MOST_KINDS]]
+    if named:
+        return [*(kind for kind, count in own.most_common() if count > 1), *near[:6]]
+    # kinds are few where WordNet knows no model, so that rarer words such as "biplane" serve too
+    below = {synset for kind in above for synset in wordnet.below(kind)} - above - apart
+    words = Words(wordnet)
+    rarer = [best[0] for s in sorted(below - words.left_out) if (best := words.best(s, capitals=False))]
+    rarer = [word for word in rarer if word.title() not in stems]
+    return list(dict.fromkeys([*near, *rarer]))[:_MOST_KINDS]
 
 
 def recombine(stems: Sequence[str], kinds: Sequence[str], seed: int) -> list[str]:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from sar_reg.novel.related_meaning import Understood
-from sar_reg.novel.wordnet_graph import NOUN, WordNet
+from sar_reg.novel.wordnet_graph import NOUN, TOPICS, WordNet
 
 _CLIMB = 0.5
 _WIDEST = 4000
@@ -42,9 +42,13 @@ def reach(wordnet: WordNet, base: Sequence[Understood]) -> dict[int, float]:
 def topics(wordnet: WordNet, base: Sequence[Understood]) -> dict[int, float]:
     """How the base classes fall on WordNet's topics; adjectives count half for the nouns they come from."""
     total = sum(understood.weight for understood in base)
+    places = {TOPICS.index("noun.location"), TOPICS.index("noun.object")}
     shares: defaultdict[int, float] = defaultdict(float)
     for start, share, _ in _starts(wordnet, base):
-        shares[wordnet.topic[start]] += share / total
+        topic = wordnet.topic[start]
+        # WordNet files land as an object but a meadow as a location
+        for same in places if topic in places else {topic}:
+            shares[same] += share / total
     return shares
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import math
 import re
@@ -19,22 +20,24 @@ _BREEDS_AND_SPECIES = {"noun.animal", "noun.plant", "noun.food", "noun.artifact"
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What is never proposed, from `data/left_out.json`."""
+    """What is never proposed, from `data/left_out.json`; `digest` changes whenever that file does."""
 
     branches: tuple[tuple[str, ...], ...]
     never: frozenset[str]
     says_nothing: frozenset[str]
+    digest: str
 
 
 @lru_cache(maxsize=1)
 def left_out() -> LeftOut:
     """The packaged list of branches and words that make no class names."""
-    text = resources.files("sar_reg.novel").joinpath("data/left_out.json").read_text(encoding="utf-8")
+    text = resources.files("sar_reg.novel").joinpath("data/left_out.json").read_bytes()
     listed = json.loads(text)
     return LeftOut(
         tuple(tuple(words) for words in listed["branches"]),
         frozenset(listed["never"]),
         frozenset(listed["says_nothing"]),
+        hashlib.sha256(text).hexdigest()[:12],
     )
 
 

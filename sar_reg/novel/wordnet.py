@@ -14,7 +14,7 @@ from sar_reg.errors import InputError, require
 from sar_reg.novel.cleaning import Cleaned, Filtering, clean_names
 from sar_reg.novel.related import related_names
 from sar_reg.novel.related_format import NameFormat
-from sar_reg.novel.related_words import Words
+from sar_reg.novel.related_words import Words, left_out
 from sar_reg.novel.source import NovelClassesError, outcome
 from sar_reg.novel.wordnet_graph import NOUN, WordNet
 from sar_reg.novel.wordnet_reading import read_wndb
@@ -146,13 +146,14 @@ class WordNetClasses:
         return names
 
     def describe(self) -> dict[str, Any]:
-        """Strategy, WordNet's version, options, and the account of the last `generate`."""
+        """Strategy, options, WordNet's version, digest of the words left out, account of the last `generate`."""
         about: dict[str, Any] = {"source": "wordnet", "strategy": self.strategy, "domain": self.domain}
         root = "packaged" if self.wordnet_root is None else Path(self.wordnet_root).name
         version = load_wordnet(self.wordnet_root).version
         return {
             **about,
             "wordnet": f"{version} ({root})",
+            "left_out": left_out().digest,
             "filtering": self.filtering,
             "outcome": self._outcome,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ import pytest
 
 from sar_reg.errors import InputError, MissingExtraError
 from sar_reg.novel import wordnet as loading
+from sar_reg.novel.related_words import left_out
 from sar_reg.novel.wordnet import WordNetClasses, load_wordnet
 from tests.novel.wndb import write_wndb
 
@@ -108,10 +110,15 @@ def test_describe_and_repr_say_what_names_depend_on() -> None:
     assert repr(source) == "WordNetClasses('random', domain='dog', filtering='strict')"
     assert source.describe() == {
         "source": "wordnet", "strategy": "random", "domain": "dog", "wordnet": "3.0 (packaged)",
-        "filtering": "strict", "outcome": {},
+        "left_out": left_out().digest, "filtering": "strict", "outcome": {},
     }  # fmt: skip
     source.generate(["pug"], 3)
     assert source.describe()["outcome"] == {"asked": 3, "kept": 3, "dropped": {}}
+
+
+def test_the_digest_is_that_of_the_words_left_out() -> None:
+    packaged = resources.files("sar_reg.novel").joinpath("data/left_out.json").read_bytes()
+    assert left_out().digest == hashlib.sha256(packaged).hexdigest()[:12]
 
 
 def test_an_unknown_strategy_is_refused() -> None:
