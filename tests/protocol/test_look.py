@@ -36,7 +36,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 def test_a_run_is_compared_with_handcrafted_prompts(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for record in sorted(runs.glob("*.json")):
+    for record in sorted(runs.glob("*seed1*.json")):
         look.main([str(record), "--json"])
         report = json.loads(capsys.readouterr().out)
         classes = report["classes"]
@@ -47,12 +47,18 @@ def test_a_run_is_compared_with_handcrafted_prompts(runs: Path, capsys: pytest.C
 
 
 def test_the_report_fits_a_terminal(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    record = next(runs.glob("*.json"))
+    record = next(runs.glob("*seed1*.json"))
     look.main([str(record), "--most", "3"])
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 80 for line in lines[:-1])
     assert lines[0].startswith("base  mean KL")
     assert len(lines) == 2 + 1 + 1 + 3 + 1 + 1
+
+
+def test_a_zero_shot_record_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        look.main([str(next(runs.glob("*zero-shot*.json")))])
+    assert "is a zero-shot record: nothing was learned" in capsys.readouterr().err
 
 
 def test_the_class_that_moved_most_comes_first() -> None:
@@ -82,7 +88,7 @@ def test_other_files_are_refused(
 
 
 def test_a_record_without_its_tensors_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    record = next(runs.glob("*.json"))
+    record = next(runs.glob("*seed1*.json"))
     record.with_suffix(".safetensors").unlink()
     with pytest.raises(SystemExit):
         look.main([str(record)])
