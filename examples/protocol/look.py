@@ -63,7 +63,9 @@ def open_record(path: Path, device: torch.device) -> tuple[Run, Record]:
     if record is None:
         raise InputError(f"{path} is not a run record; give one of the *.json files in a run's --out folder")
     if record["method"] == "zero-shot":
-        raise InputError(f"{path} is a zero-shot record: nothing was learned; give the record of a trained run")
+        raise InputError(
+            f"{path} is a zero-shot record: nothing was learned; give the record of a trained run"
+        )
     source = Source(**{**record["source"], "targets": tuple(record["source"]["targets"])})
     cell = Cell(record["method"], source, Recipe(**record["recipe"]), record["seed"], record["sar"])
     method = getattr(importlib.import_module(f"examples.{cell.method.lower()}.method"), cell.method)
