@@ -70,7 +70,9 @@ def test_a_failed_run_leaves_a_log_and_stops_nothing(tmp_path: Path) -> None:
 
 def test_a_table_on_the_papers_data_from_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fabricate(tmp_path / "data", "dtd")
-    monkeypatch.setattr(bench, "open_source", lambda source, key: open_dataset(key, source.data, verify=False))
+    monkeypatch.setattr(
+        bench, "open_source", lambda source, key: open_dataset(key, source.data, verify=False)
+    )
     planned = planned_runs("table3", str(tmp_path / "data"), "dtd")
     assert list(run_inline(planned, Place(tmp_path / "runs"), quiet)) == [None] * 2
     table = accuracy_table(load_sweep("table3"), find_runs(planned, [tmp_path / "runs"]), real=True)
@@ -119,5 +121,3 @@ def test_mistakes_end_in_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert len(error.strip().splitlines()) == 1
-
-
