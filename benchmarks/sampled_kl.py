@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional as F  # noqa: N812 -- the name everybody knows
+from torch.nn import functional as F
 
 from sar_reg import sample_classes, similarity_alignment_loss
 from sar_reg.files import write_atomic
@@ -166,7 +166,7 @@ def as_markdown(record: dict[str, Any]) -> str:
     sizes = sorted({row["n"] for row in record["rows"]})
     lines = [
         f"{record['cpu']}, one thread, PyTorch {record['torch']}, {record['date']}; D = {D}, K = {K}, fp32, "
-        "forward + backward, classes drawn anew. Only the ratios within this run mean anything: the machine was shared.",
+        "forward + backward, classes drawn anew. The machine was shared: only ratios within this run mean anything.",
     ]
     for title, key, form in (
         ("CPU time of the process, minimum, ms", "cpu_ms_min", "{:.1f}"),

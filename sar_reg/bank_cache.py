@@ -77,7 +77,11 @@ class BankCache:
             raise InputError(
                 f"cannot read the cache in {self.folder} ({error}); choose another cache_dir"
             ) from error
-        except (ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+        except RuntimeError as error:  # torch's word for a file that vanished between its header and its rows
+            if (self.folder / file).exists():
+                set_aside(self.folder / file, error)
+            return None
+        except (ValueError, KeyError, TypeError, SafetensorError) as error:
             set_aside(self.folder / file, error)
             return None
 

@@ -278,7 +278,15 @@ def test_interruption_keeps_what_was_received(server: ChatServer, tmp_path: Path
         "sar_reg",
         *novel_llm(server, "--n", "60", "-o", "novel.json"),
     ]
-    process = subprocess.Popen(command, cwd=tmp_path, env=_environment(), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=_environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell that starts the tests in the background makes its children ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     until = time.monotonic() + 100
     while len(server.requests) < 2 and time.monotonic() < until and process.poll() is None:
         time.sleep(0.05)

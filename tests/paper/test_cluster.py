@@ -16,13 +16,13 @@ from examples.paper.engine import Place, run_inline, run_on_ray
 from examples.paper.results import find_runs
 from examples.paper.sweep import Planned, load_sweep, plan
 
-EPOCHS = 12
+EPOCHS = 40
 
 
 @pytest.fixture(scope="module")
 def planned() -> list[Planned]:
-    sweep = replace(load_sweep("table3"), methods=("CoOp",), seeds=(1, 2))
-    return plan(sweep, "testbed", datasets=("activities",), epochs=EPOCHS, shots=4, n_novel=60)
+    sweep = replace(load_sweep("table3"), methods=("CoOp",), seeds=(1,))
+    return plan(sweep, "testbed", datasets=("activities",), epochs=EPOCHS, shots=8, n_novel=60)
 
 
 class Killer(threading.Thread):

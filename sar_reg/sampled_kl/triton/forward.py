@@ -125,10 +125,12 @@ def ring_kl_forward(
         target_max, target_fade, target_part = _softmax_step(target_logit, band, target_max)
         learned_sum = learned_sum * learned_fade + tl.sum(learned_part, 1)
         target_sum = target_sum * target_fade + tl.sum(target_part, 1)
+        # Off the band a NaN class of other rows may stand, which a zero weight would not silence.
+        gap = tl.where(band, target_logit - learned_logit, 0.0)
         if REVERSE:
-            excess = excess * learned_fade + tl.sum(learned_part * (learned_logit - target_logit), 1)
+            excess = excess * learned_fade - tl.sum(learned_part * gap, 1)
         else:
-            excess = excess * target_fade + tl.sum(target_part * (target_logit - learned_logit), 1)
+            excess = excess * target_fade + tl.sum(target_part * gap, 1)
 
     learned_log_sum = learned_max + tl.log(learned_sum)
     target_log_sum = target_max + tl.log(target_sum)
