@@ -52,13 +52,13 @@ def accuracy_table(sweep: Sweep, runs: Runs, *, real: bool) -> Table:
         cells += [with_spread(ours[m], spread[m] if m != "h" else None) for m in METRICS]
         if real:
             cells.append(_difference(ours, theirs))
-        paired = accuracies.paired(dataset, method, variant, "new") if reference == "baseline" else None
+        paired = accuracies.paired(dataset, method, variant, "new", reference)
         cells.append("" if variant == reference or paired is None else f"{paired[0]:+.2f} ± {paired[1]:.2f}")
         name = VARIANTS.get(variant, f"{{}}, {_readable(variant, sweep)}").format(method)
         rows.append([dataset, name, *cells])
         numbers += _numbers(dataset, method, variant, official, theirs, ours, spread)
     columns = ["data set", "method", *(["published B / N / H", "paper's run B / N / H"] if real else [])]
-    columns += ["Base", "New", "H", *(["ours − paper's run"] if real else []), "New − baseline, per seed"]
+    columns += ["Base", "New", "H", *(["ours − paper's run"] if real else []), "New − first row, per seed"]
     notes = [
         "Percent correct, mean ± standard deviation over seeds; H is the harmonic mean of mean Base and mean New. "
         "The last column pairs runs of the same seed."

@@ -89,13 +89,15 @@ class Accuracies:
             values = self._values(dataset, method, variant, metric)
         return stdev(values) if len(values) > 1 else None
 
-    def paired(self, dataset: str, method: str, variant: str, metric: str) -> tuple[float, float] | None:
-        """Mean and standard deviation over seeds of (variant − baseline), seed by seed."""
+    def paired(
+        self, dataset: str, method: str, variant: str, metric: str, reference: str = "baseline"
+    ) -> tuple[float, float] | None:
+        """Mean and standard deviation over seeds of (variant − reference), seed by seed."""
         names = self.datasets if dataset == "average" else (dataset,)
         by_seed: dict[int, list[float]] = {}
         for name in names:
             with_sar = self._by_seed(name, method, variant, metric)
-            without = self._by_seed(name, method, "baseline", metric)
+            without = self._by_seed(name, method, reference, metric)
             for seed in with_sar.keys() & without.keys():
                 by_seed.setdefault(seed, []).append(with_sar[seed] - without[seed])
         values = [mean(v) for v in by_seed.values() if len(v) == len(names)]
