@@ -40,8 +40,10 @@ class Bench:
         self.recipe = recipe
         self.device = device
         self.workers = workers
+        self.dataset = open_source(
+            source, source.dataset
+        )  # first: a wrong folder is told before weights are fetched
         self.model, self.tokenizer = load_clip(source, recipe, device)
-        self.dataset = open_source(source, source.dataset)
         self._features: dict[str, Tensor] = {}
 
     @cached_property

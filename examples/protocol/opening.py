@@ -36,9 +36,16 @@ def load_clip(source: Source, recipe: Recipe, device: torch.device) -> tuple[Any
             f"open_clip has no weights {source.pretrained!r} for {source.model!r}; "
             "see python -c 'import open_clip; print(open_clip.list_pretrained())'"
         )
-    model = open_clip.create_model(
-        source.model, pretrained=source.pretrained, precision=precision, device=device
-    )
+    try:
+        model = open_clip.create_model(
+            source.model, pretrained=source.pretrained, precision=precision, device=device
+        )
+    except Exception as error:  # open_clip lets through whatever its downloads and loaders raise
+        why = str(error).splitlines()[0]
+        raise InputError(
+            f"the weights {source.pretrained!r} of {source.model!r} could not be loaded ({why}). Without network, "
+            "fetch them elsewhere and give the file with --pretrained FILE"
+        ) from error
     return model.eval().requires_grad_(False), open_clip.get_tokenizer(source.model)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from examples.protocol import novel_names, opening
+from examples.protocol import bench, novel_names, opening
 from examples.protocol.cell import Source
 from examples.protocol.recipe import Recipe
 from sar_reg.errors import InputError
@@ -76,3 +76,18 @@ def test_sources_of_novel_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert isinstance(oracle, Oracle)
     words = novel_names.novel_source(Source("food", novel="list"), ())
     assert len(words.words) > 1000
+
+
+def test_weights_that_cannot_be_loaded_end_in_words(tmp_path: Path) -> None:
+    damaged = tmp_path / "weights.bin"
+    damaged.write_bytes(b"no weights")
+    source = Source("dtd", data="somewhere", model="ViT-S-32-alt", pretrained=str(damaged))
+    with pytest.raises(InputError, match=r"could not be loaded .* give the file with --pretrained FILE"):
+        opening.load_clip(source, Recipe(), CPU)
+
+
+def test_a_wrong_folder_is_told_before_weights_are_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "open_source", opening.open_source)
+    monkeypatch.setattr(bench, "load_clip", opening.load_clip)
+    with pytest.raises(InputError, match="there is no folder /nowhere"):
+        bench.Bench(Source("dtd", data="/nowhere", pretrained="nobody"), Recipe(), CPU)
