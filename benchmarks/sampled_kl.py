@@ -214,7 +214,7 @@ def main() -> None:
             result = subprocess.run(command, capture_output=True, text=True, check=True)
             record["rows"].append(json.loads(result.stdout))
             print(
-                {k: v if isinstance(v, str) else round(v, 2) for k, v in record["rows"][-1].items()},
+                {k: round(v, 2) if isinstance(v, float) else v for k, v in record["rows"][-1].items()},
                 flush=True,
             )
     write_atomic(arguments.out / "sampled_kl.json", json.dumps(record, indent=1) + "\n")
