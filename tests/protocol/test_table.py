@@ -56,8 +56,11 @@ def test_a_page_keeps_its_text_around_the_table() -> None:
 
 
 def test_the_pages_show_what_the_records_give() -> None:
-    for folder in EXAMPLES.glob("*/results"):
-        page = (folder.parent / "README.md").read_text(encoding="utf-8")
-        assert fill(page, as_markdown(rows_of(read_folder(folder)))) == page, (
-            f"{folder.parent.name}/README.md"
-        )
+    pages = [
+        (recipe.with_name("README.md"), recipe.with_name("results"))
+        for recipe in EXAMPLES.glob("*/recipe.toml")
+    ]
+    assert len(pages) == 5
+    for page, folder in [*pages, (EXAMPLES.parent / "README.md", EXAMPLES / "coop" / "results")]:
+        text = page.read_text(encoding="utf-8")
+        assert fill(text, as_markdown(rows_of(read_folder(folder)))) == text, str(page)
