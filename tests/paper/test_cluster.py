@@ -26,7 +26,7 @@ def planned() -> list[Planned]:
 
 
 class Killer(threading.Thread):
-    """Kills the first worker that has finished an epoch of its run, once."""
+    """Kills a worker once every worker has finished an epoch of its run."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(daemon=True)
@@ -36,8 +36,9 @@ class Killer(threading.Thread):
     def run(self) -> None:
         until = time.monotonic() + 120
         while self.killed is None and time.monotonic() < until:
-            if any(self.folder.glob("*.checkpoint")):
-                self.killed = next((p.pid for p in self._workers() if _kill(p)), None)
+            workers = list(self._workers())
+            if workers and len(list(self.folder.glob("*.checkpoint"))) >= len(workers):
+                self.killed = next((p.pid for p in workers if _kill(p)), None)
             time.sleep(0.02)
 
     def _workers(self) -> Iterator[psutil.Process]:
