@@ -126,10 +126,8 @@ def plan(
 
 
 def recipe_of(method: str, protocol: str, dataset: str) -> Recipe:
-    """The recipe of a method by name; a protocol that it lacks is the paper's 16-shot one."""
-    path = Path(__file__).parent.parent / method.lower() / "recipe.toml"
-    tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    return load_recipe(path, protocol if protocol in tables else "paper", dataset)
+    """The recipe of a method by name."""
+    return load_recipe(Path(__file__).parent.parent / method.lower() / "recipe.toml", protocol, dataset)
 
 
 def _datasets(sweep: Sweep, testbed: bool) -> tuple[str, ...]:
