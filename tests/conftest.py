@@ -6,6 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, so that a change and nothing else makes a test fail. Search further with
+# `pytest --hypothesis-profile default`.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 # Processes of a parallel test run that each use all cores slow each other down many times over.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

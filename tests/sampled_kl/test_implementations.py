@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sar_reg import sample_classes, similarity_alignment_loss
@@ -63,6 +63,9 @@ def test_error_is_within_budget(case: Case) -> None:
     kind=st.sampled_from(KINDS), dtype=st.sampled_from([FP32, BF16, FP16]),
     direction=st.sampled_from([REVERSE, "target||learned"]),
 )  # fmt: skip
+@example(n=149, k=39, d=1, tau=1.0, kind="duplicates", dtype=FP32, direction="target||learned")
+@example(n=184, k=27, d=2, tau=0.01, kind="plain", dtype=FP32, direction=REVERSE)
+@example(n=3, k=38, d=31, tau=1.0, kind="near", dtype=FP16, direction="target||learned")
 def test_any_sizes(n: int, k: int, d: int, tau: float, kind: str, dtype: torch.dtype, direction: str) -> None:
     assert_within_budget(Case(n, k, d, tau, kind, dtype, direction), "torch")
 
