@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.prompting import huggingface_model
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # A page may prepare what its snippets take as given in a comment that readers do not see.
@@ -21,6 +23,15 @@ def snippets(page: Path) -> list[tuple[int, str]]:
         (text[: match.start()].count("\n") + 1, match["shown"] or match["hidden"] or "")
         for match in BLOCK.finditer(text)
     ]
+
+
+@pytest.fixture(autouse=True)
+def small_hugging_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transformers' own classes, with random weights in place of those that cannot be had offline."""
+    from transformers import CLIPModel, CLIPTokenizer
+
+    monkeypatch.setattr(CLIPModel, "from_pretrained", lambda _: huggingface_model.clip_model().float())
+    monkeypatch.setattr(CLIPTokenizer, "from_pretrained", lambda _: huggingface_model.clip_tokenizer())
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if snippets(p)], ids=lambda p: str(p.relative_to(ROOT)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import open_clip
@@ -12,40 +11,12 @@ import torch
 from sar_reg import PromptEncoder
 from sar_reg.errors import InputError
 from sar_reg.prompting import encode_templates, text_tower
+from tests.prompting import huggingface_model
 from tests.prompting.models import BLOCKS, NAMES, WIDTH, clip, learnable, randomise
 from tests.prompting.official import pulled
 from tests.prompting.openai_model import OpenAICLIP
 
 SENTENCES = [f"a photo of a {name.replace('_', ' ')}." for name in NAMES]
-
-
-@cache
-def _hugging_face_tokenizer() -> Any:
-    """Transformers' CLIPTokenizer from the vocabulary that open_clip ships."""
-    from transformers import CLIPTokenizer
-
-    shipped = open_clip.SimpleTokenizer()
-    special = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
-    vocabulary = {special.get(token, token): number for token, number in shipped.encoder.items()}
-    return CLIPTokenizer(vocab=vocabulary, merges=list(shipped.bpe_ranks))
-
-
-def _hugging_face(eos_token_id: int) -> Any:
-    from transformers import CLIPConfig, CLIPModel
-
-    text = {
-        "hidden_size": WIDTH,
-        "intermediate_size": 64,
-        "num_hidden_layers": BLOCKS,
-        "num_attention_heads": 2,
-    }
-    text |= {"eos_token_id": eos_token_id, "vocab_size": 49408}
-    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    vision |= {"image_size": 16, "patch_size": 8}
-    config = CLIPConfig(
-        text_config=text, vision_config=vision, projection_dim=16, logit_scale_init_value=4.6052
-    )
-    return randomise(CLIPModel(config)).double()
 
 
 MODELS: dict[str, Any] = {
@@ -56,8 +27,11 @@ MODELS: dict[str, Any] = {
     "linear projection": lambda: (clip(proj_bias=True), None),
     "no projection": lambda: (clip(proj_type="none"), None),
     "open_clip CustomTextCLIP": lambda: (clip(custom=True), open_clip.get_tokenizer("ViT-B-16")),
-    "transformers CLIPModel": lambda: (_hugging_face(49407), _hugging_face_tokenizer()),
-    "transformers CLIPModel, old config": lambda: (_hugging_face(2), _hugging_face_tokenizer()),
+    "transformers CLIPModel": lambda: (huggingface_model.clip_model(), huggingface_model.clip_tokenizer()),
+    "transformers CLIPModel, old config": lambda: (
+        huggingface_model.clip_model(2),
+        huggingface_model.clip_tokenizer(),
+    ),
     "OpenAI layout": lambda: (randomise(OpenAICLIP(WIDTH, BLOCKS, 2, 16)).double(), open_clip.tokenize),
 }
 
@@ -66,7 +40,7 @@ def own_features(model: Any, texts: list[str]) -> torch.Tensor:
     """The features as a user of that library gets them."""
     if hasattr(model, "encode_text"):
         return model.encode_text(open_clip.tokenize(texts))
-    inputs = _hugging_face_tokenizer()(texts, padding=True, return_tensors="pt")
+    inputs = huggingface_model.clip_tokenizer()(texts, padding=True, return_tensors="pt")
     features = model.get_text_features(**inputs)
     return features if torch.is_tensor(features) else features.pooler_output
 
@@ -161,7 +135,7 @@ def test_where_sharing_is_not_exact_the_model_reads_all(kind: str) -> None:
 
 def test_temperature_is_read_from_the_model(model: Any) -> None:
     assert text_tower(model).temperature == pytest.approx(0.07)
-    hugging_face = text_tower(_hugging_face(2), _hugging_face_tokenizer())
+    hugging_face = text_tower(huggingface_model.clip_model(2), huggingface_model.clip_tokenizer())
     assert hugging_face.temperature == pytest.approx(0.01, rel=1e-4)
 
 
@@ -201,7 +175,9 @@ def test_a_function_is_known_by_what_it_does(model: Any) -> None:
 
 def test_the_tokenizers_agree(model: Any) -> None:
     ours = text_tower(model).tokenize(SENTENCES)
-    hugging_face = text_tower(_hugging_face(2), _hugging_face_tokenizer()).tokenize(SENTENCES)
+    hugging_face = text_tower(huggingface_model.clip_model(2), huggingface_model.clip_tokenizer()).tokenize(
+        SENTENCES
+    )
 
     ends = ours.argmax(dim=-1)
     assert torch.equal(ends, hugging_face.argmax(dim=-1))
@@ -210,10 +186,10 @@ def test_the_tokenizers_agree(model: Any) -> None:
 
 
 def test_what_does_not_fit_is_an_error_with_every_tokenizer() -> None:
-    model = _hugging_face(2)
+    model = huggingface_model.clip_model(2)
     message = r'^the text "(word ){80}" does not fit: it needs at least 82 tokens, the model reads 77\.'
     with pytest.raises(InputError, match=message):
-        text_tower(model, _hugging_face_tokenizer()).tokenize(["cat", "word " * 80])
+        text_tower(model, huggingface_model.clip_tokenizer()).tokenize(["cat", "word " * 80])
     with pytest.raises(InputError, match=message):
         text_tower(clip()).tokenize(["word " * 80])
     with pytest.raises(
