@@ -86,7 +86,9 @@ def reproduce(name: str, options: Options) -> list[Failure]:
     changes = {"epochs": options.epochs} if options.epochs else {}
     model = {"model": options.model, "pretrained": options.pretrained}
     planned = plan(sweep, options.data, datasets=options.datasets, model=model, **changes)
-    place = Place(options.out, options.device, options.workers, fresh=options.fresh)
+    # A cost is read off a run that had its process to itself, never off another table's run.
+    out = options.out / name if sweep.isolated else options.out
+    place = Place(out, options.device, options.workers, fresh=options.fresh)
     if options.print_commands:
         print("\n".join(shlex.join(_command(name, number, options)) for number in range(len(planned))))
         return []
@@ -109,7 +111,8 @@ def render(sweep: Sweep, planned: list[Planned], place: Place, options: Options)
             yield from draw_similarities(planned, place, folder)
         return
     real = options.data != "testbed"
-    runs = find_runs(planned, (*EXAMPLES.glob("*/results"), *options.records, options.out))
+    own = f"*/results/{sweep.name}" if sweep.isolated else "*/results"
+    runs = find_runs(planned, (*EXAMPLES.glob(own), *options.records, place.out))
     kind = {"table2": cost_table, "table5": domain_table}.get(sweep.name, accuracy_table)
     yield from kind(sweep, runs, real=real).write(folder)
     if sweep.name in ("fig3", "fig5"):

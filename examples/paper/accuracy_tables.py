@@ -42,6 +42,7 @@ def accuracy_table(sweep: Sweep, runs: Runs, *, real: bool) -> Table:
     if len(accuracies.datasets) == 1:
         datasets = accuracies.datasets
     reference = next(iter(sweep.variants))
+    weights = sweep.name == "fig4"  # beside the accuracies it shows what the loss came down to
     rows, numbers = [], []
     for dataset, method, variant in _groups(sweep, datasets):
         ours = {m: accuracies.mean(dataset, method, variant, m) for m in METRICS}
@@ -54,15 +55,20 @@ def accuracy_table(sweep: Sweep, runs: Runs, *, real: bool) -> Table:
             cells.append(_difference(ours, theirs))
         paired = accuracies.paired(dataset, method, variant, "new", reference)
         cells.append("" if variant == reference or paired is None else f"{paired[0]:+.2f} ± {paired[1]:.2f}")
-        name = VARIANTS.get(variant, f"{{}}, {_readable(variant, sweep)}").format(method)
-        rows.append([dataset, name, *cells])
+        if weights:
+            ours["sar_loss"] = accuracies.sar_loss(dataset, method, variant)
+            cells.append(number(ours["sar_loss"], 3))
+        rows.append([dataset, variant_label(sweep, method, variant), *cells])
         numbers += _numbers(dataset, method, variant, official, theirs, ours, spread)
     columns = ["data set", "method", *(["published B / N / H", "paper's run B / N / H"] if real else [])]
     columns += ["Base", "New", "H", *(["ours − paper's run"] if real else []), "New − first row, per seed"]
+    columns += ["SAR loss"] if weights else []
     notes = [
         "Percent correct, mean ± standard deviation over seeds; H is the harmonic mean of mean Base and mean New. "
         "The last column pairs runs of the same seed."
     ]
+    if weights:
+        notes.append("SAR loss: over all base and novel classes, after training.")
     if real:
         notes.append("*not run*: no run record is present; no number is made up for it.")
     return Table(sweep.name, TITLES[sweep.name], notes, columns, rows, numbers)
@@ -75,8 +81,11 @@ def _groups(sweep: Sweep, datasets: tuple[str, ...]) -> Iterator[tuple[str, str,
                 yield dataset, method, variant
 
 
-def _readable(variant: str, sweep: Sweep) -> str:
-    return f"λ = {variant}" if sweep.name == "fig4" else variant.replace("_", " ")
+def variant_label(sweep: Sweep, method: str, variant: str) -> str:
+    """What a reader sees for a variant of a method."""
+    if variant in VARIANTS:
+        return VARIANTS[variant].format(method)
+    return f"{method}, " + (f"λ = {variant}" if sweep.name == "fig4" else variant.replace("_", " "))
 
 
 def _paper(sweep: Sweep, dataset: str, method: str, variant: str) -> dict[str, float]:
@@ -119,11 +128,9 @@ def _numbers(
             "metric": metric,
             "published": official.get(metric),
             "paper": theirs.get(metric),
-            "ours": ours[metric],
-            "ours_std": spread[metric],
-            "difference": None
-            if ours[metric] is None or metric not in theirs
-            else ours[metric] - theirs[metric],
+            "ours": value,
+            "ours_std": spread.get(metric),
+            "difference": None if value is None or metric not in theirs else value - theirs[metric],
         }
-        for metric in METRICS
+        for metric, value in ours.items()
     ]

@@ -32,11 +32,14 @@ def draw_similarities(planned: Sequence[Planned], place: Place, folder: Path) ->
     texts |= {run.cell.title: features_of(run.load(), names) for run in runs}
     images, labels = _test_images(runs[0])
     plt = pyplot()
+    scale = require("matplotlib.colors", extra="examples").PowerNorm(0.5, 0, 1)
     figure, axes = plt.subplots(2, len(texts), figsize=(4.2 * len(texts), 8), layout="constrained")
     for (title, text), top, bottom in zip(texts.items(), *axes, strict=True):
         heat = similarities(text, bench.bank.temperature)[:SHOWN_CLASSES, :SHOWN_CLASSES]
-        top.imshow(heat.sqrt(), cmap="magma", vmin=0, vmax=1, interpolation="nearest")
+        shown = top.imshow(heat, cmap="magma", norm=scale, interpolation="nearest")
         top.set_title(f"{title}: similarities")
+        top.set_xlabel("other class")
+        top.set_ylabel("class")
         top.set_xticks([])
         top.set_yticks([])
         points = _tsne(normalize(images, dim=1) @ normalize(text, dim=1).T / bench.bank.temperature)
@@ -44,6 +47,7 @@ def draw_similarities(planned: Sequence[Planned], place: Place, folder: Path) ->
         bottom.set_title(f"{title}: test logits, t-SNE")
         bottom.set_xticks([])
         bottom.set_yticks([])
+    figure.colorbar(shown, ax=axes[0], label="share of the row, square root scale", shrink=0.8)
     return save(figure, folder / "fig1")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
+from examples.paper.accuracy_tables import variant_label
 from examples.paper.results import Accuracies, Runs
 from examples.paper.sweep import Sweep
 from examples.protocol.pictures import COLOURS, pyplot
@@ -27,7 +27,7 @@ def draw_bars(sweep: Sweep, runs: Runs, folder: Path) -> list[Path]:
     if any(value is None for row in values.values() for value in row):
         return []
     plt = pyplot()
-    width = max(4.6, 1.2 + 0.75 * len(variants)) * len(sweep.methods)
+    width = max(4.8, 1.2 + 0.75 * len(variants)) * len(sweep.methods)
     figure, axes = plt.subplots(
         1, len(sweep.methods), figsize=(width, 3.6), layout="constrained", squeeze=False
     )
@@ -38,9 +38,8 @@ def draw_bars(sweep: Sweep, runs: Runs, folder: Path) -> list[Path]:
             left = [i + (number - (len(variants) - 1) / 2) * step for i in range(len(NAMES))]
             heights = values[method, variant]
             shade = 0.25 + 0.75 * number / max(1, len(variants) - 1)
-            axis.bar(
-                left, heights, step * 0.92, label=variant.replace("_", " "), color=COLOURS[2], alpha=shade
-            )
+            label = variant_label(sweep, method, variant)
+            axis.bar(left, heights, step * 0.92, label=label, color=COLOURS[2], alpha=shade)
             for x, height in zip(left, heights, strict=True):
                 axis.text(x, height + 0.3, f"{height:.1f}", ha="center", fontsize=7)
         axis.set_title(method)
@@ -60,7 +59,7 @@ def draw_weights(sweep: Sweep, runs: Runs, folder: Path) -> list[Path]:
         name: [accuracies.mean("average", method, weight, metric) for weight in weights]
         for metric, name in NAMES.items()
     }
-    losses = [_mean_sar_loss(runs, accuracies.datasets, method, weight) for weight in weights]
+    losses = [accuracies.sar_loss("average", method, weight) for weight in weights]
     if any(value is None for values in (*curves.values(), losses) for value in values):
         return []
     plt = pyplot()
@@ -76,13 +75,6 @@ def draw_weights(sweep: Sweep, runs: Runs, folder: Path) -> list[Path]:
         axis.set_xlabel("weight λ")
         axis.spines[["top", "right"]].set_visible(False)
     return save(figure, folder / sweep.name)
-
-
-def _mean_sar_loss(runs: Runs, datasets: tuple[str, ...], method: str, variant: str) -> float | None:
-    groups = [runs.get((dataset, method, variant), {}) for dataset in datasets]
-    if not all(groups):
-        return None
-    return mean(mean(record["results"]["sar_loss"] for record in group.values()) for group in groups)
 
 
 def save(figure: Any, stem: Path) -> list[Path]:

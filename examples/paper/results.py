@@ -103,6 +103,14 @@ class Accuracies:
         values = [mean(v) for v in by_seed.values() if len(v) == len(names)]
         return (mean(values), stdev(values) if len(values) > 1 else math.nan) if values else None
 
+    def sar_loss(self, dataset: str, method: str, variant: str) -> float | None:
+        """Mean SAR loss over all classes after training; of `"average"` over data sets; None if a run is missing."""
+        names = self.datasets if dataset == "average" else (dataset,)
+        groups = [list(self.runs.get((name, method, variant), {}).values()) for name in names]
+        if not all(groups):
+            return None
+        return mean(mean(record["results"]["sar_loss"] for record in group) for group in groups)
+
     def _values(self, dataset: str, method: str, variant: str, metric: str) -> list[float]:
         return list(self._by_seed(dataset, method, variant, metric).values())
 

@@ -15,6 +15,7 @@ from examples.paper.results import find_runs
 from examples.paper.sweep import Planned, load_sweep, plan
 from examples.protocol import bench
 from examples.protocol.data import open_dataset
+from examples.protocol.records import write_record
 from tests.fabricated import fabricate
 from tests.protocol.fabricated import WORDS, install
 
@@ -104,6 +105,28 @@ def test_a_table_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixt
     written = Path(capsys.readouterr().out.splitlines()[0])
     assert written == tmp_path / "rendered" / "table3.md"
     assert written.read_text().count("*not run*") >= 30
+
+
+def test_costs_are_read_off_runs_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that another table needed too shared its process with others."""
+    cost = {
+        "results": {"base": 50.0, "new": 50.0},
+        "training": {"learned_numbers": 512},
+        "seconds": {"training": 1234.5, "evaluation": 1.0},
+        "data": {"tests": {"base": {"images": 10}}},
+        "peak_memory_mib": 1.0,
+    }
+    for run in plan(load_sweep("table2"), "/data"):
+        write_record(tmp_path / f"{run.variant}-{run.cell.seed}.json", {**run.cell.settings(), **cost})
+    arguments = ("table2", "--data", "/data", "--no-run", "--out", str(tmp_path))
+    assert run_command(*arguments) == 0
+    written = Path(capsys.readouterr().out.splitlines()[0])
+    assert "1234.5" not in written.read_text()
+    (tmp_path / "table2").mkdir()
+    for path in tmp_path.glob("*.json"):
+        path.rename(tmp_path / "table2" / path.name)
+    assert run_command(*arguments) == 0
+    assert written.read_text().count("1234.5") == 3
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from examples.paper.accuracy_tables import accuracy_table
 from examples.paper.cost_table import cost_table
 from examples.paper.domain_table import domain_table
+from examples.paper.figures import draw_weights
 from examples.paper.results import find_runs
 from examples.paper.sweep import NAMES, Planned, Sweep, load_sweep, plan
 from examples.paper.table import NOT_RUN, Table
@@ -107,6 +108,20 @@ def test_costs_stand_beside_the_papers(tmp_path: Path) -> None:
     table = cost_table(sweep, find_runs(planned, [tmp_path]), real=True)
     assert table.rows[0][2:6] == ["2048 (2048)", "200.0 (2387.0)", "2.00 (5.57)", "4096 (11633)"]
     assert table.rows[2][3] == "200.0 (3924.0)"
+
+
+def test_the_loss_after_training_stands_beside_each_weight(tmp_path: Path) -> None:
+    sweep = narrowed("fig4")
+    planned = plan(sweep, "testbed", datasets=("food", "travel"))
+    for run in planned:
+        higher = run.cell.source.dataset == "travel"
+        loss = (0.5 if run.variant == "0" else 0.25) + higher
+        record(tmp_path, run, results={"base": 80.0, "new": 60.0, "sar_loss": loss})
+    runs = find_runs(planned, [tmp_path])
+    table = accuracy_table(sweep, runs, real=False)
+    assert [row[-1] for row in table.rows[:2]] == ["1.000", "0.750"]  # averages over both data sets
+    assert {"metric": "sar_loss", "dataset": "food", "ours": 0.5}.items() <= table.numbers[23].items()
+    assert sorted(path.name for path in draw_weights(sweep, runs, tmp_path)) == ["fig4.pdf", "fig4.png"]
 
 
 def test_domains_have_a_mean_of_targets(tmp_path: Path) -> None:
