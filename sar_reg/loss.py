@@ -141,11 +141,13 @@ class SimilarityAlignmentLoss(nn.Module):
 
     def extra_repr(self) -> str:
         """N, the effective K, τ, the options, and which implementation runs on the present device."""
-        on_ring = self.sampling == "ring" or self.sample_size == len(self.classnames) - 1
-        width = self.sample_size if on_ring else None
-        chosen = choose_implementation(self.impl, self.target.device, (self.target.dtype,), width)
         sizes = f"N={self.target.shape[0]}, K={self.sample_size}, τ={self.temperature:.4g}"
-        implementation = f"impl={chosen} (auto)" if self.impl == "auto" else f"impl={chosen}"
+        implementation = f"impl={self.impl}"
+        if self.impl == "auto":
+            on_ring = self.sampling == "ring" or self.sample_size == len(self.classnames) - 1
+            width = self.sample_size if on_ring else None
+            chosen = choose_implementation("auto", self.target.device, (self.target.dtype,), width)
+            implementation = f"impl={chosen} (auto)"
         return f"{sizes}, sampling={self.sampling}, {self.direction}, {self.reduction}, {implementation}"
 
     def _check_order(self, classnames: Sequence[str]) -> None:

@@ -98,6 +98,8 @@ def test_repr_shows_the_effective_size(size: int | None, shown: str) -> None:
         f"SimilarityAlignmentLoss(N=20, {shown}, τ=0.05, sampling=ring, target||learned, mean, impl=torch (auto))"
     )
     assert "impl=reference)" in repr(SimilarityAlignmentLoss(BANK, impl="reference"))
+    # on a CPU it will refuse to run, which is no reason not to print
+    assert "impl=triton)" in repr(SimilarityAlignmentLoss(BANK, impl="triton"))
 
 
 @pytest.mark.parametrize(("rows", "names", "message"), [

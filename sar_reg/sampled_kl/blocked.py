@@ -92,7 +92,7 @@ def _band_times_rows(band: Tensor, features: Tensor, order: Tensor, inverse_leng
     n, width = band.shape
     k = width // 2
     window = _ROWS + 2 * k
-    result = torch.empty_like(features)
+    result = features.new_empty(features.shape)  # contiguous, as the operator promises the compiler
     for start in range(0, n, _CHUNK):
         stop = min(start + _CHUNK, n)
         blocks = -(-(stop - start) // _ROWS)

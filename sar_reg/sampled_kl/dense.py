@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.utils.checkpoint import checkpoint
 
@@ -57,10 +59,25 @@ def _block_kl(
     return (log_p.exp() * (log_p - log_q)).sum(-1)
 
 
+class _Products(torch.autograd.Function):
+    """`a bᵀ` whose gradient stays in full precision even where `backward()` is called under autocast."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.save_for_backward(a, b)
+        return a @ b.T
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        a, b = ctx.saved_tensors
+        with torch.autocast(grad.device.type, enabled=False):
+            return grad @ b, grad.T @ a
+
+
 def _log_softmax_of_others(
     x: Tensor, indices: Tensor | None, start: int, stop: int, temperature: float
 ) -> Tensor:
-    logits = x[start:stop] @ x.T / temperature
+    logits = _Products.apply(x[start:stop], x) / temperature
     if indices is not None:
         return logits.gather(1, indices[start:stop].long()).log_softmax(-1)
     # Exactly zero probability for the class itself; finite, because P (log P - log Q) of infinities is NaN.

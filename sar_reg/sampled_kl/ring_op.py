@@ -57,9 +57,11 @@ def ring_kl_backward(
     impl: str,
 ) -> Tensor:
     """Gradient of `(grad * row_kl).sum()` with respect to `learned`, in learned's dtype."""
-    return _implementation(impl).backward(
-        grad, learned, order, row_kl, cosines, row_stats, temperature, reverse
-    )
+    # Here, because `backward()` may be called under an autocast that the caller of the loss never saw.
+    with torch.autocast(learned.device.type, enabled=False):
+        return _implementation(impl).backward(
+            grad, learned, order, row_kl, cosines, row_stats, temperature, reverse
+        )
 
 
 @ring_kl_backward.register_fake

@@ -42,7 +42,7 @@ def sample_classes(
         (n, k) int64: distinct within a row, never the row itself; the order within a row has no meaning.
 
     Raises:
-        InputError: if `n`, `k` or `sampling` is out of range.
+        InputError: if `n`, `k` or `sampling` is out of range, or `seed` or `step` is no integer.
 
     Cost: O(n log n + n k) for the ring; O(n k²) and min(k, n - k) short steps for independent rows.
 
@@ -102,10 +102,24 @@ def _independent_subsets(n: int, k: int, stream: Int[Tensor, ""]) -> Int[Tensor,
 
 def _stream(seed: int, step: int | Int[Tensor, ""], device: torch.device) -> Int[Tensor, ""]:
     """A 64-bit state for each (seed, step)."""
+    _check_draw(seed, step)
     offset = _signed(seed * 0xD1B54A32D192ED03)
     if isinstance(step, Tensor):
         return _mix(step * _signed(_GOLDEN_GAMMA) + offset)
     return _mix(torch.full((), _signed(step * _GOLDEN_GAMMA + offset), dtype=torch.int64, device=device))
+
+
+def _check_draw(seed: object, step: object) -> None:
+    """Other types would not fail: they would draw other classes than the same number as an int."""
+    if not isinstance(seed, int):
+        raise InputError(f"seed must be an int, not {seed!r}; convert with int()")
+    if isinstance(step, Tensor):
+        if step.dtype != torch.int64 or step.ndim:
+            raise InputError(
+                f"a step in a tensor must be int64 of shape (), not {step.dtype} of shape {tuple(step.shape)}"
+            )
+    elif not isinstance(step, int):
+        raise InputError(f"step must be an int or a 0-d int64 tensor, not {step!r}; convert with int()")
 
 
 def _mix(x: Tensor) -> Tensor:

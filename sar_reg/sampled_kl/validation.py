@@ -15,7 +15,9 @@ DIRECTIONS = ("target||learned", "learned||target")
 IMPLEMENTATIONS = ("auto", "reference", "torch", "triton")
 
 
-def check_options(*, temperature: float, sampling: str, reduction: str, direction: str, impl: str) -> None:
+def check_options(
+    *, temperature: float | Tensor, sampling: str, reduction: str, direction: str, impl: str
+) -> None:
     """Refuse option values that do not exist."""
     for name, value, allowed in (
         ("sampling", sampling, SAMPLINGS),
@@ -25,6 +27,8 @@ def check_options(*, temperature: float, sampling: str, reduction: str, directio
     ):
         if value not in allowed:
             raise InputError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
+    if isinstance(temperature, Tensor):  # would be read by the host at every call
+        raise InputError("temperature must be a number, not a tensor; pass float(1 / logit_scale.exp())")
     if not (math.isfinite(temperature) and temperature > 0):
         raise InputError(
             f"temperature must be positive and finite (CLIP: 1 / exp(logit_scale)), not {temperature!r}"

@@ -202,3 +202,17 @@ def test_half_precision_features_are_not_multiplied_in_half_precision() -> None:
     assert torch.equal(inside, similarity_alignment_loss(learned.float(), target.float(), **options))
     assert torch.equal(full, similarity_alignment_loss(learned, target, temperature=0.01))
     assert inside.dtype == FP32
+
+
+@pytest.mark.parametrize("options", [
+    {"sample_size": 16}, {"sample_size": 16, "sampling": "independent"}, {"sample_size": None}
+], ids=str)  # fmt: skip
+def test_backward_called_under_autocast_gives_the_same_gradient(options: dict[str, object]) -> None:
+    learned, target = features(Case(300, 16, 64))
+    grads = []
+    for enabled in (False, True):
+        x = learned.clone().requires_grad_()
+        loss = similarity_alignment_loss(x, target, temperature=0.01, **options)
+        with torch.autocast("cpu", dtype=BF16, enabled=enabled):
+            grads.append(torch.autograd.grad(loss, x)[0])
+    assert torch.equal(grads[0], grads[1])

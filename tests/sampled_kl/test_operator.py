@@ -11,8 +11,9 @@ from tests.sampled_kl.cases import Case, features
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 @pytest.mark.parametrize("reverse", [False, True])
-def test_opcheck(reverse: bool) -> None:
-    learned, target = features(Case(12, 4, 6))
+@pytest.mark.parametrize("kind", ["plain", "strided"])
+def test_opcheck(kind: str, reverse: bool) -> None:
+    learned, target = features(Case(12, 4, 6, kind=kind))
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
     arguments = (learned.requires_grad_(), target, order, 4, 0.05, reverse, "torch")
     torch.library.opcheck(torch.ops.sar_reg.ring_kl.default, arguments)

@@ -39,6 +39,7 @@ def test_features(learned: torch.Tensor, target: torch.Tensor, message: str) -> 
     ({"sample_size": True}, "must be an int or None .* not True"),
     ({"temperature": 0.0}, r"temperature must be positive and finite \(CLIP: 1 / exp\(logit_scale\)\), not 0.0"),
     ({"temperature": float("nan")}, "temperature must be positive and finite .* not nan"),
+    ({"temperature": torch.tensor(0.01)}, r"must be a number, not a tensor; pass float\(1 / logit_scale.exp\(\)\)"),
     ({"sampling": "block"}, "sampling must be one of 'ring', 'independent', not 'block'"),
     ({"reduction": "batchmean"}, "reduction must be one of 'mean', 'sum', 'none', not 'batchmean'"),
     ({"direction": "both"}, r"direction must be one of 'target\|\|learned', 'learned\|\|target', not 'both'"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,3 +166,16 @@ def test_global_random_state_is_neither_read_nor_moved() -> None:
 def test_refused(n: int, k: int, sampling: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         sample_classes(n, k, seed=0, step=0, sampling=sampling)
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize(("draw", "message"), [
+    ({"seed": np.int64(3)}, r"seed must be an int, not np.int64\(3\); convert with int\(\)"),
+    ({"seed": 1.5}, "seed must be an int, not 1.5"),
+    ({"step": np.int64(3)}, "step must be an int or a 0-d int64 tensor, not np.int64"),
+    ({"step": torch.tensor(3, dtype=torch.int32)}, r"must be int64 of shape \(\), not torch.int32 of shape \(\)"),
+    ({"step": torch.arange(5)}, r"must be int64 of shape \(\), not torch.int64 of shape \(5,\)"),
+])  # fmt: skip
+def test_no_silent_other_draw(draw: dict[str, Any], message: str, sampling: str) -> None:
+    with pytest.raises(InputError, match=message):
+        sample_classes(5, 2, **({"seed": 0, "step": 0} | draw), sampling=sampling)
