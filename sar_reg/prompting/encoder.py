@@ -33,7 +33,8 @@ class PromptEncoder:
 
     Cost per block, in rows: `1 + n_ctx + infix` once, plus the tokens of name, suffix and end per class,
     instead of `classes x 77`. A model that is not causal, or is read elsewhere, is encoded in full; `repr`
-    says so.
+    says so, and `checkpoint`, `chunk_size`, `buckets` and `compile` do nothing there.
+    Class names are embedded once: after changing the model's weights make a new encoder.
 
     Args:
         model: any model `text_tower` accepts except a bare function.
@@ -129,7 +130,7 @@ class PromptEncoder:
         """
         learned = self._learned(context, deep, class_tokens, class_layer)
         if not self.tower.shareable:
-            return encode_plain(self.tower, self._rows, learned, self.n_ctx)
+            return encode_plain(self.tower, self._rows.to(self.tower.device), learned, self.n_ctx)
         plan = self._plan(class_specific=context.ndim == 3)
         return self._encode(self.tower, plan, learned, recompute=self._checkpoint)
 
@@ -142,7 +143,7 @@ class PromptEncoder:
     ) -> Float[Tensor, "classes features"]:
         """The same features by the unmodified model over the full context length; for tests and benchmarks."""
         learned = self._learned(context, deep, class_tokens, class_layer)
-        return encode_plain(self.tower, self._rows, learned, self.n_ctx)
+        return encode_plain(self.tower, self._rows.to(self.tower.device), learned, self.n_ctx)
 
     def context_from_words(self, words: str) -> Float[Tensor, "context width"]:
         """Embeddings of the first `n_ctx` tokens of `words`, float32: the usual start for a learnable context.
@@ -181,9 +182,9 @@ class PromptEncoder:
 
     def __repr__(self) -> str:
         """What is encoded, and how much of it is shared."""
-        context = " ".join(["X"] * min(self.n_ctx, 4)) + (" …" if self.n_ctx > 4 else "")
-        words = {"end": f"{context} {self.infix} {{}}", "middle": f"{context} {{}} {context}"}
-        template = " ".join(words.get(self.class_position, f"{{}} {context}").split()) + self.suffix
+        before = {"end": self.n_ctx, "middle": self.n_ctx // 2, "front": 0}[self.class_position]
+        words = f"{_placeholders(before)} {self.infix} {{}} {_placeholders(self.n_ctx - before)}"
+        template = " ".join(words.split()) + self.suffix
         if not self.tower.shareable:
             how = f"no sharing, full length: {self.tower.why_not}"
         else:
@@ -202,14 +203,16 @@ class PromptEncoder:
         if key not in self._plans:
             self._rows = self._rows.to(self.tower.device)
             self._plans = {k: plan for k, plan in self._plans.items() if k[1:] == key[1:]}
-            self._plans[key] = make_plan(
-                self.tower,
-                self._rows,
-                n_ctx=self.n_ctx,
-                class_specific=class_specific,
-                chunk_size=self._chunk_size,
-                buckets=self._buckets,
-            )
+            # a first call under inference mode must not spoil the plan for training
+            with torch.inference_mode(mode=False):
+                self._plans[key] = make_plan(
+                    self.tower,
+                    self._rows,
+                    n_ctx=self.n_ctx,
+                    class_specific=class_specific,
+                    chunk_size=self._chunk_size,
+                    buckets=self._buckets,
+                )
         return self._plans[key]
 
     def _learned(
@@ -234,6 +237,8 @@ class PromptEncoder:
                     f"blocks; number {number} has shape {tuple(rows.shape)}."
                 )
         if class_tokens is None:
+            if class_layer is not None:
+                raise InputError(f"class_layer={class_layer} needs class_tokens to put in there.")
             return Learned(context, tuple(deep or ()))
         if deep:
             raise InputError("deep prompts and class tokens cannot be combined: both replace the same rows.")
@@ -243,6 +248,10 @@ class PromptEncoder:
                 f"got {tuple(class_tokens.shape)} and {class_layer}."
             )
         return Learned(context, (), class_tokens, class_layer)
+
+
+def _placeholders(count: int) -> str:
+    return " ".join(["X"] * min(count, 4)) + (" …" if count > 4 else "")
 
 
 def _check_options(

@@ -97,6 +97,7 @@ def _zeros(*shape: int) -> torch.Tensor:
             (_zeros(4, WIDTH), [_zeros(4, WIDTH)], _zeros(6, 4, WIDTH), 2),
             "deep prompts and class tokens cannot be combined: both replace the same rows.",
         ),
+        ("end", (_zeros(4, WIDTH), None, None, 2), "class_layer=2 needs class_tokens to put in there."),
     ],
 )
 def test_what_an_encoder_cannot_be_called_with(

@@ -97,3 +97,51 @@ def test_random_context_is_reproducible(model: Any) -> None:
     assert drawn.shape == (16, WIDTH)
     assert torch.equal(drawn, encoder.random_context(generator=torch.Generator().manual_seed(1)))
     assert 0.015 < drawn.std() < 0.025
+
+
+def test_looking_under_inference_mode_first_does_not_spoil_training() -> None:
+    encoder = PromptEncoder(clip(), None, NAMES, n_ctx=4)
+    context = learnable(4, WIDTH)
+
+    with torch.inference_mode():
+        looked = encoder(context)
+    features = encoder(context)
+    (pull,) = torch.autograd.grad(features.sum(), context)
+
+    torch.testing.assert_close(features, looked.clone())
+    (plain,) = torch.autograd.grad(encoder.encode_plain(context).sum(), context)
+    torch.testing.assert_close(pull, plain, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_model_that_moves_is_followed_on_the_full_length_path(
+    causal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = clip(no_causal_mask=not causal)
+    encoder = PromptEncoder(model, None, NAMES, n_ctx=4)
+    given: list[str] = []
+    monkeypatch.setattr(
+        "sar_reg.prompting.encoder.encode_plain",
+        lambda tower, rows, *_: given.append(rows.tokens.device.type),
+    )
+    model.to("meta")
+
+    encoder.encode_plain(learnable(4, WIDTH))
+    if not causal:
+        encoder(learnable(4, WIDTH))
+
+    assert set(given) == {"meta"}
+
+
+@pytest.mark.parametrize(
+    ("position", "n_ctx", "shown"),
+    [
+        ("end", 4, "X X X X {}."),
+        ("middle", 4, "X X {} X X."),
+        ("front", 5, "{} X X X X …."),
+        ("middle", 1, "{} X."),
+    ],
+)
+def test_repr_shows_where_the_name_stands(model: Any, position: Any, n_ctx: int, shown: str) -> None:
+    encoder = PromptEncoder(model, None, NAMES, n_ctx=n_ctx, class_position=position)
+    assert f'"{shown}"' in repr(encoder)
