@@ -14,7 +14,7 @@ import tyro
 from examples.paper.accuracy_tables import accuracy_table
 from examples.paper.cost_table import cost_table
 from examples.paper.domain_table import domain_table
-from examples.paper.engine import Failure, Place, name_of, run_cell, run_inline, run_isolated, run_on_ray
+from examples.paper.engine import Failure, Place, run_cell, run_inline, run_isolated, run_on_ray
 from examples.paper.figure1 import draw_similarities
 from examples.paper.figures import draw_bars, draw_weights
 from examples.paper.results import find_runs
@@ -47,6 +47,8 @@ class Options:
     """open_clip's name of the weights, or a file."""
     run: bool = True
     """Do the runs that are missing; --no-run renders what is there."""
+    descriptions: str = ""
+    """Folder with the sentences that CoPrompt reads (dtd_prompt.json …); empty: handcrafted prompts stand in."""
     engine: Literal["inline", "ray"] = "inline"
     """In this process, or across GPUs and machines on Ray."""
     print_commands: bool = False
@@ -85,7 +87,14 @@ def reproduce(name: str, options: Options) -> list[Failure]:
     sweep = _narrowed(load_sweep(name), options)
     changes = {"epochs": options.epochs} if options.epochs else {}
     model = {"model": options.model, "pretrained": options.pretrained}
-    planned = plan(sweep, options.data, datasets=options.datasets, model=model, **changes)
+    planned = plan(
+        sweep,
+        options.data,
+        datasets=options.datasets,
+        model=model,
+        descriptions=options.descriptions,
+        **changes,
+    )
     # A cost is read off a run that had its process to itself, never off another table's run.
     out = options.out / name if sweep.isolated else options.out
     place = Place(out, options.device, options.workers, fresh=options.fresh)
@@ -95,19 +104,21 @@ def reproduce(name: str, options: Options) -> list[Failure]:
     if options.only >= 0:
         if options.only >= len(planned):
             raise InputError(f"--only takes 0 … {len(planned) - 1} here, the runs of {name}")
-        failure = run_cell(planned[options.only].cell, place)
+        failure = run_cell(planned[options.only], place)
         return [failure] if failure else []
     failures = _run(sweep, planned, place, options) if options.run else []
-    for path in render(sweep, planned, place, options):
+    for path in render(sweep, planned, place, options, failed=bool(failures)):
         print(path)
     return failures
 
 
-def render(sweep: Sweep, planned: list[Planned], place: Place, options: Options) -> Iterator[Path]:
-    """Write the table or figure from run records."""
+def render(
+    sweep: Sweep, planned: list[Planned], place: Place, options: Options, *, failed: bool
+) -> Iterator[Path]:
+    """Write the table or figure from run records; figure 1 not where a run of it `failed`."""
     folder = options.render or options.out / "rendered"
     if sweep.name == "fig1":
-        if options.run:  # it needs the learned tensors, not only the records
+        if options.run and not failed:  # it needs the learned tensors, not only the records
             yield from draw_similarities(planned, place, folder)
         return
     real = options.data != "testbed"
@@ -132,7 +143,7 @@ def _run(sweep: Sweep, planned: list[Planned], place: Place, options: Options) -
         progress.epoch(epoch, values)
 
     if options.engine == "ray":
-        outcomes = run_on_ray(planned, place)
+        outcomes = run_on_ray(planned, place, isolated=sweep.isolated)
     elif sweep.isolated:
         outcomes = run_isolated(planned, place, lambda number: _command(sweep.name, number, options))
     else:
@@ -143,7 +154,7 @@ def _run(sweep: Sweep, planned: list[Planned], place: Place, options: Options) -
         progress.skip(due - counted)  # finished earlier, elsewhere, or not at all
         counted = due
         if number + 1 < len(planned):
-            progress.run(f"{sweep.name}, {name_of(planned[number + 1].cell)}")
+            progress.run(f"{sweep.name}, {planned[number + 1].name}")
         if outcome is not None:
             failures.append(outcome)
     progress.close()
@@ -161,9 +172,11 @@ def _command(name: str, number: int, options: Options) -> list[str]:
             arguments += [f"--{flag}", *map(str, values)]
     if options.epochs:
         arguments += ["--epochs", str(options.epochs)]
-    for flag in ("model", "pretrained", "device"):
+    for flag in ("model", "pretrained", "descriptions", "device"):
         if getattr(options, flag) != getattr(Options, flag):
             arguments += [f"--{flag}", getattr(options, flag)]
+    if options.fresh:
+        arguments.append("--fresh")
     return [sys.executable, "-m", "examples.paper", name, *arguments, "--workers", str(options.workers)]
 
 

@@ -7,9 +7,16 @@ from collections.abc import Iterator, Mapping
 from examples.paper import published
 from examples.paper.results import Accuracies, Runs
 from examples.paper.sweep import Sweep
-from examples.paper.table import Table, number, with_spread
+from examples.paper.table import NOT_RUN, Table, number, paired_text, with_spread
 
 METRICS = ("base", "new", "h")
+SAME_RUNS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "fig3": ("3", {"baseline": "baseline", "sar": "sar"}),
+    "fig4": ("4", {"0": "baseline", "1.0": "sar"}),
+    "fig5": ("3", {"none": "baseline"}),
+    "calibrate": ("3", {"baseline": "baseline"}),
+}
+"""Where a figure draws what a table of the paper prints: the table, and its name of each variant."""
 TITLES: Mapping[str, str] = {
     "table1": "Table 1: what each part of SAR adds",
     "table3": "Table 3: base-to-new generalisation",
@@ -43,35 +50,74 @@ def accuracy_table(sweep: Sweep, runs: Runs, *, real: bool) -> Table:
         datasets = accuracies.datasets
     reference = next(iter(sweep.variants))
     weights = sweep.name == "fig4"  # beside the accuracies it shows what the loss came down to
+    words = sweep.name == "fig5"  # and this one how many held-out names are among the novel ones
+    # the paper's average is over its own data sets, not over some of them
+    compared = real and ("average" not in datasets or set(accuracies.datasets) == set(sweep.datasets))
     rows, numbers = [], []
     for dataset, method, variant in _groups(sweep, datasets):
         ours = {m: accuracies.mean(dataset, method, variant, m) for m in METRICS}
         spread = {m: accuracies.spread(dataset, method, variant, m) for m in METRICS}
-        theirs = _paper(sweep, dataset, method, variant) if real else {}
-        official = _official(sweep, dataset, method, variant) if real else {}
+        known = real and (compared or dataset != "average")
+        theirs = _paper(sweep, dataset, method, variant) if known else {}
+        official = _official(sweep, dataset, method, variant) if known else {}
         cells = [_shown(official), _shown(theirs)] if real else []
         cells += [with_spread(ours[m], spread[m] if m != "h" else None) for m in METRICS]
         if real:
             cells.append(_difference(ours, theirs))
         paired = accuracies.paired(dataset, method, variant, "new", reference)
-        cells.append("" if variant == reference or paired is None else f"{paired[0]:+.2f} ± {paired[1]:.2f}")
+        cells.append("" if variant == reference else paired_text(paired))
         if weights:
             ours["sar_loss"] = accuracies.sar_loss(dataset, method, variant)
             cells.append(number(ours["sar_loss"], 3))
+        if words:
+            overlap = accuracies.held_out(dataset, method, variant)
+            ours["held_out_names"], ours["held_out_names_left_out"] = overlap or (None, None)
+            cells.append(_overlap(sweep, variant, overlap))
         rows.append([dataset, variant_label(sweep, method, variant), *cells])
         numbers += _numbers(dataset, method, variant, official, theirs, ours, spread)
     columns = ["data set", "method", *(["published B / N / H", "paper's run B / N / H"] if real else [])]
     columns += ["Base", "New", "H", *(["ours − paper's run"] if real else []), "New − first row, per seed"]
     columns += ["SAR loss"] if weights else []
+    columns += ["held-out names used (left out)"] if words else []
     notes = [
         "Percent correct, mean ± standard deviation over seeds; H is the harmonic mean of mean Base and mean New. "
         "The last column pairs runs of the same seed."
     ]
     if weights:
         notes.append("SAR loss: over all base and novel classes, after training.")
+    if words:
+        notes.append(
+            "Held-out names: classes of the test that are among the novel names, in all data sets of the row, and "
+            "in brackets those that the source had and that were left out for it; the WordNet lists of the repository were "
+            "made without them."
+        )
+    if real and not compared:
+        notes.append(
+            f"The average is over {len(accuracies.datasets)} of the paper's {len(sweep.datasets)} data sets, so it "
+            "is not compared with the paper's."
+        )
+    if real and "CoPrompt" in sweep.methods and _without_descriptions(runs):
+        notes.append(
+            "CoPrompt ran without its descriptions: handcrafted prompts stand in for them, so its rows are not the "
+            "paper's method. Give --descriptions FOLDER."
+        )
     if real:
         notes.append("*not run*: no run record is present; no number is made up for it.")
     return Table(sweep.name, TITLES[sweep.name], notes, columns, rows, numbers)
+
+
+def _overlap(sweep: Sweep, variant: str, overlap: tuple[int, int] | None) -> str:
+    if overlap is None:
+        return NOT_RUN if sweep.variants[variant]["sar"] else ""
+    return f"{overlap[0]} ({overlap[1]})"
+
+
+def _without_descriptions(runs: Runs) -> bool:
+    return any(
+        record["method"] == "CoPrompt" and not record["recipe"]["descriptions"]
+        for by_seed in runs.values()
+        for record in by_seed.values()
+    )
 
 
 def _groups(sweep: Sweep, datasets: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
@@ -89,15 +135,19 @@ def variant_label(sweep: Sweep, method: str, variant: str) -> str:
 
 
 def _paper(sweep: Sweep, dataset: str, method: str, variant: str) -> dict[str, float]:
-    number_of = sweep.name.removeprefix("table")
-    keys = {m: (number_of, dataset, method, variant, m) for m in METRICS}
+    printed, variants = SAME_RUNS.get(sweep.name, (sweep.name.removeprefix("table"), {}))
+    named = variants.get(variant, "") if sweep.name in SAME_RUNS else variant
+    keys = {m: (printed, dataset, method, named, m) for m in METRICS}
     return {m: published.paper()[key] for m, key in keys.items() if key in published.paper()}
 
 
 def _official(sweep: Sweep, dataset: str, method: str, variant: str) -> dict[str, float]:
-    if sweep.name != "table3" or dataset != "average" or variant != "baseline":
+    shots = 4 if sweep.protocol == "paper_4shot" else 16
+    without = not sweep.variants[variant]["sar"]
+    keys = {m: (method, shots, m) for m in METRICS}
+    if dataset != "average" or not without or not all(key in published.methods() for key in keys.values()):
         return {}
-    return {m: published.methods()[method, 16, m] for m in METRICS}
+    return {m: published.methods()[key] for m, key in keys.items()}
 
 
 def _shown(values: Mapping[str, float]) -> str:

@@ -52,18 +52,26 @@ class Failure:
     log: Path
 
 
-def run_cell(cell: Cell, place: Place, on_epoch: OnEpoch | None = None) -> Failure | None:
-    """Do one run, or take it as done; whatever it raises ends up in a log."""
+def run_cell(planned: Planned, place: Place, on_epoch: OnEpoch | None = None) -> Failure | None:
+    """Do one run, or take it as done; whatever it raises ends up in a log, which a later success removes."""
     try:
-        run = open_run(cell, place)
+        run = open_run(planned.cell, place)
         if place.fresh:
             run.forget()
         if run.finished() is None:
             run.start(on_epoch=on_epoch)
     except Exception:
-        name = name_of(cell)
-        return Failure(name, write_atomic(place.out / "failed" / f"{name}.log", traceback.format_exc()))
+        return _failure(planned, place, traceback.format_exc())
+    _log(planned, place).unlink(missing_ok=True)
     return None
+
+
+def _failure(planned: Planned, place: Place, text: str) -> Failure:
+    return Failure(planned.name, write_atomic(_log(planned, place), text))
+
+
+def _log(planned: Planned, place: Place) -> Path:
+    return place.out / "failed" / f"{planned.name}.log"
 
 
 def open_run(cell: Cell, place: Place) -> Run:
@@ -81,16 +89,10 @@ def _bench(source: Source, recipe: Recipe, device: str, workers: int) -> Bench:
     return Bench(source, recipe, chosen, workers=workers)
 
 
-def name_of(cell: Cell) -> str:
-    """A name for logs and progress."""
-    sar = "-sar" if cell.sar else ""
-    return f"{cell.source.dataset}-{cell.method.lower()}{sar}-seed{cell.seed}"
-
-
 def run_inline(planned: Sequence[Planned], place: Place, on_epoch: OnEpoch) -> Iterator[Failure | None]:
     """One after the other in this process."""
     for run in planned:
-        yield run_cell(run.cell, place, on_epoch)
+        yield run_cell(run, place, on_epoch)
 
 
 def run_isolated(
@@ -102,16 +104,19 @@ def run_isolated(
         if done.returncode == 0:
             yield None
             continue
-        name = name_of(run.cell)
-        text = f"{done.stdout}\n{done.stderr}"
-        yield Failure(name, write_atomic(place.out / "failed" / f"{name}.log", text))
+        log = _log(run, place)
+        known = log.read_text("utf-8") if log.is_file() else ""  # the run's own words, if it came that far
+        yield _failure(run, place, known or f"{done.stdout}\n{done.stderr}")
 
 
-def run_on_ray(planned: Sequence[Planned], place: Place) -> Iterator[Failure | None]:
+def run_on_ray(
+    planned: Sequence[Planned], place: Place, *, isolated: bool = False
+) -> Iterator[Failure | None]:
     """On a Ray cluster: that of RAY_ADDRESS, or this machine's cores and GPUs.
 
     One GPU a run where there are GPUs, else one core. A run whose worker dies is started again, up to three
-    times, and goes on from its checkpoint; `place.out` must be a folder that all machines see.
+    times, and goes on from its checkpoint; `place.out` must be a folder that all machines see. Workers are used
+    again for other runs unless they are to be `isolated`.
     """
     ray: Any = require("ray", extra="cluster")
     started_here = not ray.is_initialized()
@@ -119,21 +124,21 @@ def run_on_ray(planned: Sequence[Planned], place: Place) -> Iterator[Failure | N
         ray.init(include_dashboard=False, log_to_driver=False)
     try:
         gpus = 1 if ray.cluster_resources().get("GPU", 0) else 0
-        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=3)(_cell_on_ray)
-        waiting = {task.remote(run.cell, place): run.cell for run in planned}
+        calls = 1 if isolated else 0  # of a worker, before it ends; 0: any number
+        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=3, max_calls=calls)(_cell_on_ray)
+        waiting = {task.remote(run, place): run for run in planned}
         while waiting:
             (ready,), _ = ray.wait(list(waiting), num_returns=1)
-            cell = waiting.pop(ready)
+            run = waiting.pop(ready)
             try:
                 yield ray.get(ready)
             except ray.exceptions.RayError as error:
-                name = name_of(cell)
-                yield Failure(name, write_atomic(place.out / "failed" / f"{name}.log", str(error)))
+                yield _failure(run, place, str(error))
     finally:
         if started_here:
             ray.shutdown()
 
 
-def _cell_on_ray(cell: Cell, place: Place) -> Failure | None:
+def _cell_on_ray(planned: Planned, place: Place) -> Failure | None:
     torch.set_num_threads(1)  # as many runs as cores share the machine
-    return run_cell(cell, place)
+    return run_cell(planned, place)

@@ -28,22 +28,22 @@ def draw_similarities(planned: Sequence[Planned], place: Place, folder: Path) ->
     bench = runs[0].bench
     names = tuple(name for test in bench.tests.values() for name in test.classnames)
     handcrafted = torch.cat([bench.zero_shot_rows(test) for test in bench.tests.values()])
-    texts = {"handcrafted": handcrafted}
-    texts |= {run.cell.title: features_of(run.load(), names) for run in runs}
+    texts = {"handcrafted": handcrafted.cpu()}
+    texts |= {run.cell.title: features_of(run.load(), names).float().cpu() for run in runs}
     images, labels = _test_images(runs[0])
     plt = pyplot()
     scale = require("matplotlib.colors", extra="examples").PowerNorm(0.5, 0, 1)
     figure, axes = plt.subplots(2, len(texts), figsize=(4.2 * len(texts), 8), layout="constrained")
     for (title, text), top, bottom in zip(texts.items(), *axes, strict=True):
         heat = similarities(text, bench.bank.temperature)[:SHOWN_CLASSES, :SHOWN_CLASSES]
-        shown = top.imshow(heat, cmap="magma", norm=scale, interpolation="nearest")
+        shown = top.imshow(heat.numpy(), cmap="magma", norm=scale, interpolation="nearest")
         top.set_title(f"{title}: similarities")
         top.set_xlabel("other class")
         top.set_ylabel("class")
         top.set_xticks([])
         top.set_yticks([])
         points = _tsne(normalize(images, dim=1) @ normalize(text, dim=1).T / bench.bank.temperature)
-        bottom.scatter(*points.T, c=labels, cmap="nipy_spectral", s=5, linewidths=0)
+        bottom.scatter(*points.T.numpy(), c=labels.numpy(), cmap="nipy_spectral", s=5, linewidths=0)
         bottom.set_title(f"{title}: test logits, t-SNE")
         bottom.set_xticks([])
         bottom.set_yticks([])
@@ -66,7 +66,7 @@ def _test_images(run: Run) -> tuple[Tensor, Tensor]:
         features.append(images)
         labels.append(own + first)
         first += len(test.classnames)
-    images, number = torch.cat(features), torch.cat(labels)
+    images, number = torch.cat(features).float().cpu(), torch.cat(labels)
     chosen = torch.linspace(0, len(number) - 1, min(SHOWN_IMAGES, len(number))).long()
     return images[chosen], number[chosen]
 

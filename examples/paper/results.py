@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -27,17 +28,20 @@ def settings_key(settings: Mapping[str, Any]) -> str:
         **parts["source"],
         "data": "testbed" if parts["source"]["data"] == "testbed" else "folder",
     }
+    parts["recipe"] = {**parts["recipe"], "descriptions": bool(parts["recipe"].get("descriptions"))}
     return json.dumps(parts, sort_keys=True)
 
 
 def find_runs(planned: Iterable[Planned], folders: Sequence[Path]) -> dict[Group, dict[int, Record]]:
-    """The finished runs of a plan; groups without any are there and empty."""
-    stored = {
-        settings_key(record): record
-        for folder in folders
-        for path in sorted(folder.glob("*.json"))
-        if (record := read_record(path)) is not None
-    }
+    """The finished runs of a plan; groups without any are there and empty.
+
+    Of several runs with equal settings, as when data or word lists have changed in between, the last folder's
+    counts, and there the one that finished last.
+    """
+    stored: dict[str, Record] = {}
+    for folder in folders:
+        records = [record for path in sorted(folder.glob("*.json")) if (record := read_record(path))]
+        stored |= {settings_key(record): record for record in sorted(records, key=_finished)}
     found: dict[Group, dict[int, Record]] = {}
     for run in planned:
         seeds = found.setdefault(group_of(run.cell, run.variant), {})
@@ -45,6 +49,11 @@ def find_runs(planned: Iterable[Planned], folders: Sequence[Path]) -> dict[Group
         if record is not None:
             seeds[run.cell.seed] = record
     return found
+
+
+def _finished(record: Record) -> float:
+    when = record.get("finished")
+    return datetime.strptime(when, "%Y-%m-%dT%H:%M:%S%z").timestamp() if when else 0.0
 
 
 def group_of(cell: Cell, variant: str) -> Group:
@@ -110,6 +119,20 @@ class Accuracies:
         if not all(groups):
             return None
         return mean(mean(record["results"]["sar_loss"] for record in group) for group in groups)
+
+    def held_out(self, dataset: str, method: str, variant: str) -> tuple[int, int] | None:
+        """Held-out names among the novel classes, and those that were left out of the source's words for it.
+
+        Of `"average"`: summed over data sets. None if a run is missing or had no novel classes.
+        """
+        names = self.datasets if dataset == "average" else (dataset,)
+        groups = [list(self.runs.get((name, method, variant), {}).values()) for name in names]
+        if not all(groups) or not all(record.get("bank") for group in groups for record in group):
+            return None
+        banks = [group[0]["bank"] for group in groups]  # the same for all seeds
+        kept = sum(len(bank["overlap_with_held_out"]) for bank in banks)
+        dropped = (bank["provenance"].get("outcome", {}).get("dropped", {}) for bank in banks)
+        return kept, sum(reasons.get("excluded", 0) for reasons in dropped)
 
     def _values(self, dataset: str, method: str, variant: str, metric: str) -> list[float]:
         return list(self._by_seed(dataset, method, variant, metric).values())

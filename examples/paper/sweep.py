@@ -79,6 +79,11 @@ class Planned:
     variant: str
     cell: Cell
 
+    @property
+    def name(self) -> str:
+        """Its name in logs and progress."""
+        return f"{self.cell.source.dataset}-{self.cell.method.lower()}-{self.variant}-seed{self.cell.seed}"
+
 
 def load_sweep(name: str) -> Sweep:
     """Read `sweeps/NAME.toml`.
@@ -99,6 +104,7 @@ def plan(
     *,
     datasets: Sequence[str] = (),
     model: Mapping[str, str] = MappingProxyType({}),
+    descriptions: str = "",
     **changes: Any,
 ) -> list[Planned]:
     """List the runs of a sweep.
@@ -108,6 +114,7 @@ def plan(
         data: `"testbed"`, or the folder with the paper's data sets.
         datasets: only these, instead of the sweep's.
         model: `model` and `pretrained` of every run's source, where they are not the usual ones.
+        descriptions: folder with CoPrompt's sentences.
         changes: settings of the recipe to change in every run, such as `epochs=1`.
     """
     testbed = data == "testbed"
@@ -118,6 +125,8 @@ def plan(
         for method in sweep.methods:
             recipe = recipe_of(method, "testbed" if testbed else sweep.protocol, key)
             recipe = replace(recipe, **{**(sweep.testbed if testbed else {}), **changes})
+            if method == "CoPrompt" and descriptions:
+                recipe = replace(recipe, descriptions=descriptions)
             for variant, settings in sweep.variants.items():
                 run, source = _apply(settings, recipe, Source(key, data, targets=targets, **model))
                 sar = bool(settings["sar"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,13 @@ def number(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
 def with_spread(value: float | None, spread: float | None) -> str:
     """`mean ± std`, without the latter where there is one seed only."""
     return number(value) if value is None or spread is None else f"{value:.2f} ± {spread:.2f}"
+
+
+def paired_text(pair: tuple[float, float] | None) -> str:
+    """`±difference ± std over seeds`; the difference alone for one seed, nothing for none."""
+    if pair is None:
+        return ""
+    return f"{pair[0]:+.2f}" if math.isnan(pair[1]) else f"{pair[0]:+.2f} ± {pair[1]:.2f}"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

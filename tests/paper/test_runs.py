@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from examples.paper import __main__ as command
 from examples.paper import engine
 from examples.paper.accuracy_tables import accuracy_table
-from examples.paper.engine import Place, run_inline
+from examples.paper.engine import Place, run_inline, run_isolated
 from examples.paper.results import find_runs
 from examples.paper.sweep import Planned, load_sweep, plan
 from examples.protocol import bench
@@ -97,6 +98,34 @@ def test_one_command_a_run_for_another_scheduler(tmp_path: Path, capsys: pytest.
     assert lines[7].split()[1:] == (
         "-m examples.paper table3 --data /data --out there --only 7 --datasets dtd --workers 0".split()
     )
+
+
+def test_a_runs_own_command_repeats_it_and_finds_its_words(capsys: pytest.CaptureFixture[str]) -> None:
+    extra = ("--fresh", "--descriptions", "/sentences")
+    assert run_command("table2", "--data", "/data", "--print-commands", *extra) == 0
+    for line in capsys.readouterr().out.splitlines():
+        assert "--fresh" in line.split()
+        assert "--descriptions /sentences" in line
+
+
+def test_failed_variants_have_logs_of_their_own(tmp_path: Path) -> None:
+    planned = [replace(p, cell=replace(p.cell, method="Oops")) for p in planned_runs("table1")]
+    failures = [failure for failure in run_inline(planned, Place(tmp_path), quiet) if failure]
+    assert len({failure.log for failure in failures}) == len(planned) == 4
+    fine = planned_runs("table1")[0]
+    log = tmp_path / "failed" / f"{fine.name}.log"
+    log.write_text("an earlier failure")
+    assert list(run_inline([fine], Place(tmp_path), quiet)) == [None]
+    assert not log.exists()
+
+
+def test_a_process_that_fails_is_logged_and_stops_nothing(tmp_path: Path) -> None:
+    planned = planned_runs("table2")
+    ends = [["-c", "print('oh'); raise SystemExit(3)"], ["-c", ""], ["-c", "import no_such_module"]]
+    outcomes = list(run_isolated(planned, Place(tmp_path), lambda number: [sys.executable, *ends[number]]))
+    assert outcomes[1] is None
+    assert outcomes[0].log.read_text().startswith("oh")
+    assert "no_such_module" in outcomes[2].log.read_text()
 
 
 def test_a_table_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
