@@ -8,6 +8,7 @@ fp32 bank, D = 512, K = 64). Nothing here was run on a GPU. At small N a kernel'
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 
 D, K = 512, 64
@@ -49,6 +50,9 @@ def gather(n: int) -> float:
 
 def main() -> None:
     """Print the table."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     print(__doc__)
     print(
         "| GPU | N | forward: memory µs | forward: arithmetic µs | backward: arithmetic µs | gathering rows: µs |"

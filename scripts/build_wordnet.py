@@ -9,9 +9,9 @@ open_clip and transformers. Takes some minutes.
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -112,4 +112,9 @@ def main(folder: str, encoder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", help="WordNet's data files")
+    parser.add_argument("encoder", help="the sentence encoder's folder or name")
+    main(**vars(parser.parse_args()))

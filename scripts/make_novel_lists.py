@@ -7,8 +7,8 @@ The held-out classes of the benchmark are excluded, so that no new class is met 
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 from sar_reg.files import write_atomic
@@ -31,8 +31,15 @@ def make(key: str, strategy: Strategy) -> str:
 
 def main() -> None:
     """Write the lists of the data sets named on the command line, or of all."""
-    keys = sys.argv[1:] or sorted(path.stem for path in (DATA / "classnames").glob("*.txt"))
-    for key in keys:
+    known = sorted(path.stem for path in (DATA / "classnames").glob("*.txt"))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("keys", nargs="*", metavar="KEY", help=f"{', '.join(known)}; default: all")
+    keys = parser.parse_args().keys
+    if unknown := sorted(set(keys) - set(known)):
+        parser.error(f"no data set is called {', '.join(unknown)}")
+    for key in keys or known:
         for strategy in STRATEGIES:
             write_atomic(DATA / "novel" / f"{key}.wordnet-{strategy}.json", make(key, strategy))
 

@@ -174,12 +174,12 @@ def test_bank_and_report(
             "timeout must be a positive number",
         ),
         (["novel", "--base", BASE, "--words", "{words}"], 1, "has 4 usable of 5 words"),
-        (["report", "none.safetensors"], 1, "there is no anchor bank at none.safetensors"),
+        (["report", "none.safetensors"], 2, "there is no anchor bank at none.safetensors"),
         (["report", "{words}"], 2, "is damaged or not an anchor bank"),
         (
             ["bank", "--base", BASE, "--model", "none", "-o", "x"],
             2,
-            "open_clip cannot load none with weights 'openai'",
+            "open_clip has no model 'none'; see python -c",
         ),
     ],
 )
@@ -191,6 +191,30 @@ def test_mistakes_are_told_without_a_traceback(
     assert shown.err.startswith("error: ")
     assert message in shown.err
     assert (shown.out, shown.err.count("\n")) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("nove", "did you mean novel? (options: python -m sar_reg --help)"),
+        ("novel", "the following arguments are required: --base (options: python -m sar_reg novel --help)"),
+        ("novel --base a,b --sourcs llm", "unknown: --sourcs llm; did you mean --source? (options:"),
+        ("novel --base a,b --source lm", "did you mean llm?"),
+        ("novel --base a,b --n -3", "expected a whole number, 0 or more, not '-3'"),
+        ("report b --sample two", "expected a whole number, 0 or more, not 'two'"),
+        ("doctor --date x", "unknown: --date x; did you mean --data? (options: python -m sar_reg doctor"),
+    ],
+)
+def test_typing_mistakes_are_one_line_that_knows_what_was_meant(
+    command: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(command.split())
+    shown = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert message in shown
+    assert shown.startswith("error: ")
+    assert shown.count("\n") == 1
 
 
 def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:

@@ -104,8 +104,8 @@ def describe(names: Sequence[str], options: Options, client: Any = None) -> dict
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line; mistakes end in one line."""
-    options = tyro.cli(Options, args=argv, prog="python -m examples.coprompt.describe")
     with one_line_mistakes():
+        options = tyro.cli(Options, args=argv, prog="python -m examples.coprompt.describe")
         described = describe(read_names(options.classes), options)
     print(f"{options.out}: {len(described)} classes")
 

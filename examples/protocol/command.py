@@ -99,13 +99,18 @@ def parse(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None) 
         args=argv,
         default=default,
         prog=f"python -m examples.{name.lower()}",
-        description=f"Train {name} with and without SAR, and compare accuracies on base and new classes. "
-        "Without arguments: on the images and the small CLIP that come with the repository.",
+        description=f"Train {name} with and without SAR, and compare accuracies on base and new classes.\n\n"
+        "Without arguments: on the images and the small CLIP that come with the repository.\n\n"
+        f"Your own images: python -m examples.{name.lower()} --data FOLDER --dataset NAME",
     )
 
 
 def compare(method: type[PromptMethod], options: Options) -> None:
     """Do the runs that are not finished, then print the comparison and draw the picture."""
+    if not options.seeds or min(options.seeds) < 0:
+        raise InputError(
+            "--seeds takes one whole number or more, none of them negative, such as --seeds 1 2 3"
+        )
     device = choose_device(options.device)
     ranks = Ranks.join(device)
     bench = Bench(options.source, options.recipe, device, workers=options.workers)

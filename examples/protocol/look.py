@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,15 @@ from torch.nn.functional import normalize
 
 from examples.protocol.bench import Bench
 from examples.protocol.cell import Cell, Source
+from examples.protocol.distributed import usable
+from examples.protocol.mistakes import one_line_mistakes
 from examples.protocol.pictures import draw_comparison
 from examples.protocol.recipe import Recipe
 from examples.protocol.records import Record, read_record
 from examples.protocol.run import Run, features_of
 from examples.protocol.table import rows_of
 from sar_reg import similarity_alignment_loss
-from sar_reg.errors import InputError, SarRegError
+from sar_reg.errors import InputError
 from sar_reg.shapes import Float, Tensor
 
 
@@ -60,6 +61,8 @@ def open_record(path: Path, device: torch.device) -> tuple[Run, Record]:
         InputError: if it is no record, or the learned tensors are not beside it.
     """
     record = read_record(path)
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; give one of the *.json files in a run's --out folder")
     if record is None:
         raise InputError(f"{path} is not a run record; give one of the *.json files in a run's --out folder")
     if record["method"] == "zero-shot":
@@ -117,19 +120,16 @@ def as_text(rows: Sequence[Moved], most: int) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line; mistakes of the user end in one line."""
-    options = tyro.cli(
-        Options, args=argv, prog="python -m examples.protocol.look", description=Options.__doc__
-    )
-    try:
+    with one_line_mistakes():
+        options = tyro.cli(
+            Options, args=argv, prog="python -m examples.protocol.look", description=Options.__doc__
+        )
         print(look(options))
-    except (SarRegError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
 
 
 def look(options: Options) -> str:
     """Draw the picture and return the report."""
-    run, record = open_record(options.record, torch.device(options.device))
+    run, record = open_record(options.record, usable(options.device))
     bench = run.bench
     names = tuple(name for test in bench.tests.values() for name in test.classnames)
     handcrafted = torch.cat([bench.zero_shot_rows(test) for test in bench.tests.values()])

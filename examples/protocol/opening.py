@@ -14,6 +14,7 @@ from examples.protocol.data import open_dataset, open_folder
 from examples.protocol.data.dataset import Dataset, Example
 from examples.protocol.method import Tokenizer
 from examples.protocol.recipe import Recipe
+from sar_reg.arguments import nearest
 from sar_reg.errors import InputError, require
 from sar_reg.templates import SPECIFIC
 
@@ -32,8 +33,9 @@ def load_clip(source: Source, recipe: Recipe, device: torch.device) -> tuple[Any
     precision = "fp16" if recipe.precision == "fp16" else "fp32"
     known = source.pretrained in open_clip.list_pretrained_tags_by_model(source.model)
     if not known and not Path(source.pretrained).is_file():
+        hint = nearest(source.model, set(open_clip.list_models()) - {source.model})
         raise InputError(
-            f"open_clip has no weights {source.pretrained!r} for {source.model!r}; "
+            f"open_clip has no weights {source.pretrained!r} for {source.model!r}{hint}; "
             "see python -c 'import open_clip; print(open_clip.list_pretrained())'"
         )
     try:
@@ -68,7 +70,10 @@ def open_testbed(key: str, split: str) -> Dataset:
     from examples import testbed
 
     if key not in testbed.DATASETS:
-        raise InputError(f"the testbed has no data set {key!r}; it has: {', '.join(testbed.DATASETS)}")
+        known = ", ".join(testbed.DATASETS)
+        raise InputError(
+            f"the testbed has no data set {key!r}; it has: {known}{nearest(key, testbed.DATASETS)}"
+        )
     return Kept(testbed.open_dataset(key, split=split))
 
 

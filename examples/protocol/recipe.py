@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from sar_reg.arguments import nearest
 from sar_reg.errors import InputError
 
 if sys.version_info >= (3, 11):
@@ -97,7 +98,7 @@ def load_recipe(path: str | Path, protocol: str, dataset: str) -> Recipe:
     tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     if protocol not in tables or protocol == "settings":
         known = ", ".join(name for name in tables if name != "settings")
-        raise InputError(f"{path} has no protocol {protocol!r}; it has: {known}")
+        raise InputError(f"{path} has no protocol {protocol!r}; it has: {known}{nearest(protocol, tables)}")
     settings: dict[str, Any] = {}
     for table in (tables.get("settings", {}), tables[protocol]):
         settings |= _values(table) | table.get(dataset, {})

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from examples.protocol.evaluation import summary
+from examples.protocol.mistakes import one_line_mistakes
 from examples.protocol.records import Record, read_folder
 from sar_reg.files import write_atomic
 
@@ -94,15 +95,23 @@ def fill(page: str, table: str) -> str:
 
 def main() -> None:
     """`python -m examples.protocol.table FOLDER [--into README.md]`: print the table or write it."""
-    parser = argparse.ArgumentParser(description="Render run records as a Markdown table.")
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.protocol.table", description="Render run records as a Markdown table."
+    )
     parser.add_argument("folder", type=Path, help="folder with run records (*.json)")
     parser.add_argument("--into", type=Path, help="page to write the table into, between its result markers")
     options = parser.parse_args()
-    table = as_markdown(rows_of(read_folder(options.folder)))
-    if options.into is None:
+    with one_line_mistakes():
+        write(options.folder, options.into)
+
+
+def write(folder: Path, into: Path | None) -> None:
+    """Print the table of a folder of records, or put it into a page."""
+    table = as_markdown(rows_of(read_folder(folder)))
+    if into is None:
         print(table)
     else:
-        write_atomic(options.into, fill(options.into.read_text(encoding="utf-8"), table))
+        write_atomic(into, fill(into.read_text(encoding="utf-8"), table))
 
 
 if __name__ == "__main__":

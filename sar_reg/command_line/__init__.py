@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import sar_reg
 from sar_reg import doctor
+from sar_reg.arguments import Parser
 from sar_reg.command_line import bank, completion, novel, report
 from sar_reg.errors import InputError, SarRegError
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _set_up_logging(options.verbose)
             code = options.run(options)
         sys.stdout.flush()
-    except InputError as error:
+    except (InputError, FileNotFoundError) as error:
         return _failed(error, 2)
     except (SarRegError, OSError) as error:
         return _failed(error, 1)
@@ -69,9 +70,10 @@ def _failed(error: Exception, code: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m sar_reg",
-        description="Words and anchor banks for Similarity Alignment Regularization.",
+        description="Words and anchor banks for Similarity Alignment Regularization:\n"
+        "`novel` makes a list of class names, `bank` encodes it, training code reads it.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -8,12 +8,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sar_reg.arguments import nearest
 from sar_reg.build_bank import build_anchor_bank
 from sar_reg.command_line.terminal import ProgressLine, tell
 from sar_reg.command_line.words import add_class_arguments, class_list, novel_source
 from sar_reg.errors import InputError, require
 from sar_reg.novel.source import ResumableSource, preview
-from sar_reg.templates import SPECIFIC
+from sar_reg.templates import SPECIFIC, resolve_templates
 
 _DESCRIPTION = (
     "Encode base and novel class names with the text tower of an open_clip model. The file holds the features, "
@@ -66,8 +67,8 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         print(preview(source, base, options.n, exclude=exclude, seed=options.seed))
         return 0
+    templates = resolve_templates([options.templates] if "{}" in options.templates else options.templates)
     model, tokenizer = _open_clip_model(options)
-    templates = [options.templates] if "{}" in options.templates else options.templates
     try:
         bank = build_anchor_bank(
             model,
@@ -95,6 +96,11 @@ def _open_clip_model(options: argparse.Namespace) -> tuple[Any, Any]:
     if options.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
     open_clip: Any = require("open_clip", extra="open_clip")
+    if ":" not in options.model and options.model not in open_clip.list_models():
+        raise InputError(
+            f"open_clip has no model {options.model!r}{nearest(options.model, open_clip.list_models())}; "
+            "see python -c 'import open_clip; print(open_clip.list_models())'"
+        )
     try:
         model = open_clip.create_model(options.model, pretrained=options.pretrained, device=options.device)
         return model.eval(), open_clip.get_tokenizer(options.model)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sar_reg.arguments import count
 from sar_reg.bank import AnchorBank
 from sar_reg.command_line.words import class_list
 
@@ -20,7 +21,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("bank", type=Path, help="a file made by `bank` or AnchorBank.save")
     parser.add_argument("--held-out", metavar="FILE|a,b", help="new classes of a benchmark, to compare with")
-    parser.add_argument("--sample", type=int, default=10, help="novel classes shown (default: %(default)s)")
+    parser.add_argument("--sample", type=count, default=10, help="novel classes shown (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run, verbose=False, kept="nothing was changed")
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from sar_reg.arguments import count
 from sar_reg.errors import InputError
 from sar_reg.novel import LLMClasses, NovelSource, WordList, WordNetClasses, read_names
 
@@ -38,7 +39,7 @@ def add_class_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|a,b",
         help="names that must not be used, such as a benchmark's new classes; they never enter a prompt",
     )
-    names.add_argument("--n", type=int, default=200, help="novel classes wanted (default: %(default)s)")
+    names.add_argument("--n", type=count, default=200, help="novel classes wanted (default: %(default)s)")
     names.add_argument("--allow-fewer", action="store_true", help="take fewer when there are no more")
     names.add_argument("--seed", type=int, default=0, help="of the random draws (default: %(default)s)")
     names.add_argument(
@@ -80,7 +81,7 @@ def _add_llm_arguments(parser: argparse.ArgumentParser) -> None:
     llm.add_argument(
         "--timeout", type=float, default=60.0, help="seconds for one answer (default: %(default)s)"
     )
-    llm.add_argument("--max-requests", type=int, help="bound on all requests, repeats included")
+    llm.add_argument("--max-requests", type=count, help="bound on all requests, repeats included")
     llm.add_argument(
         "--cache", type=Path, metavar="DIR", help="keeps what is received, so that a second call goes on"
     )

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from sar_reg.arguments import Parser
 from sar_reg.doctor.data import check_data, check_zero_shot
 from sar_reg.doctor.environment import check_environment, free_space
 from sar_reg.doctor.finding import Finding, show
@@ -69,8 +70,10 @@ def examine(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sar_reg doctor", description="Say what works here and what to do."
+    parser = Parser(
+        prog="python -m sar_reg doctor",
+        description="Say what works on this machine and what to do about the rest: packages, GPU, sources of "
+        "words, weights, and with --data the data sets. The exit code is 1 if something fails.",
     )
     parser.add_argument("--data", type=Path, metavar="ROOT", help="folder that holds the data sets")
     parser.add_argument(

@@ -15,7 +15,7 @@ import torchvision
 from examples.protocol.data.__main__ import main
 from examples.protocol.data.catalogue import SHIFTED, TABLE_3, Source, source_of, sources
 from examples.protocol.data.fetch import images_advice, split_advice
-from examples.protocol.data.health import check
+from examples.protocol.data.health import check, check_all
 from sar_reg.doctor import Finding
 from sar_reg.errors import InputError
 from tests.fabricated import fabricate
@@ -171,3 +171,9 @@ def test_check_of_a_complete_data_set_exits_with_0(
 def test_an_unknown_key(tmp_path: Path) -> None:
     with pytest.raises(InputError, match='no data set is called "cifar"'):
         main(["check", "cifar", "--data", str(tmp_path)])
+
+
+def test_a_missing_folder_is_one_finding(tmp_path: Path) -> None:
+    (finding,) = check_all(["dtd", "eurosat"], tmp_path / "none")
+    assert finding.verdict == "failure"
+    assert finding.fact == f"there is no folder {tmp_path / 'none'}"

@@ -91,6 +91,10 @@ def test_a_users_own_novel_names(coop, tmp_path: Path) -> None:
         (["--novel", "nowhere.txt"], "error: cannot read class names from nowhere.txt"),
         (["--n-novel", "500"], "error: 500 novel classes were asked for, but the word list"),
         (["--protocol", "nature"], "recipe.toml has no protocol 'nature'; it has: paper"),
+        (["--protocol", "papr"], "; did you mean paper?"),
+        (["--device", "tpu"], "error: the device 'tpu' cannot be used (Expected one of cpu"),
+        (["--seeds"], "error: --seeds takes one whole number or more"),
+        (["--seeds", "-1"], "error: --seeds takes one whole number or more"),
         (["--data", "/nowhere", "--dataset", ""], "error: give --dataset as well, such as --data /nowhere"),
     ],
 )

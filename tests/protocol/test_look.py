@@ -74,7 +74,7 @@ def test_the_class_that_moved_most_comes_first() -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{}", "is not a run record"), (None, "is not a run record")],
+    [("{}", "is not a run record"), (None, "there is no file ")],
 )
 def test_other_files_are_refused(
     tmp_path: Path, content: str | None, message: str, capsys: pytest.CaptureFixture[str]

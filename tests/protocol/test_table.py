@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from examples.protocol import table
 from examples.protocol.records import read_folder
 from examples.protocol.table import as_markdown, as_text, fill, rows_of
 
@@ -64,3 +67,13 @@ def test_the_pages_show_what_the_records_give() -> None:
     for page, folder in [*pages, (EXAMPLES.parent / "README.md", EXAMPLES / "coop" / "results")]:
         text = page.read_text(encoding="utf-8")
         assert fill(text, as_markdown(rows_of(read_folder(folder)))) == text, str(page)
+
+
+def test_a_folder_without_records_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["table", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        table.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: there are no run records (*.json) in ")

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from sar_reg.arguments import nearest
 from sar_reg.errors import InputError
 
 if sys.version_info >= (3, 11):
@@ -86,5 +87,7 @@ def source_of(key: str) -> Source:
         InputError: no such data set; the message lists them.
     """
     if key not in sources():
-        raise InputError(f'no data set is called "{key}"; known are {", ".join(sources())}')
+        raise InputError(
+            f'no data set is called "{key}"; known are {", ".join(sources())}{nearest(key, sources())}'
+        )
     return sources()[key]
