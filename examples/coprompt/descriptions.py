@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,18 @@ class DescriptionsMissingWarning(UserWarning):
     """CoPrompt runs without its descriptions, on handcrafted prompts instead."""
 
 
+@cache
+def warn_of_missing(dataset: str) -> None:
+    """Say it once in a process, however many runs there are; Python's own filter forgets between them."""
+    warnings.warn(
+        f"CoPrompt has no descriptions for {dataset}: handcrafted prompts stand in for them. Give "
+        "--descriptions FILE (the official JSON files, or one that "
+        "`python -m examples.coprompt.describe` writes).",
+        DescriptionsMissingWarning,
+        stacklevel=3,
+    )
+
+
 def find_descriptions(source: str | Path, dataset: str, classnames: Sequence[str]) -> list[list[str]]:
     """Give the sentences of each class, rows in the order of `classnames`.
 
@@ -42,13 +55,7 @@ def find_descriptions(source: str | Path, dataset: str, classnames: Sequence[str
         InputError: if the file is missing, is not of that format, or does not describe every class.
     """
     if source == "":
-        warnings.warn(
-            f"CoPrompt has no descriptions for {dataset}: handcrafted prompts stand in for them. Give "
-            "--descriptions FILE (the official JSON files, or one that "
-            "`python -m examples.coprompt.describe` writes).",
-            DescriptionsMissingWarning,
-            stacklevel=2,
-        )
+        warn_of_missing(dataset)
         return template_descriptions(dataset, classnames)
     path = Path(source)
     if path.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from examples.coprompt.descriptions import (
     DescriptionsMissingWarning,
     find_descriptions,
     template_descriptions,
+    warn_of_missing,
 )
 from sar_reg.errors import InputError
 from sar_reg.shapes import Tensor
@@ -68,6 +70,7 @@ def test_another_format_is_refused(content: object, message: str, tmp_path: Path
 
 
 def test_without_descriptions_the_templates_stand_in_and_it_says_so() -> None:
+    warn_of_missing.cache_clear()
     with pytest.warns(
         DescriptionsMissingWarning, match="no descriptions for dtd: handcrafted prompts stand in"
     ):
@@ -76,6 +79,19 @@ def test_without_descriptions_the_templates_stand_in_and_it_says_so() -> None:
     assert rows[1][0] == "itap of a wild cat."
     assert rows[1][-1] == "a photo of a wild cat, a type of texture."
     assert [len(row) for row in rows] == [8, 8]
+
+
+def test_many_runs_say_it_once() -> None:
+    warn_of_missing.cache_clear()
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            find_descriptions("", "dtd", ["wild cat"])
+        find_descriptions("", "eurosat", ["forest"])
+    assert [str(warning.message).split(":")[0] for warning in shown] == [
+        "CoPrompt has no descriptions for dtd",
+        "CoPrompt has no descriptions for eurosat",
+    ]
 
 
 def test_the_bank_holds_unit_rows_of_each_sentence_and_class(build: Build, tmp_path: Path) -> None:

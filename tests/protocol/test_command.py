@@ -76,6 +76,14 @@ def test_json_holds_means_and_records(coop) -> None:
     assert content["records"][2]["recipe"]["sample_size"] == 3
 
 
+def test_curves_are_kept_for_tensorboard_on_request(coop, tmp_path: Path) -> None:
+    coop("--tensorboard", "--no-sar", "--seeds", "1")
+    (log,) = (tmp_path / "runs").glob("squares-coop-seed1-*.log.jsonl")
+    assert len(log.read_text().splitlines()) == 2
+    (events,) = (tmp_path / "runs" / "tensorboard").glob("*/events.out.tfevents.*")
+    assert events.parent.name == log.name.removesuffix(".log.jsonl")
+
+
 def test_a_users_own_novel_names(coop, tmp_path: Path) -> None:
     words = tmp_path / "words.txt"
     words.write_text("walrus\ngolden ring\nviolin\nkettle\nGolden_Ring\nladder\nsaddle\n")
