@@ -5,16 +5,25 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from examples.protocol.data import SHIFTED, TABLE_3, base_new_split, few_shot, fingerprint, open_dataset
-from examples.protocol.data.catalogue import source_of, sources
+from examples.protocol import data
+from examples.protocol.data import (
+    SHIFTED,
+    TABLE_3,
+    Example,
+    FileDataset,
+    base_new_split,
+    few_shot,
+    fingerprint,
+    open_dataset,
+)
+from examples.protocol.data.catalogue import Source, source_of, sources
 from sar_reg.errors import InputError
 from tests.fabricated import fabricate, names_of, write_image
-
-JSON_KEYS = [key for key, source in sources().items() if source.form == "json"]
 
 
 @pytest.mark.parametrize("key", TABLE_3)
@@ -111,19 +120,59 @@ def test_missing_images_and_wrong_numbers(key: str, tmp_path: Path) -> None:
         open_dataset(key, tmp_path, verify=False)
 
 
-def test_missing_and_cut_off_image(tmp_path: Path) -> None:
-    home = fabricate(tmp_path, "dtd")
-    dataset = open_dataset("dtd", tmp_path, verify=False)
-    first, second = (home / "images" / example.source for example in dataset.train[:2])
-    first.unlink()
-    second.write_bytes(second.read_bytes()[:-200])
-    with pytest.raises(InputError, match=r"dtd: the image .*0001\.jpg is missing.*check dtd"):
-        dataset.image(dataset.train[0])
-    with pytest.raises(InputError, match=r"0002\.jpg cannot be read .*damaged. Delete the file"):
-        dataset.image(dataset.train[1])
-    second.write_bytes(b"")
-    with pytest.raises(InputError, match="cannot be read"):
-        dataset.image(dataset.train[1])
+def small_source(key: str) -> Source:
+    """The data set's facts, with the numbers of the fabricated one as the published ones."""
+    counts = (0, 0, 12) if key in SHIFTED else (24, 0 if key == "imagenet" else 8, 12)
+    return replace(source_of(key), classes=4, counts=counts)
+
+
+@pytest.mark.parametrize("key", [*TABLE_3, *SHIFTED])
+def test_the_published_numbers_are_asked_for(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One image or one line of the split too few is refused where `verify` is left on."""
+    home = fabricate(tmp_path, key)
+    monkeypatch.setattr(data, "source_of", small_source)
+    dataset = open_dataset(key, tmp_path)
+    if small_source(key).form == "json":
+        file = home / small_source(key).split
+        split = json.loads(file.read_text())
+        split["test"].pop()
+        file.write_text(json.dumps(split))
+    elif key == "fgvc_aircraft":
+        file = home / "images_variant_test.txt"
+        file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
+    else:
+        (dataset.folder / dataset.test[-1].source).unlink()
+    with pytest.raises(InputError, match=rf"{key}: expected .* 12 train / val / test images, found .* 11 "):
+        open_dataset(key, tmp_path)
+
+
+@pytest.mark.parametrize("key", [*TABLE_3, *SHIFTED])
+def test_missing_and_cut_off_images(key: str, tmp_path: Path) -> None:
+    fabricate(tmp_path, key)
+    dataset = open_dataset(key, tmp_path, verify=False)
+    gone, cut, empty = (dataset.folder / example.source for example in dataset.test[:3])
+    gone.unlink()
+    cut.write_bytes(cut.read_bytes()[:-200])
+    empty.write_bytes(b"")
+    with pytest.raises(InputError, match=rf"{key}: the image .*{gone.name} is missing.*check {key} --data"):
+        dataset.image(dataset.test[0])
+    for example, path in zip(dataset.test[1:3], (cut, empty), strict=True):
+        with pytest.raises(InputError, match=rf"{path.name} cannot be read .*damaged. Delete the file"):
+            dataset.image(example)
+    assert dataset.image(dataset.test[3]).size == (24, 20)
+
+
+def test_a_picture_that_claims_to_be_enormous(tmp_path: Path) -> None:
+    dataset = FileDataset("mine", tmp_path, ("a",), (), (), ())
+    header = b"BM" + bytes(8) + (54).to_bytes(4, "little") + (40).to_bytes(4, "little")
+    header += (60_000).to_bytes(4, "little") * 2 + b"\x01\x00\x18\x00" + bytes(24)
+    (tmp_path / "x.bmp").write_bytes(header)
+    with pytest.raises(InputError, match=r"x\.bmp cannot be read .*exceeds limit"):
+        dataset.image(Example("x.bmp", 0))
+    with pytest.raises(InputError, match=r"mine: the image .*y\.bmp is missing$"):
+        dataset.image(Example("y.bmp", 0))
 
 
 @pytest.mark.parametrize(

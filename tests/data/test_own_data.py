@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -48,11 +49,18 @@ def test_train_and_test_folders_with_new_classes(tmp_path: Path) -> None:
     ]
     with pytest.raises(InputError, match="no training images of: wren"):
         base_new_split(dataset, ["wren"])
+    with pytest.raises(InputError, match=r"1 classes without training images, such as wren.*--base-classes"):
+        base_new_split(dataset)
 
 
 def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds 0 classes, 0 training and 0 test images"):
         open_folder(tmp_path / "nowhere")
+    write_classes(tmp_path / "cut" / "train", {"robin": 2, "wren": 2})
+    write_classes(tmp_path / "cut" / "test", {"robin": 2})
+    with pytest.raises(InputError, match=r"test has no images of 1 classes, such as wren: add some"):
+        open_folder(tmp_path / "cut")
+    shutil.rmtree(tmp_path / "cut")
     write_classes(tmp_path, {"robin": 3, "wren": 1})
     with pytest.raises(InputError, match=r"wren holds 1 images; a class needs one to train and one to test"):
         open_folder(tmp_path)

@@ -114,10 +114,12 @@ def base_new_split(dataset: Dataset, base_classes: Collection[str] | None = None
             "_" equals a space, and classes without training images are new.
 
     Raises:
-        InputError: a name of `base_classes` that the data set lacks, or nothing left on one of the two sides.
+        InputError: a name of `base_classes` that the data set lacks, classes with test images alone where no
+            `base_classes` are given, or nothing left on one of the two sides.
     """
     trained = sorted({example.label for example in dataset.train})
     if base_classes is None:
+        _check_all_trained(dataset, trained)
         labels = trained
         base = trained[: math.ceil(len(trained) / 2)]
     else:
@@ -130,6 +132,16 @@ def base_new_split(dataset: Dataset, base_classes: Collection[str] | None = None
             "each side needs at least one"
         )
     return _only(dataset, base), _only(dataset, new)
+
+
+def _check_all_trained(dataset: Dataset, trained: Sequence[int]) -> None:
+    untrained = {example.label for example in dataset.test} - set(trained)
+    if trained and untrained:
+        names = ", ".join(dataset.classnames[label] for label in sorted(untrained)[:5])
+        raise InputError(
+            f"{dataset.key} has {len(untrained)} classes without training images, such as {names}: they are new, and "
+            "the first half of the others is not all that is base. Name the base classes: --base-classes FILE"
+        )
 
 
 def _labels_of(dataset: Dataset, trained: Sequence[int], names: Collection[str]) -> list[int]:

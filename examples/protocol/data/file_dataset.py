@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from examples.protocol.data.catalogue import sources
 from examples.protocol.data.dataset import Example
 from sar_reg.errors import InputError
 
@@ -33,11 +34,11 @@ class FileDataset:
             with Image.open(path) as image:
                 return image.convert("RGB")
         except FileNotFoundError as error:
+            advice = f". See what else is with: python -m examples.protocol.data check {self.key} --data ROOT"
             raise InputError(
-                f"{self.key}: the image {path} is missing. "
-                f"See what else is with: python -m examples.protocol.data check {self.key} --data ROOT"
+                f"{self.key}: the image {path} is missing{advice if self.key in sources() else ''}"
             ) from error
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise InputError(
                 f"{self.key}: the image {path} cannot be read ({error}); it is damaged. "
                 "Delete the file and extract or download it again"

@@ -24,7 +24,7 @@ def open_folder(folder: str | Path) -> FileDataset:
     shuffle with a fixed seed: the same files give the same split anywhere.
 
     Raises:
-        InputError: no classes, no images in one of them, or a class too small to be cut.
+        InputError: no classes, a class without test images, or one too small to be cut.
     """
     folder = Path(folder)
     key = folder.resolve().name
@@ -40,6 +40,13 @@ def open_folder(folder: str | Path) -> FileDataset:
         raise InputError(
             f"{folder} holds {len(names)} classes, {len(train)} training and {len(test)} test images. "
             f"Expected {folder}/CLASS/image.jpg, or {folder}/train/CLASS/image.jpg and the same in test"
+        )
+    untested = set(range(len(names))) - {example.label for example in test}
+    if untested:
+        listed = ", ".join(names[label] for label in sorted(untested)[:5])
+        raise InputError(
+            f"{folder / 'test'} has no images of {len(untested)} classes, such as {listed}: add some, or take the "
+            "class out of train too"
         )
     return FileDataset(key, folder, tuple(names), train, val, test)
 
