@@ -88,8 +88,8 @@ def accuracy_table(sweep: Sweep, runs: Runs, *, real: bool) -> Table:
     if words:
         notes.append(
             "Held-out names: classes of the test that are among the novel names, in all data sets of the row, and "
-            "in brackets those that the source had and that were left out for it; the WordNet lists of the repository were "
-            "made without them."
+            "in brackets those that the source had and that were left out for it; the WordNet lists of the repository "
+            "were made without them."
         )
     if real and not compared:
         notes.append(

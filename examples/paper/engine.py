@@ -7,6 +7,7 @@ and one that fails leaves its log and does not stop the others.
 from __future__ import annotations
 
 import subprocess
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ import torch
 from examples.paper.sweep import METHODS, Planned
 from examples.protocol.bench import Bench
 from examples.protocol.cell import Cell, Source
+from examples.protocol.command import estimate
+from examples.protocol.distributed import ALONE
 from examples.protocol.recipe import Recipe
 from examples.protocol.run import OnEpoch, Run
 from sar_reg.errors import require
@@ -59,6 +62,8 @@ def run_cell(planned: Planned, place: Place, on_epoch: OnEpoch | None = None) ->
         if place.fresh:
             run.forget()
         if run.finished() is None:
+            if planned.cell.source.data != "testbed":
+                print(f"{planned.name}: {estimate(run, ALONE)}", file=sys.stderr)
             run.start(on_epoch=on_epoch)
     except Exception:
         return _failure(planned, place, traceback.format_exc())

@@ -15,12 +15,13 @@ from typing import Any
 
 import torch
 
+import sar_reg
 from sar_reg.errors import InputError
 from sar_reg.files import write_atomic
 from sar_reg.shapes import Tensor
 
 FORMAT = "sar_reg.run/1"
-PACKAGES = ("sar-reg", "torch", "torchvision", "numpy", "open_clip_torch", "pillow", "safetensors")
+PACKAGES = ("torch", "torchvision", "numpy", "open_clip_torch", "pillow", "safetensors")
 
 Record = dict[str, Any]
 
@@ -79,7 +80,12 @@ def environment(device: torch.device) -> Record:
     return {
         "command": [Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]],
         "git": _revision(),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {
+            "python": platform.python_version(),
+            "sar-reg": sar_reg.__version__,
+            "cuda": torch.version.cuda,
+            **{name: _version(name) for name in PACKAGES},
+        },
         "hardware": {
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             "cpu": _cpu_name(),
@@ -89,8 +95,14 @@ def environment(device: torch.device) -> Record:
     }
 
 
+def count_peak_anew(device: torch.device) -> None:
+    """Begin a new count of the GPU's peak memory; that of a process cannot begin anew."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def peak_memory(device: torch.device) -> float:
-    """The most memory used so far, in MiB: the GPU's where there is one, else the process's."""
+    """The most memory used, in MiB: the GPU's since the count began where there is one, else the process's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -22,6 +22,7 @@ from examples.protocol.log import Log, OnEpoch
 from examples.protocol.method import PromptMethod
 from examples.protocol.records import (
     Record,
+    count_peak_anew,
     environment,
     hash_rows,
     identity,
@@ -92,6 +93,7 @@ class Run:
     ) -> Record:
         """Train and evaluate, going on from a checkpoint if there is one; return the record."""
         began = time.time()
+        count_peak_anew(self.bench.device)
         set_seeds(self.cell.seed)
         method = self.build()
         sar = self._sar()

@@ -26,6 +26,7 @@ def zero_shot_record(bench: Bench, out: Path, ranks: Ranks) -> Record:
     code = identity([settings, bench.fingerprints])
     path = out / f"{bench.name}-zero-shot-{code[:8]}.json"
     found = read_record(path)
+    ranks.wait()  # until all have looked, lest one finds what another has just written
     if found is not None and found["identity"] == code:
         return found
     record = {
@@ -40,7 +41,6 @@ def zero_shot_record(bench: Bench, out: Path, ranks: Ranks) -> Record:
     }
     if ranks.first:
         write_record(path, record)
-    ranks.wait()
     return record
 
 

@@ -21,7 +21,7 @@ from examples.protocol.data import (
     fingerprint,
     open_dataset,
 )
-from examples.protocol.data.catalogue import Source, source_of, sources
+from examples.protocol.data.catalogue import Source, source_of
 from sar_reg.errors import InputError
 from tests.fabricated import fabricate, names_of, write_image
 

@@ -63,7 +63,9 @@ def test_every_variant_runs_and_is_rendered(
     place = ("--data", str(tmp_path / "data"), "--out", str(tmp_path), "--datasets", key)
     assert run(name, *place, "--epochs", "1") == 0, capsys.readouterr().err
     assert len(list(tmp_path.rglob(f"{key}*-seed1-*.json"))) == len(sweep.variants)
-    written = {Path(line) for line in capsys.readouterr().out.splitlines()}
+    printed = capsys.readouterr()
+    assert printed.err.count(": memory: a step needs about ") == len(sweep.variants)
+    written = {Path(line) for line in printed.out.splitlines()}
     stem = tmp_path / "rendered" / name
     if name in ("fig1", "fig3", "fig4", "fig5"):
         assert {stem.with_suffix(".png"), stem.with_suffix(".pdf")} <= written
@@ -88,7 +90,7 @@ def test_a_failed_run_of_figure_1_ends_in_a_log_and_no_picture(
     printed = capsys.readouterr()
     assert printed.out == ""
     logs = [tmp_path / "failed" / f"eurosat-coop-{variant}-seed1.log" for variant in ("baseline", "sar")]
-    assert [line.rpartition("see ")[2] for line in printed.err.splitlines()] == [str(log) for log in logs]
+    assert [line.rpartition("see ")[2] for line in printed.err.splitlines()] == list(map(str, logs))
     assert "no split is ever made up" in logs[0].read_text()
     fabricate(tmp_path / "data", "eurosat")
     assert run("fig1", *place, "--epochs", "1") == 0

@@ -12,6 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from examples.protocol.bench import Bench
+from examples.protocol.distributed import Ranks
+from examples.protocol.zero_shot import zero_shot_record
 from tests.protocol.conftest import MakeRun
 
 
@@ -47,3 +50,16 @@ def test_two_processes_equal_one(make_run: MakeRun, tmp_path: Path) -> None:
     assert torch.allclose(load_file(shared.files.weights)["ctx"], ctx, atol=1e-5 * ctx.abs().max())
     assert two["results"]["base"] == one["results"]["base"]
     assert len(shared.files.log.read_text().splitlines()) == 5, "one process alone writes"
+
+
+def test_all_processes_look_for_the_zero_shot_record_before_one_writes_it(
+    bench: Bench, tmp_path: Path
+) -> None:
+    class Watched(Ranks):
+        def wait(self) -> None:
+            waited.append(len(list(tmp_path.glob("*.json"))))
+
+    waited: list[int] = []
+    for _ in range(2):
+        zero_shot_record(bench, tmp_path, Watched(rank=0, size=2))
+    assert waited == [0, 1], "one wait, found or not"

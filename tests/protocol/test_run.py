@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 
 import pytest
 import torch
 
+import sar_reg
+from examples.protocol.data import fingerprint
 from examples.protocol.evaluation import harmonic_mean
 from examples.protocol.records import read_folder, read_record
 from sar_reg import SimilarityAlignmentLoss
@@ -29,6 +33,14 @@ def test_the_record_says_what_was_run_and_what_came_out(make_run: MakeRun) -> No
     assert record["bank"]["overlap_with_held_out"] == []
     assert len(record["bank"]["novel"]) == 6
     assert record["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert record["versions"]["sar-reg"] == sar_reg.__version__
+    assert record["seed"] == 1
+    assert record["command"][1:] == sys.orig_argv[1:]
+    assert record["git"] is None or re.fullmatch(r"[0-9a-f]{40}(-dirty)?|v.*", record["git"])
+    assert record["hardware"]["device"] == "cpu"
+    assert record["data"]["fingerprint"] == fingerprint(run.bench.dataset)
+    assert record["training"]["shots_fingerprint"] == fingerprint(run.bench.training_set(1))
+    assert record["training"]["transform"]["kind"] == "none"
     assert record["seconds"]["training"] > 0
     assert record["peak_memory_mib"] > 50
     assert not run.files.checkpoint.exists()
