@@ -54,10 +54,11 @@ def examine(
     found, loaded = check_weights(model, pretrained)
     findings += found
     if data is None:
-        return [
-            *findings,
-            Finding("data", "note", "not looked at", "name the folder of the data sets: --data ROOT"),
-        ]
+        advice = "name the folder of the data sets: --data ROOT"
+        findings.append(Finding("data", "note", "not looked at", advice))
+        if zero_shot:
+            findings.append(Finding("zero-shot", "failure", "needs the images", advice))
+        return findings
     findings += [free_space(data), *check_data(data, only, decode=decode)]
     if loaded is not None and zero_shot:
         findings += check_zero_shot(data, zero_shot, loaded)

@@ -18,7 +18,7 @@ def check_data(root: Path, keys: Sequence[str], *, decode: int) -> list[Finding]
         health: Any = importlib.import_module("examples.protocol.data.health")
     except ImportError as error:
         advice = (
-            "clone the repository, install its extra [examples] and run this command from its root folder"
+            'clone the repository, pip install ".[examples]" in it, and run this command from its root folder'
         )
         return [Finding("data", "failure", f"the checks are part of the examples ({error})", advice)]
     return health.check_all(keys or [*catalogue.TABLE_3, *catalogue.SHIFTED], root, decode=decode)

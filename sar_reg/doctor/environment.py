@@ -21,9 +21,15 @@ OPTIONAL = {
     "transformers": ("transformers", "CLIP models of Hugging Face"),
     "nltk": ("wordnet", "another version of WordNet"),
     "openai": ("llm", "novel classes from a language model"),
+    "pydantic": ("llm", "the same"),
     "tyro": ("examples", "the command lines of the examples"),
+    "pillow": ("examples", "images"),
+    "tqdm": ("examples", "progress bars"),
+    "psutil": ("examples", "the memory estimate"),
     "matplotlib": ("examples", "figures"),
     "scikit-learn": ("examples", "t-SNE, and torchvision's .mat files through scipy"),
+    "tensorboard": ("examples", "curves in TensorBoard"),
+    "ray": ("cluster", "sweeps across GPUs and machines"),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +18,17 @@ from safetensors.torch import save_file
 from sar_reg import doctor
 from sar_reg.doctor import Finding, show
 from sar_reg.doctor.data import check_data
-from sar_reg.doctor.environment import check_environment, free_space
+from sar_reg.doctor.environment import OPTIONAL, check_environment, free_space
 from sar_reg.doctor.weights import check_weights
 from sar_reg.doctor.words import check_words
 from tests.fabricated import fabricate
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parent.parent.parent
 TINY = {
     "embed_dim": 16,
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
@@ -58,6 +65,17 @@ def test_a_missing_package_comes_with_its_command(monkeypatch: pytest.MonkeyPatc
     finding = next(finding for finding in check_environment() if finding.subject == "no-such-package")
     assert (finding.verdict, finding.fact) == ("note", "not installed; for novel classes")
     assert finding.advice == 'pip install "sar-reg[llm]"'
+
+
+def test_every_extra_is_looked_for() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    listed = {
+        re.match(r"[\w-]+", requirement)[0]: extra
+        for extra in ("llm", "wordnet", "open_clip", "transformers", "examples", "cluster")
+        for requirement in extras[extra]
+        if not requirement.startswith(("sar-reg[", "tomli"))
+    }
+    assert {name: extra for name, (extra, _) in OPTIONAL.items()} == listed
 
 
 def test_free_space_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
@@ -144,7 +162,9 @@ def test_without_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "examples.protocol.data.health", None)
     (finding,) = check_data(tmp_path, ["dtd"], decode=1)
     assert finding.verdict == "failure"
-    assert "run this command from its root folder" in finding.advice
+    assert finding.advice == (
+        'clone the repository, pip install ".[examples]" in it, and run this command from its root folder'
+    )
 
 
 def test_the_library_does_not_import_the_examples(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,6 +201,8 @@ def test_command_with_zero_shot(weights: Path, tmp_path: Path, capsys: pytest.Ca
     assert "failure dtd: zero-shot: dtd: " in capsys.readouterr().out
     assert doctor.main([*arguments, "no-such-tag"]) == 1
     assert "failure zero-shot: needs the weights" in capsys.readouterr().out
+    assert doctor.main(["--zero-shot", "dtd"]) == 1
+    assert "failure zero-shot: needs the images" in capsys.readouterr().out
 
 
 def test_show_counts_and_indents() -> None:

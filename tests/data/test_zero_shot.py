@@ -52,6 +52,10 @@ def test_finding_compares_with_the_published_numbers(tmp_path: Path, monkeypatch
     assert zero_shot.check("dtd", tmp_path, ColourReader(), tokenizer, verify=False).verdict == "ok"
     assert zero_shot.check("dtd", tmp_path, ColourReader(), tokenizer).verdict == "failure"
     assert zero_shot.check("imagenet_r", tmp_path, ColourReader(), tokenizer).verdict == "note"
+    image = open_dataset("dtd", tmp_path, verify=False).test[0].source
+    (tmp_path / "dtd" / "images" / image).unlink()
+    damaged = zero_shot.check("dtd", tmp_path, ColourReader(), tokenizer, verify=False)
+    assert (damaged.verdict, f"{image} is missing" in damaged.fact) == ("failure", True)
 
 
 def test_templates_are_those_of_the_published_numbers() -> None:

@@ -30,9 +30,9 @@ def check(key: str, root: Path, model: Any, tokenizer: Any, *, verify: bool = Tr
         return Finding(subject, "note", "no published base and new accuracy to compare with")
     try:
         halves = base_new_split(open_dataset(key, root, verify=verify))
-    except InputError as error:
+        base, new = (accuracy(half, TEMPLATES[key], model, tokenizer) for half in halves)
+    except InputError as error:  # also of an image that is missing or damaged
         return Finding(subject, "failure", str(error))
-    base, new = (accuracy(half, TEMPLATES[key], model, tokenizer) for half in halves)
     fact = f"base {base:.2f}, new {new:.2f}; published {published[0]:.2f}, {published[1]:.2f}"
     if max(abs(base - published[0]), abs(new - published[1])) <= TOLERANCE:
         return Finding(subject, "ok", fact)
