@@ -71,8 +71,7 @@ def sample_classes(
 
 def ring_order(n: int, *, seed: int, step: int | Int[Tensor, ""], device: torch.device) -> Int[Tensor, " n"]:
     """The classes in the circular order of this step: a uniformly random permutation."""
-    keys = _mix(_stream(seed, step, device) + torch.arange(1, n + 1, device=device) * _signed(_GOLDEN_GAMMA))
-    return keys.argsort(stable=True)
+    return _hashes(_stream(seed, step, device), n).argsort(stable=True)
 
 
 def ring_neighbours(order: Int[Tensor, " n"], k: int) -> Int[Tensor, "n k"]:
@@ -86,8 +85,7 @@ def _independent_subsets(n: int, k: int, stream: Int[Tensor, ""]) -> Int[Tensor,
     """Uniform `k`-subsets of 0..n-2 by Floyd's algorithm, all rows at once (or the complement's)."""
     pool = n - 1
     drawn = min(k, pool - k)
-    counter = torch.arange(1, n * drawn + 1, device=stream.device).view(n, drawn)
-    bits = (_mix(stream + counter * _signed(_GOLDEN_GAMMA)) >> 32) & 0xFFFFFFFF
+    bits = (_hashes(stream, n * drawn).view(n, drawn) >> 32) & 0xFFFFFFFF
     chosen = torch.full((n, drawn), -1, dtype=torch.int64, device=stream.device)
     for column in range(drawn):
         last = pool - drawn + column
@@ -120,6 +118,13 @@ def _check_draw(seed: object, step: object) -> None:
             )
     elif not isinstance(step, int):
         raise InputError(f"step must be an int or a 0-d int64 tensor, not {step!r}; convert with int()")
+
+
+def _hashes(stream: Int[Tensor, ""], count: int) -> Int[Tensor, " count"]:
+    """splitmix64's sequence: the mix of `stream + i γ` for i = 1 .. count."""
+    # (stream / γ + i) γ, the same integers: compiled for a CPU, i γ by itself writes past its memory (PyTorch 2.14).
+    i = torch.arange(1, count + 1, device=stream.device)
+    return _mix((stream * _signed(pow(_GOLDEN_GAMMA, -1, 1 << 64)) + i) * _signed(_GOLDEN_GAMMA))
 
 
 def _mix(x: Tensor) -> Tensor:

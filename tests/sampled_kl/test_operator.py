@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sar_reg import similarity_alignment_loss
+from sar_reg import sample_classes, similarity_alignment_loss
 from tests.sampled_kl.cases import Case, features
 
 
@@ -64,3 +64,11 @@ def test_inductor_draws_the_same_classes() -> None:
         torch.testing.assert_close(
             compiled(learned, target, step), rows(learned, target, step), rtol=1e-4, atol=1e-5
         )
+
+
+def test_inductor_with_a_fixed_number_of_classes() -> None:
+    """150 is no multiple of a vector's length: PyTorch 2.14 compiled the draw so that it wrote past its end."""
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda step: sample_classes(150, 5, seed=3, step=step), fullgraph=True)
+    for step in range(60):
+        assert torch.equal(compiled(torch.tensor(step)), sample_classes(150, 5, seed=3, step=step))
