@@ -8,12 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from sar_reg.novel.related_meaning import Understood
+from sar_reg.novel.related_surfaces import surfaces
 from sar_reg.novel.related_tree import reach, topics
 from sar_reg.novel.related_words import LEAST_GOOD, Words
-from sar_reg.novel.wordnet_graph import NOUN, WordNet
+from sar_reg.novel.wordnet_graph import NOUN, TOPICS, WordNet
 
 _NEAREST = 2000
 _LEAST_TOPIC = 0.04
+_PARTS = (
+    ("room",), ("area", "room"), ("floor", "storey"), ("porch",), ("court", "courtyard"), ("patio",), ("wall",),
+    ("roof",), ("balcony",), ("building material",), ("masonry",),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,18 @@ def candidates(wordnet: WordNet, words: Words, base: Sequence[Understood]) -> li
     capitals = any(sense.word != sense.word.lower() for s in own for sense in wordnet.senses[s][:1])
     least = min(LEAST_GOOD, 0.7 * float(np.quantile(usual_words(words, base), 0.2)))
     widest = _widest(wordnet, base)
-    apart = words.left_out | (set[int]() if (colors := _colors(wordnet)).intersection(own) else colors)
+    apart = words.left_out.union(
+        *(f for f in (_colors(wordnet), _parts_of_buildings(wordnet)) if f.isdisjoint(own))
+    )
+    only, gathered = surfaces(wordnet, base), _gathered(wordnet, own)
     mass, topical = reach(wordnet, base), topics(wordnet, base)
     found: list[Candidate] = []
     for synset in _pool(wordnet, mass, own):
         share = topical.get(wordnet.topic[synset], 0.0)
         general = wordnet.kind[synset] == NOUN and wordnet.sizes[synset] > widest
         if general or share < _LEAST_TOPIC or synset in above or synset in apart:
+            continue
+        if (only is not None and synset not in only) or synset in gathered:
             continue
         best = words.best(synset, capitals=capitals)
         if best and best[1] >= least:
@@ -67,6 +77,25 @@ def _colors(wordnet: WordNet) -> set[int]:
     heads = [wordnet.find("color", "colour")] if "color" in wordnet.index else []
     heads += [s for word in ("chromatic", "achromatic") for s in wordnet.index.get(word, [])]
     return {synset for head in heads if head is not None for synset in wordnet.below(head)}
+
+
+def _parts_of_buildings(wordnet: WordNet) -> set[int]:
+    """Rooms, floors, porches: near to buildings, but no places of their own unless the list has some."""
+    parts = {s for words in _PARTS for s in wordnet.index.get(words[0], []) if _has(wordnet, s, words)}
+    artifacts = [s for s in parts if TOPICS[wordnet.topic[s]] == "noun.artifact"]
+    return {synset for part in artifacts for synset in wordnet.below(part)}
+
+
+def _has(wordnet: WordNet, synset: int, words: Sequence[str]) -> bool:
+    return {sense.word for sense in wordnet.senses[synset]}.issuperset(words)
+
+
+def _gathered(wordnet: WordNet, own: Sequence[int]) -> set[int]:
+    """Groups that are of another kind than those in the list: WordNet files forests, but also mythologies, there."""
+    group = TOPICS.index("noun.group")
+    listed = [synset for synset in own if wordnet.topic[synset] == group]
+    kin = {s for synset in listed for parent in wordnet.parents[synset] for s in wordnet.below(parent)}
+    return {synset for synset, topic in enumerate(wordnet.topic) if topic == group} - kin
 
 
 def _widest(wordnet: WordNet, base: Sequence[Understood]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from sar_reg.novel.related_meaning import Understood
@@ -20,10 +20,11 @@ def reach(wordnet: WordNet, base: Sequence[Understood]) -> dict[int, float]:
     """
     total = sum(understood.weight for understood in base)
     at: defaultdict[int, float] = defaultdict(float)
+    crowded = _crowded_heads(wordnet, base)
     for start, share, above in _starts(wordnet, base):
         steps = {
             ancestor: k
-            for ancestor, k in wordnet.ancestors(start).items()
+            for ancestor, k in _upwards(wordnet, start, crowded).items()
             if (k or above) and wordnet.sizes[ancestor] <= _WIDEST
         }
         chances = sum(_CLIMB**k for k in steps.values())
@@ -37,6 +38,22 @@ def reach(wordnet: WordNet, base: Sequence[Understood]) -> dict[int, float]:
         for adjective in across(wordnet, noun):
             mass[adjective] += mass[noun] / 2
     return mass
+
+
+def _crowded_heads(wordnet: WordNet, base: Sequence[Understood]) -> set[int]:
+    """Head adjectives of at least two base classes."""
+    heads = Counter(head for b in base for head in wordnet.parents[b.reading.synset])
+    return {head for head, count in heads.items() if count > 1 and wordnet.kind[head] != NOUN}
+
+
+def _upwards(wordnet: WordNet, start: int, crowded: set[int]) -> dict[int, int]:
+    """What is above a meaning, with the number of steps, and what is next to a crowded head."""
+    steps = wordnet.ancestors(start)
+    for head in crowded.intersection(steps):
+        for other in wordnet.links[head]:
+            if wordnet.kind[other] != NOUN:
+                steps.setdefault(other, steps[head] + 1)
+    return steps
 
 
 def topics(wordnet: WordNet, base: Sequence[Understood]) -> dict[int, float]:

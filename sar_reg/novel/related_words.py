@@ -20,24 +20,37 @@ _BREEDS_AND_SPECIES = {"noun.animal", "noun.plant", "noun.food", "noun.artifact"
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What is never proposed, from `data/left_out.json`; `digest` changes whenever that file does."""
+    """What is never proposed, from `data/left_out.json` and `data/set_aside.json`.
+
+    `digest` changes whenever the data files do that decide which words are proposed.
+    """
 
     branches: tuple[tuple[str, ...], ...]
     never: frozenset[str]
     says_nothing: frozenset[str]
+    set_aside: frozenset[str]
+    grim: frozenset[str]
     digest: str
+
+    def passes(self, name: str) -> bool:
+        """Whether a name that was ranked or drawn may be kept."""
+        padded = f" {name.lower()} "
+        return name.lower() not in self.set_aside and not any(f" {part} " in padded for part in self.grim)
 
 
 @lru_cache(maxsize=1)
 def left_out() -> LeftOut:
     """The packaged list of branches and words that make no class names."""
-    text = resources.files("sar_reg.novel").joinpath("data/left_out.json").read_bytes()
-    listed = json.loads(text)
+    folder = resources.files("sar_reg.novel").joinpath("data")
+    texts = [folder.joinpath(f"{name}.json").read_bytes() for name in ("left_out", "set_aside", "surfaces")]
+    listed, after = json.loads(texts[0]), json.loads(texts[1])
     return LeftOut(
         tuple(tuple(words) for words in listed["branches"]),
         frozenset(listed["never"]),
         frozenset(listed["says_nothing"]),
-        hashlib.sha256(text).hexdigest()[:12],
+        frozenset(after["whole"]),
+        frozenset(after["parts"]),
+        hashlib.sha256(b"".join(texts)).hexdigest()[:12],
     )
 
 

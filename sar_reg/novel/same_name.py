@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+_EITHER = re.compile(r"\s+or\s+", re.IGNORECASE)
 _LITTLE_WORDS = frozenset({"a", "an", "the", "of"})
 _KEEP_FINAL_S = ("ss", "us", "is")
 _IRREGULAR = {
@@ -87,7 +88,7 @@ class KnownNames:
     """A set of class names that can be asked whether it holds a name, or nearly holds it.
 
     Nearly means: equal up to plural, article, accents, punctuation, hyphen or space, and word order, or up to
-    the maker's name before a designation with digits ("Airbus A310" and "A310").
+    the maker's name before a designation with digits ("Airbus A310" and "A310"), or one of two names ("sea or lake").
 
     Examples:
         >>> known = KnownNames(["hot dog", "A310"])
@@ -106,8 +107,9 @@ class KnownNames:
         """Put a name into the set."""
         parts = words(name)
         self._folded.setdefault(fold(name), name)
-        for key in _keys(parts):
-            self._keys.setdefault(key, name)
+        for alternative in (name, *_EITHER.split(name.replace("_", " "))):
+            for key in _keys(words(alternative)):
+                self._keys.setdefault(key, name)
         for rest in _designations(parts):
             self._designations.setdefault(rest, name)
 

@@ -14,6 +14,7 @@ from sar_reg.errors import InputError, require
 from sar_reg.novel.cleaning import Cleaned, Filtering, clean_names
 from sar_reg.novel.related import related_names
 from sar_reg.novel.related_format import NameFormat
+from sar_reg.novel.related_matching import readings
 from sar_reg.novel.related_words import Words, left_out
 from sar_reg.novel.source import NovelClassesError, outcome
 from sar_reg.novel.wordnet_graph import NOUN, WordNet
@@ -134,7 +135,9 @@ class WordNetClasses:
             raw = _random_nouns(wordnet, seed)
         else:
             raw = related_names(wordnet, base_classes, n, seed=seed, domain=self.domain)
-        cleaned = clean_names(raw, base=base_classes, exclude=exclude, filtering=self.filtering)
+        raw = [name for name in raw if left_out().passes(name)]
+        unwanted = [*exclude, *_synonyms(wordnet, exclude)]
+        cleaned = clean_names(raw, base=base_classes, exclude=unwanted, filtering=self.filtering)
         names = [NameFormat(base_classes).write(name) for name in cleaned.names[:n]]
         self._outcome = outcome(n, len(names), _dropped_before(cleaned, raw, len(names)))
         if len(names) < n:
@@ -157,6 +160,12 @@ class WordNetClasses:
             "filtering": self.filtering,
             "outcome": self._outcome,
         }
+
+
+def _synonyms(wordnet: WordNet, names: Sequence[str]) -> list[str]:
+    """All words for what the names mean: "pasture" for "pasture land"."""
+    meant = {r.synset for name in names for r in readings(wordnet, name.replace("_", " ")) if r.whole}
+    return sorted({sense.word for synset in meant for sense in wordnet.senses[synset]})
 
 
 def _random_nouns(wordnet: WordNet, seed: int) -> list[str]:

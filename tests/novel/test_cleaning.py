@@ -157,3 +157,11 @@ def test_clean_names_are_clean_distinct_and_allowed(
 @given(raw=st.lists(ODD, max_size=8))
 def test_strict_keeps_no_more_than_exact(raw: list[str]) -> None:
     assert set(clean_names(raw).names) <= set(clean_names(raw, filtering="exact").names)
+
+
+def test_either_of_two_names_is_excluded() -> None:
+    cleaned = clean_names(
+        ["Lake", "seas", "Road", "Lagoon"], base=["Highway_or_Road"], exclude=["Sea or Lake"]
+    )
+    assert cleaned.names == ["Lagoon"]
+    assert cleaned.counts() == {"excluded": 2, "near a base class": 1}

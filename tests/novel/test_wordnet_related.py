@@ -176,3 +176,38 @@ def test_the_words_of_a_name_are_found(name: str, word: str) -> None:
 def test_tokens_of_camel_case_and_separators() -> None:
     assert tokens("BalanceBeam") == ["Balance", "Beam"]
     assert tokens("Hammer_Throw (field)") == ["Hammer", "Throw", "field"]
+
+
+def test_textures_stay_on_the_surface() -> None:
+    names = set(related(base("dtd"), 200))
+    assert {"crinkled", "tweed", "furrowed", "pebble-grained"} <= names
+    assert not names & {"chewy", "tough-skinned", "razor-sharp", "baroque", "nylon", "hilly"}
+
+
+def test_adjectives_of_another_kind_are_not_held_to_surfaces() -> None:
+    assert {"sad", "joyful"} & set(related(["happy", "angry", "cheerful", "gloomy", "furious"], 40))
+
+
+def test_parts_of_buildings_only_where_the_list_has_some() -> None:
+    parts = {"attic", "porch", "basement", "veranda", "atrium"}
+    seen_from_above = {name.lower() for name in related(base("eurosat"), 200)}
+    assert not seen_from_above & parts
+    assert not seen_from_above & {"galaxy", "mythology"}
+    rooms = ["kitchen", "bedroom", "bathroom", "living room", "attic", "garage", "cellar", "corridor"]
+    assert {"dining room", "hall", "den"} <= set(related(rooms, 60))
+
+
+def test_other_words_for_an_excluded_name_are_excluded() -> None:
+    fields = base("eurosat")
+    assert "Pasture" in related(fields, 200)
+    source = WordNetClasses()
+    assert "Pasture" not in source.generate(fields, 200, exclude=["Pasture Land"])
+    assert source.describe()["outcome"]["dropped"]["excluded"] >= 1
+
+
+def test_names_set_aside_are_dropped_after_ranking() -> None:
+    listed = left_out()
+    assert not listed.passes("International Terrorism")
+    assert not listed.passes("Swastika")
+    assert not listed.passes("has-been")
+    assert listed.passes("terrier")
