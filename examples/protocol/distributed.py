@@ -83,6 +83,22 @@ class Ranks:
             for tensor in tensors:
                 distributed.all_reduce(tensor)
 
+    def check_same(self, number: int) -> None:
+        """Go on if all processes come with the same number.
+
+        Raises:
+            InputError: if one found files of the run that another did not.
+        """
+        total = torch.tensor(number)
+        if self.size > 1 and distributed.get_backend() == "nccl":
+            total = total.cuda()
+        self.add_up([total])
+        if int(total) != number * self.size:
+            raise InputError(
+                f"process {self.rank} would go on from epoch {number} and another one from elsewhere; "
+                "--out must be one folder that all machines see"
+            )
+
     def wait(self) -> None:
         """Continue when all processes are here."""
         if self.size > 1:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from examples.protocol.cell import Source
 from examples.protocol.data import open_dataset, open_folder
+from examples.protocol.data.catalogue import sources
 from examples.protocol.data.dataset import Dataset, Example
 from examples.protocol.method import Tokenizer
 from examples.protocol.recipe import Recipe
@@ -59,6 +60,11 @@ def open_source(source: Source, key: str) -> Dataset:
     if not root.is_dir():
         raise InputError(
             f"there is no folder {root}; give --data testbed, or the folder that holds the data sets"
+        )
+    if not (root / key).is_dir() and key not in sources():
+        raise InputError(
+            f'there is no folder {root / key} with images of yours, and no data set of the benchmark is called "{key}"'
+            f"{nearest(key, sources())}"
         )
     return (
         open_folder(root / key) if (root / key).is_dir() and key not in SPECIFIC else open_dataset(key, root)

@@ -86,6 +86,7 @@ def train(
         stored = load_checkpoint(checkpoints.path, method, optimizer, sar, run=checkpoints.run)
         curves = stored["curves"] if stored else {}
     start = len(curves.get("lr", []))
+    ranks.check_same(start)
     for epoch in range(start, recipe.epochs):
         rate = learning_rate(epoch, recipe.lr, recipe.epochs)
         set_rate(optimizer, rate)

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import distributed
 
 from examples.protocol.bench import Bench
 from examples.protocol.distributed import Ranks
 from examples.protocol.zero_shot import zero_shot_record
+from sar_reg.errors import InputError
 from tests.protocol.conftest import MakeRun
 
 
@@ -63,3 +65,14 @@ def test_all_processes_look_for_the_zero_shot_record_before_one_writes_it(
     for _ in range(2):
         zero_shot_record(bench, tmp_path, Watched(rank=0, size=2))
     assert waited == [0, 1], "one wait, found or not"
+
+
+def test_processes_that_see_different_folders_are_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    def other_at_3(total: torch.Tensor) -> None:
+        total += 3
+
+    monkeypatch.setattr(distributed, "all_reduce", other_at_3)
+    monkeypatch.setattr(distributed, "get_backend", lambda: "gloo")
+    Ranks(rank=0, size=2).check_same(3)
+    with pytest.raises(InputError, match="process 0 would go on from epoch 0 and another one from elsewhere"):
+        Ranks(rank=0, size=2).check_same(0)
