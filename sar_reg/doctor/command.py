@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         model=options.model,
         pretrained=options.pretrained,
     )
+    _looking_at("")
     print(show(findings, as_json=options.json))
     return int(any(finding.verdict == "failure" for finding in findings))
 
@@ -50,7 +52,11 @@ def examine(
         model: open_clip's name of the model.
         pretrained: its tag of weights, or a file.
     """
-    findings = [*check_environment(), *check_words()]
+    _looking_at("packages")
+    findings = check_environment()
+    _looking_at("sources of words")
+    findings += check_words()
+    _looking_at("weights")
     found, loaded = check_weights(model, pretrained)
     findings += found
     if data is None:
@@ -59,8 +65,10 @@ def examine(
         if zero_shot:
             findings.append(Finding("zero-shot", "failure", "needs the images", advice))
         return findings
+    _looking_at(f"data sets below {data}")
     findings += [free_space(data), *check_data(data, only, decode=decode)]
     if loaded is not None and zero_shot:
+        _looking_at(f"accuracy on {', '.join(zero_shot)}")
         findings += check_zero_shot(data, zero_shot, loaded)
     elif loaded is not None:
         advice = "--zero-shot dtd (1,692 images: seconds on a GPU, minutes on a CPU)"
@@ -68,6 +76,13 @@ def examine(
     elif zero_shot:
         findings.append(Finding("zero-shot", "failure", "needs the weights", "see the line on weights above"))
     return findings
+
+
+def _looking_at(what: str) -> None:
+    """One changing line on a terminal; an empty `what` removes it."""
+    if sys.stderr.isatty():
+        text = f"looking at {what} …" if what else ""
+        print(f"\r{text[:79]:79}\r", end="", file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from sar_reg import doctor
-from sar_reg.doctor import Finding, show
+from sar_reg.doctor import Finding, command, show
 from sar_reg.doctor.data import check_data
 from sar_reg.doctor.environment import OPTIONAL, check_environment, free_space
 from sar_reg.doctor.weights import check_weights
@@ -214,3 +214,21 @@ def test_show_counts_and_indents() -> None:
         "        → second",
         "1 ok, 0 note, 0 warning, 1 failure",
     ]
+
+
+def test_what_it_looks_at_is_shown_on_terminals_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "check_words", list)
+    monkeypatch.setattr(command, "check_weights", lambda *_: ([], None))
+    command.main([])
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    command.main([])
+    shown = capsys.readouterr().err.split("\r")
+    assert [text.strip() for text in shown if text.strip()] == [
+        "looking at packages …",
+        "looking at sources of words …",
+        "looking at weights …",
+    ]
+    assert max(map(len, shown)) < 80
