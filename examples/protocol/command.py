@@ -22,7 +22,7 @@ from examples.protocol.pictures import draw_comparison
 from examples.protocol.progress import Progress
 from examples.protocol.recipe import Recipe, load_recipe
 from examples.protocol.records import Record
-from examples.protocol.run import Run, features_of
+from examples.protocol.run import Run, describe_bank, features_of
 from examples.protocol.table import as_text, rows_of
 from examples.protocol.zero_shot import zero_shot_record
 from sar_reg.errors import InputError, require
@@ -193,6 +193,11 @@ def as_report(bench: Bench, runs: Sequence[Run], rows: Sequence[Any], picture: P
         bank, sampled = bench.bank, recipe.sample_size or "all"
         about = f"SAR: weight {recipe.lam:g}, {sampled} of {len(bank.classnames)} classes a row and step"
         lines.append(f"{about}, {bank.n_novel} of them novel")
+        overlap = describe_bank(bench)["overlap_with_held_out"]
+        left_out = bank.provenance.get("outcome", {}).get("dropped", {}).get("excluded", 0)
+        lines.append(
+            f"held-out names among the novel ones: {len(overlap)}; left out for being such: {left_out}"
+        )
     lines.append(f"records: {runs[0].files.record.parent}")
     if picture is not None:
         lines.append(f"picture: {picture}")

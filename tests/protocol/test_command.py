@@ -91,6 +91,8 @@ def test_a_users_own_novel_names(coop, tmp_path: Path) -> None:
     bank = content["records"][2]["bank"]
     assert bank["novel"] == ["walrus", "violin", "kettle", "ladder", "saddle"]
     assert bank["overlap_with_held_out"] == []
+    printed, _ = coop("--seeds", "1", "--novel", str(words))
+    assert "held-out names among the novel ones: 0; left out for being such: 2" in printed
 
 
 @pytest.mark.parametrize(
