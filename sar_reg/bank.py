@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from sar_reg.prompting.towers import text_tower
 from sar_reg.shapes import Float, Tensor
 
 _FORMAT = "sar_reg.anchor_bank/1"
+_LENGTH_TOLERANCE = 1e-3  # rows made in half precision are that far from 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ class AnchorBank:
 
     Raises:
         InputError: for names that are empty or repeated (case and `_` do not count), sizes that do not
-            match, or rows that are not finite.
+            match, or rows that are not finite, not of length 1, or require grad.
     """
 
     classnames: tuple[str, ...]
@@ -52,21 +54,32 @@ class AnchorBank:
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
+        for name in ("classnames", "templates"):  # a list would differ after save and load
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         check_names(self.classnames)
         shape = tuple(self.embeddings.shape)
         if len(shape) != 2 or shape[0] != len(self.classnames) or self.embeddings.dtype != torch.float32:
             raise InputError(
-                f"embeddings must be float32 of shape ({len(self.classnames)}, D), one row per class name, "
+                f"embeddings must be torch.float32 of shape ({len(self.classnames)}, D), one row per class name, "
                 f"but are {self.embeddings.dtype} of shape {shape}"
             )
         if not 1 <= self.n_base <= len(self.classnames):
             raise InputError(
                 f"n_base must lie in 1..{len(self.classnames)}, the number of names, not {self.n_base}"
             )
-        if not self.temperature > 0:
-            raise InputError(f"temperature must be positive (1 / exp(logit_scale)), not {self.temperature}")
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise InputError(
+                f"temperature must be positive and finite (1 / exp(logit_scale)), not {self.temperature}"
+            )
+        if self.embeddings.requires_grad:
+            raise InputError("embeddings are the frozen side and must not require grad; pass .detach()")
         if not bool(torch.isfinite(self.embeddings).all()):
             raise InputError("embeddings hold NaN or infinity; check the model's weights and dtype")
+        if bool(((self.embeddings.norm(dim=1) - 1).abs() > _LENGTH_TOLERANCE).any()):
+            raise InputError(
+                "embeddings must be rows of length 1; pass torch.nn.functional.normalize(x, dim=1), and look for "
+                "rows of zeros"
+            )
 
     @property
     def n_novel(self) -> int:
@@ -97,11 +110,11 @@ class AnchorBank:
         """Keep all base classes and a uniform random choice of `n_novel` novel ones, in their order.
 
         Raises:
-            InputError: if `n_novel` is negative or larger than what the bank holds.
+            InputError: if `n_novel` is no int, negative or larger than what the bank holds.
         """
-        if not 0 <= n_novel <= self.n_novel:
+        if type(n_novel) is not int or not 0 <= n_novel <= self.n_novel:
             raise InputError(
-                f"n_novel must lie in 0..{self.n_novel}, the novel classes in this bank, not {n_novel}"
+                f"n_novel must be an int in 0..{self.n_novel}, the novel classes in this bank, not {n_novel!r}"
             )
         chosen = np.random.default_rng(seed).permutation(self.n_novel)[:n_novel]
         rows = [*range(self.n_base), *sorted(int(i) + self.n_base for i in chosen)]
@@ -217,14 +230,16 @@ def _digest(about: str, rows: Tensor) -> str:
     return hashlib.sha256(about.encode() + rows.numpy().tobytes()).hexdigest()
 
 
-def check_names(names: Sequence[str]) -> None:
-    """Refuse class names that are empty or repeated.
+def check_names(names: Sequence[object]) -> None:
+    """Refuse class names that are empty, repeated or no strings.
 
     Raises:
         InputError: naming the class; case, `_` and runs of spaces do not count.
     """
     seen: dict[str, str] = {}
     for position, name in enumerate(names):
+        if not isinstance(name, str):
+            raise InputError(f"class name {position} is {name!r}, not a string; convert it with str()")
         key = fold(name)
         if not key:
             raise InputError(f"class name {position} is empty; every class needs a name")

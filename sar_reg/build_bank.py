@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 import torch
@@ -70,19 +70,26 @@ def build_anchor_bank(
         The bank: base classes first, then novel ones; embeddings (N, D) float32.
 
     Raises:
-        InputError: for empty, repeated or too long names (named in the message) and for bad templates.
+        InputError: for empty, repeated or too long names (named in the message), for bad templates, and for
+            arguments of another kind.
         NovelClassesError: if the source has fewer names than asked for; it carries those.
     """
-    if isinstance(base_classes, str) or isinstance(novel, str):
+    if any(isinstance(names, str) for names in (base_classes, novel, exclude)):
         raise InputError("class names must be given as a sequence of strings, not as one string")
+    if isinstance(base_classes, Set) or isinstance(novel, Set):
+        raise InputError("class names need an order, and a set's changes from run to run; pass sorted(names)")
     if isinstance(novel, type):
         raise InputError(f"novel must be a source, not its class: write {novel.__name__}(...)")
+    if not (novel is None or hasattr(novel, "generate") or hasattr(novel, "__iter__")):
+        raise InputError(
+            f"novel must be None, a sequence of names, or a source with .generate, not {type(novel).__name__}"
+        )
     prompts = resolve_templates(templates)
     base = tuple(base_classes)
     if not base:
         raise InputError("base_classes is empty; pass the names of the classes that have training images")
-    if n_novel < 0:
-        raise InputError(f"n_novel must be 0 or more, not {n_novel}")
+    if type(n_novel) is not int or n_novel < 0:
+        raise InputError(f"n_novel must be 0 or more, an int, not {n_novel!r}")
     check_names(base)
     tower = text_tower(model, tokenizer)
     cache = BankCache(cache_dir)
@@ -122,9 +129,10 @@ def _novel_names(
     if novel is None or n == 0:
         return (), {"source": "none"}
     if not isinstance(novel, NovelSource):
-        kept = _without(novel, exclude)
-        dropped = {"excluded": len(novel) - len(kept)}
-        return kept[:n], {"source": "sequence", "outcome": outcome(len(novel), len(kept[:n]), dropped)}
+        given = tuple(novel)
+        kept = _without(given, exclude)
+        dropped = {"excluded": len(given) - len(kept)}
+        return kept[:n], {"source": "sequence", "outcome": outcome(len(given), len(kept[:n]), dropped)}
     source = novel.with_cache(cache.folder, offline=offline) if isinstance(novel, ResumableSource) else novel
     if not isinstance(source, DescribedSource):
         made = source.generate(base, n, exclude=exclude, seed=seed)
@@ -144,9 +152,14 @@ def _novel_names(
     return cache.names(about, ask, wanted=n)
 
 
-def _without(names: Sequence[str], exclude: Sequence[str]) -> tuple[str, ...]:
+def _without(names: Sequence[object], exclude: Sequence[str]) -> tuple[str, ...]:
     forbidden = KnownNames(exclude)
-    return tuple(name for name in names if forbidden.match(name) is None)
+    strings: list[str] = []
+    for name in names:
+        if not isinstance(name, str):
+            raise InputError(f"novel class {name!r} is not a string; convert it with str()")
+        strings.append(name)
+    return tuple(name for name in strings if forbidden.match(name) is None)
 
 
 def _features_depend_on(tower: TextTower, fingerprint: str, prompts: tuple[str, ...]) -> dict[str, Any]:

@@ -101,8 +101,10 @@ def test_subset_keeps_base_classes_and_order() -> None:
     assert torch.equal(part.embeddings, bank.embeddings[places])
     assert bank.subset(n_novel=5, seed=3).classnames == part.classnames
     assert bank.subset(n_novel=5, seed=4).classnames != part.classnames
-    with pytest.raises(InputError, match=re.escape("n_novel must lie in 0..20")):
+    with pytest.raises(InputError, match=re.escape("n_novel must be an int in 0..20")):
         bank.subset(n_novel=21)
+    with pytest.raises(InputError, match=r"the novel classes in this bank, not 1\.5"):
+        bank.subset(n_novel=1.5)
 
 
 def test_another_models_bank_is_refused(clip) -> None:
@@ -132,10 +134,24 @@ def test_novel_names_are_taken_in_order_without_the_excluded(clip) -> None:
     [
         ({"base_classes": []}, "base_classes is empty"),
         ({"base_classes": "cat"}, "as a sequence of strings, not as one string"),
+        ({"base_classes": ["cat"], "exclude": "dog"}, "as a sequence of strings, not as one string"),
+        ({"base_classes": {"cat", "dog"}}, r"a set's changes from run to run; pass sorted\(names\)"),
+        (
+            {"base_classes": ["cat"], "novel": {"dog"}},
+            r"a set's changes from run to run; pass sorted\(names\)",
+        ),
+        ({"base_classes": ["cat", 3]}, "class name 1 is 3, not a string"),
+        ({"base_classes": ["cat"], "novel": [None]}, "novel class None is not a string"),
+        ({"base_classes": ["cat"], "novel": 5}, r"a source with \.generate, not int"),
         ({"base_classes": ["cat", " "]}, "class name 1 is empty"),
         ({"base_classes": ["red fox", "Red_Fox"]}, "'red fox' and 'Red_Fox' are the same"),
         ({"base_classes": ["cat"], "novel": ["dog", "CAT"]}, "'cat' and 'CAT' are the same"),
         ({"base_classes": ["cat"], "novel": ["dog"], "n_novel": -1}, "n_novel must be 0 or more"),
+        (
+            {"base_classes": ["cat"], "novel": ["dog"], "n_novel": 1.5},
+            r"n_novel must be 0 or more, an int, not 1\.5",
+        ),
+        ({"base_classes": ["cat"], "batch_size": 0}, "batch_size must be 1 or more, not 0"),
         ({"base_classes": ["cat"], "templates": ["a photo"]}, r"must contain '\{\}' exactly once"),
         ({"base_classes": ["cat"], "templates": []}, "templates is empty"),
         ({"base_classes": ["cat"], "templates": "birds"}, "is not a data set of the paper"),
@@ -152,13 +168,16 @@ def test_bad_arguments_are_refused(clip, arguments, message) -> None:
     ("change", "message"),
     [
         ({"n_base": 0}, r"n_base must lie in 1\.\.4"),
-        ({"embeddings": torch.zeros(3, 8)}, r"must be float32 of shape \(4, D\)"),
-        ({"embeddings": torch.zeros(4, 8, dtype=torch.float64)}, "must be float32"),
+        ({"embeddings": torch.zeros(3, 8)}, r"must be torch\.float32 of shape \(4, D\)"),
+        ({"embeddings": torch.zeros(4, 8, dtype=torch.float64)}, r"must be torch\.float32"),
         ({"embeddings": torch.full((4, 8), float("nan"))}, "NaN or infinity"),
+        ({"embeddings": torch.ones(4, 8)}, "must be rows of length 1"),
+        ({"embeddings": torch.eye(4).requires_grad_()}, "must not require grad"),
         ({"temperature": 0.0}, "temperature must be positive"),
+        ({"temperature": float("inf")}, "temperature must be positive and finite"),
     ],
 )
 def test_inconsistent_banks_are_refused(change, message) -> None:
-    good = {"classnames": NAMES, "n_base": 2, "embeddings": torch.ones(4, 8), "temperature": 0.01}
+    good = {"classnames": NAMES, "n_base": 2, "embeddings": torch.eye(4), "temperature": 0.01}
     with pytest.raises(InputError, match=message):
         sar_reg.AnchorBank(**{**good, **change})

@@ -41,7 +41,8 @@ def encode_templates(
         progress: show a line with the share done, on terminals only.
 
     Raises:
-        InputError: if a template has not exactly one `{}`, or a sentence is too long for the model.
+        InputError: if a template has not exactly one `{}`, a sentence is too long for the model, or
+            `batch_size` is below 1.
     """
     for template in templates:
         if template.count("{}") != 1:
@@ -50,6 +51,8 @@ def encode_templates(
         raise InputError(
             f"need at least one class and one template, got {len(classnames)} and {len(templates)}."
         )
+    if batch_size < 1:
+        raise InputError(f"batch_size must be 1 or more, not {batch_size}")
     total: Tensor | None = None
     for template in _shown(templates, progress):
         texts = [template.replace("{}", spoken(name)) for name in classnames]
