@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from examples.protocol.method import PromptMethod, Step
 from sar_reg import PromptEncoder
+from sar_reg.errors import InputError
 from sar_reg.shapes import Float, Tensor
 
 
@@ -27,7 +28,12 @@ class CoOp(PromptMethod):
     def __init__(self, model: Any, tokenizer: Any, classnames: Any, **protocol: Any) -> None:
         super().__init__(model, tokenizer, classnames, **protocol)
         words = self.recipe.ctx_init
-        n_ctx = len(words.split()) if words else self.recipe.n_ctx
+        n_ctx = self.recipe.n_ctx
+        if words and n_ctx != len(words.split()):
+            raise InputError(
+                f"n_ctx={n_ctx} does not fit ctx_init={words!r}, which has {len(words.split())} words; "
+                "give as many words as vectors, or none for random vectors"
+            )
         self.encoder = PromptEncoder(
             model, tokenizer, self.classnames, n_ctx=n_ctx, class_position=self.recipe.class_position
         )

@@ -140,3 +140,10 @@ def test_more_context_than_words_is_refused(name: str, build: Build) -> None:
 def test_a_class_block_outside_the_tower_is_refused(block: int, build: Build) -> None:
     with pytest.raises(InputError, match=f"class_block must lie in 1..2, .*, not {block}"):
         build("tcp", class_block=block)
+
+
+@pytest.mark.parametrize("name", ["coop", "kgcoop"])
+def test_another_number_of_vectors_than_of_words_is_refused(name: str, build: Build) -> None:
+    with pytest.raises(InputError, match="n_ctx=16 does not fit ctx_init='a photo of a', which has 4 words"):
+        build(name, n_ctx=16)
+    assert build(name, n_ctx=16, ctx_init="").ctx.shape[0] == 16

@@ -11,7 +11,10 @@ from tests.parity.traces import Trace, traces_of
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "trace" in metafunc.fixturenames:
-        paths = traces_of(metafunc.config.getoption("--golden-dir"), metafunc.module.METHOD)
+        folder: Path = metafunc.config.getoption("--golden-dir")
+        if not any(folder.glob("*.npz")):  # else every test would be skipped, and the run green
+            raise pytest.UsageError(f"--golden-dir {folder} holds no traces (*.npz)")
+        paths = traces_of(folder, metafunc.module.METHOD)
         metafunc.parametrize("trace", paths, ids=[path.stem for path in paths], indirect=True, scope="module")
 
 
