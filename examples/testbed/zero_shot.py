@@ -10,20 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from examples.protocol.data.dataset import base_new_split
+from sar_reg.templates import resolve_templates
 
 from .datasets import IconDataset
 from .tokenizer import CutTokenizer
 
-TEMPLATES = (
-    "itap of a {}.",
-    "a bad photo of the {}.",
-    "a origami {}.",
-    "a photo of the large {}.",
-    "a {} in a video game.",
-    "art of the {}.",
-    "a photo of the small {}.",
-    "a photo of a {}.",
-)
+TEMPLATES = resolve_templates("imagenet")
 
 
 @torch.no_grad()
