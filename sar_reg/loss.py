@@ -10,7 +10,7 @@ from torch import nn
 
 from sar_reg.errors import InputError
 from sar_reg.sampled_kl.api import choose_implementation, similarity_alignment_loss
-from sar_reg.sampled_kl.sampling import sample_classes
+from sar_reg.sampled_kl.sampling import check_draw, sample_classes
 from sar_reg.sampled_kl.validation import check_features, check_options, check_sample_size
 from sar_reg.shapes import Float, Tensor
 
@@ -83,6 +83,12 @@ class SimilarityAlignmentLoss(nn.Module):
         impl: str = "auto",
     ) -> None:
         super().__init__()
+        if not hasattr(bank, "embeddings"):
+            raise InputError(
+                f"bank must be an AnchorBank, not {type(bank).__name__}; make one with build_anchor_bank or read "
+                "one with AnchorBank.load"
+            )
+        check_draw(seed, 0)
         check_options(
             temperature=bank.temperature,
             sampling=sampling,

@@ -124,10 +124,18 @@ def test_features_that_do_not_fit(rows: torch.Tensor, names: tuple[str, ...] | N
     ({"reduction": "avg"}, "reduction must be one of"),
     ({"direction": "x"}, "direction must be one of"),
     ({"impl": "x"}, "impl must be one of"),
+    ({"seed": 1.5}, r"seed must be an int, not 1.5"),
 ])  # fmt: skip
 def test_options_that_do_not_exist(options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         SimilarityAlignmentLoss(BANK, **options)
+
+
+def test_what_is_no_bank() -> None:
+    with pytest.raises(
+        InputError, match=r"bank must be an AnchorBank, not Tensor; .* read one with AnchorBank.load"
+    ):
+        SimilarityAlignmentLoss(UNIT)
 
 
 def test_bank_of_one_class() -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from examples import testbed
 from examples.paper.accuracy_tables import accuracy_table
 from examples.paper.cost_table import cost_table
 from examples.paper.domain_table import domain_table
@@ -20,8 +21,10 @@ from examples.paper.figures import draw_bars, draw_weights
 from examples.paper.results import find_runs
 from examples.paper.sweep import NAMES, Planned, Sweep, load_sweep, plan
 from examples.protocol.cell import Source
+from examples.protocol.data.catalogue import sources
 from examples.protocol.mistakes import one_line_mistakes
 from examples.protocol.progress import Progress
+from sar_reg.arguments import nearest
 from sar_reg.errors import InputError
 
 EXAMPLES = Path(__file__).parent.parent
@@ -98,6 +101,11 @@ def reproduce(name: str, options: Options) -> list[Failure]:
     # A cost is read off a run that had its process to itself, never off another table's run.
     out = options.out / name if sweep.isolated else options.out
     place = Place(out, options.device, options.workers, fresh=options.fresh)
+    runs_here = options.run and not options.print_commands
+    if runs_here and options.data != "testbed" and not Path(options.data).is_dir():
+        raise InputError(
+            f"there is no folder {options.data}; give --data ROOT, or leave it out for the testbed"
+        )
     if options.print_commands:
         print("\n".join(shlex.join(_command(name, number, options)) for number in range(len(planned))))
         return []
@@ -186,6 +194,12 @@ def _narrowed(sweep: Sweep, options: Options) -> Sweep:
         raise InputError(
             f"{sweep.name} has no method {', '.join(sorted(unknown))}; it has: {', '.join(sweep.methods)}"
         )
+    known = testbed.DATASETS if options.data == "testbed" else sources()
+    for key in options.datasets:
+        if key not in known:
+            raise InputError(
+                f"no data set is called {key!r}; there are: {', '.join(known)}{nearest(key, known)}"
+            )
     return replace(sweep, methods=options.methods or sweep.methods, seeds=options.seeds or sweep.seeds)
 
 

@@ -52,6 +52,8 @@ def sample_classes(
         >>> sample_classes(3, 64, seed=0, step=0).sort().values.tolist()
         [[1, 2], [0, 2], [0, 1]]
     """
+    if not (isinstance(n, (int, torch.SymInt)) and isinstance(k, (int, torch.SymInt))):
+        raise InputError(f"n and k must be ints, not {n!r} and {k!r}")
     if n < 2:
         raise InputError(f"similarities between classes need at least 2 classes, not {n}")
     if k < 1:
@@ -100,14 +102,14 @@ def _independent_subsets(n: int, k: int, stream: Int[Tensor, ""]) -> Int[Tensor,
 
 def _stream(seed: int, step: int | Int[Tensor, ""], device: torch.device) -> Int[Tensor, ""]:
     """A 64-bit state for each (seed, step)."""
-    _check_draw(seed, step)
+    check_draw(seed, step)
     offset = _signed(seed * 0xD1B54A32D192ED03)
     if isinstance(step, Tensor):
         return _mix(step * _signed(_GOLDEN_GAMMA) + offset)
     return _mix(torch.full((), _signed(step * _GOLDEN_GAMMA + offset), dtype=torch.int64, device=device))
 
 
-def _check_draw(seed: object, step: object) -> None:
+def check_draw(seed: object, step: object) -> None:
     """Other types would not fail: they would draw other classes than the same number as an int."""
     if not isinstance(seed, int):
         raise InputError(f"seed must be an int, not {seed!r}; convert with int()")

@@ -17,6 +17,7 @@ RECORDS = Path(command.__file__).parent / "results"
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 COMMANDS = {
     "table1": (),
+    "table2": (),
     "table3": (),
     "table4": (),
     "table5": (),

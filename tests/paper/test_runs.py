@@ -161,9 +161,12 @@ def test_costs_are_read_off_runs_of_their_own(tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("table3", "--datasets", "fod"), "no data set is called 'fod'; there are: "),
+        (("table3", "--datasets", "fod"), "did you mean food?"),
+        (("table3", "--data", "/nowhere"), "there is no folder /nowhere; give --data ROOT"),
         (("table9",), "there is no table or figure 'table9'"),
         (("table1", "--methods", "TCP", "--data", "/data"), "table1 has no method TCP; it has: CoOp"),
-        (("table4", "--data", "/data", "--datasets", "dtd", "--only", "99"), "--only takes 0 … 17 here"),
+        (("table4", "--datasets", "food", "--only", "99"), "--only takes 0 … 17 here"),
     ],
 )
 def test_mistakes_end_in_one_line(

@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -28,12 +29,16 @@ def test_no_kernel_spills_and_none_has_an_atomic(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr[-4000:]
     record = json.loads((tmp_path / "kernels.json").read_text(encoding="utf-8"))
     check(record)
-    assert {(row["kernel"], row["features"], row["architecture"]) for row in record["kernels"]} == {
-        (kernel, features, arch)
-        for kernel in ("forward", "backward")
-        for features in ("fp32", "fp16", "bf16")
-        for arch in ("sm_80", "sm_90", "sm_100")
-    }
+    columns = ("kernel", "features", "architecture", "direction", "width")
+    assert {tuple(row[column] for column in columns) for row in record["kernels"]} == set(
+        product(
+            ("forward", "backward"),
+            ("fp32", "fp16", "bf16"),
+            ("sm_80", "sm_90", "sm_100"),
+            ("target||learned", "learned||target"),
+            ("16 · i", "other"),
+        )
+    )
 
 
 def test_the_record_in_the_repository_is_clean() -> None:

@@ -179,3 +179,9 @@ def test_refused(n: int, k: int, sampling: str, message: str) -> None:
 def test_no_silent_other_draw(draw: dict[str, Any], message: str, sampling: str) -> None:
     with pytest.raises(InputError, match=message):
         sample_classes(5, 2, **({"seed": 0, "step": 0} | draw), sampling=sampling)
+
+
+@pytest.mark.parametrize(("n", "k"), [(5.0, 2), (5, 2.0), (5, None)])
+def test_sizes_that_are_no_integers(n: int, k: int) -> None:
+    with pytest.raises(InputError, match="n and k must be ints"):
+        sample_classes(n, k, seed=0, step=0)

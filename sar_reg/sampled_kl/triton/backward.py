@@ -8,7 +8,13 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from sar_reg.sampled_kl.triton.tiles import BACKWARD_TILE, accumulator, backward_precision, launch
+from sar_reg.sampled_kl.triton.tiles import (
+    BACKWARD_TILE,
+    accumulator,
+    backward_precision,
+    backward_registers,
+    launch,
+)
 from sar_reg.shapes import Float, Int, Tensor
 
 
@@ -34,6 +40,7 @@ def backward(
         PRECISION=backward_precision(learned.dtype),
         ACC=accumulator(cosines.dtype),
         **BACKWARD_TILE,
+        **backward_registers(learned.stride(0)),
     )  # fmt: skip
     return result
 
