@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -154,3 +156,24 @@ def test_gains_over_the_testbed_on_the_page_when_not() -> None:
         f"those of KgCoOp ({gains['KgCoOp']}), TCP ({gains['TCP']}) and CoPrompt ({gains['CoPrompt']})"
     )
     assert expected in page
+
+
+def test_what_sar_costs_on_shifted_domains() -> None:
+    rows = csv.DictReader(io.StringIO(read("examples/paper/rendered/table5.csv")))
+    style = {
+        (row["method"], row["variant"]): float(row["ours"])
+        for row in rows
+        if row["dataset"] == "average" and row["metric"] == "style"
+    }
+    losses = {method: f"{style[method, 'baseline'] - style[method, 'sar']:.1f}" for method in METHODS}
+    assert (min(losses.values()), max(losses.values())) == ("0.2", "1.1")
+    assert [method for method, loss in losses.items() if loss == "0.2"] == ["MaPLe"]
+    assert [method for method, loss in losses.items() if loss == "1.1"] == ["CoOp", "CoPrompt"]
+    gains = [
+        PAPER["5", "average", m, "sar", "acc"] - PAPER["5", "average", m, "baseline", "acc"] for m in METHODS
+    ]
+    assert (f"{min(gains):.2f}", f"{max(gains):.2f}") == ("0.01", "0.66")
+    for page in ("docs/when-not.md", "docs/testbed.md"):
+        text = " ".join(read(page).split())
+        assert "0.2 (MaPLe) to 1.1 points (CoOp, CoPrompt)" in text
+        assert "0.66 points" in text
