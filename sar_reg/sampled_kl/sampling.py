@@ -52,8 +52,7 @@ def sample_classes(
         >>> sample_classes(3, 64, seed=0, step=0).sort().values.tolist()
         [[1, 2], [0, 2], [0, 1]]
     """
-    if not (isinstance(n, (int, torch.SymInt)) and isinstance(k, (int, torch.SymInt))):
-        raise InputError(f"n and k must be ints, not {n!r} and {k!r}")
+    _check_integers(n, k)
     if n < 2:
         raise InputError(f"similarities between classes need at least 2 classes, not {n}")
     if k < 1:
@@ -107,6 +106,11 @@ def _stream(seed: int, step: int | Int[Tensor, ""], device: torch.device) -> Int
     if isinstance(step, Tensor):
         return _mix(step * _signed(_GOLDEN_GAMMA) + offset)
     return _mix(torch.full((), _signed(step * _GOLDEN_GAMMA + offset), dtype=torch.int64, device=device))
+
+
+def _check_integers(*sizes: object) -> None:
+    if not all(isinstance(size, (int, torch.SymInt)) for size in sizes):
+        raise InputError(f"n and k must be ints, not {' and '.join(map(repr, sizes))}")
 
 
 def check_draw(seed: object, step: object) -> None:

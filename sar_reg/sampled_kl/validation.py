@@ -48,9 +48,7 @@ def check_sample_size(sample_size: int | None) -> None:
 def check_features(learned: Tensor, target: Tensor) -> None:
     """Refuse features that cannot be compared class by class."""
     for name, x in (("learned", learned), ("target", target)):
-        if not isinstance(x, Tensor) or x.layout != torch.strided:
-            kind = x.layout if isinstance(x, Tensor) else type(x).__name__
-            raise InputError(f"{name} features must be a dense tensor (classes, width), not {kind}")
+        _check_dense(f"{name} features", "(classes, width)", x)
         if x.ndim != 2:
             raise InputError(f"{name} features must have shape (classes, width), not {tuple(x.shape)}")
         if x.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
@@ -72,11 +70,16 @@ def check_features(learned: Tensor, target: Tensor) -> None:
         raise InputError("target is the frozen side and must not require grad; pass target.detach()")
 
 
+def _check_dense(name: str, shape: str, x: object) -> None:
+    if not isinstance(x, Tensor) or x.layout != torch.strided:
+        kind = x.layout if isinstance(x, Tensor) else type(x).__name__
+        raise InputError(f"{name} must be a dense tensor {shape}, not {kind}")
+
+
 def check_indices(indices: Tensor, learned: Tensor, sample_size: int | None) -> None:
     """Refuse index sets of the wrong shape; their values are checked where that needs no synchronisation."""
     n = learned.shape[0]
-    if not isinstance(indices, Tensor):
-        raise InputError(f"indices must be a tensor of shape ({n}, K), not {type(indices).__name__}")
+    _check_dense("indices", f"({n}, K)", indices)
     if sample_size is not None:
         raise InputError("give sample_size to draw classes, or indices to bring them, not both")
     if indices.dtype not in (torch.int64, torch.int32) or indices.ndim != 2 or indices.shape[0] != n:

@@ -49,7 +49,7 @@ def test_features(learned: torch.Tensor, target: torch.Tensor, message: str) -> 
     ({"impl": "cuda"}, "impl must be one of 'auto', 'reference', 'torch', 'triton', not 'cuda'"),
     ({"indices": PAIRS, "sample_size": 2}, "sample_size to draw classes, or indices to bring them, not both"),
     ({"indices": PAIRS[:5]}, r"indices must be int64 or int32 of shape \(6, K\), .* of shape \(5, 2\)"),
-    ({"indices": PAIRS.tolist()}, r"indices must be a tensor of shape \(6, K\), not list"),
+    ({"indices": PAIRS.tolist()}, r"indices must be a dense tensor \(6, K\), not list"),
     ({"indices": PAIRS.float()}, "not torch.float32 of shape"),
     ({"indices": PAIRS[:, :0]}, "at least 1 other class per row, but K is 0"),
     ({"indices": PAIRS.to("meta")}, "indices are on meta but features on cpu; move them there"),
