@@ -1,11 +1,16 @@
-"""How the benchmarks measure: CPU seconds of one thread, bytes kept for backward, and on what machine."""
+"""How the benchmarks measure: CPU seconds of one thread, bytes kept and at the peak, and on what machine."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import os
 import platform
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +26,7 @@ class Measured:
     forward_s: float
     backward_s: float
     kept_mb: float
+    peak_mb: float
     wall_s: float
 
     @property
@@ -50,21 +56,56 @@ def measure(run: Callable[[], Tensor], *, model: nn.Module, repeats: int, learn:
                 kept[storage.data_ptr()] = storage.nbytes()
             return tensor
 
-        wall, start = time.perf_counter(), time.process_time()
-        with (
-            torch.set_grad_enabled(learn),
-            torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
-        ):
-            features = run()
-        middle = time.process_time()
-        if learn:
-            features.square().sum().backward()
-        end = time.process_time()
-        wall = time.perf_counter() - wall
-        found = Measured(middle - start, end - middle if learn else 0.0, sum(kept.values()) / 1e6, wall)
+        with peak_growth() as growth:
+            wall, start = time.perf_counter(), time.process_time()
+            with (
+                torch.set_grad_enabled(learn),
+                torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+            ):
+                features = run()
+            middle = time.process_time()
+            if learn:
+                features.square().sum().backward()
+            end = time.process_time()
+            wall = time.perf_counter() - wall
+            del features
+        backward = end - middle if learn else 0.0
+        found = Measured(middle - start, backward, sum(kept.values()) / 1e6, growth[0], wall)
         best = found if best is None or found.seconds < best.seconds else best
     assert best is not None
     return best
+
+
+@contextmanager
+def peak_growth() -> Iterator[list[float]]:
+    """How far the process's resident set grows inside, in MB: the one element of the list, set at the end.
+
+    What was freed before is first given back to the system, so that it cannot be used again unseen. A thread reads
+    the size every millisecond, which adds a little to the CPU time of everything measured inside.
+    """
+    gc.collect()
+    with contextlib.suppress(AttributeError):  # other C libraries than glibc
+        ctypes.CDLL(None).malloc_trim(0)
+    before = _resident()
+    highest, growth, done = [before], [0.0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.001):
+            highest[0] = max(highest[0], _resident())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield growth
+    finally:
+        done.set()
+        watcher.join()
+        growth[0] = (max(highest[0], _resident()) - before) / 1e6
+
+
+def _resident() -> int:
+    """Bytes of this process in memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def machine() -> dict[str, Any]:

@@ -1,22 +1,21 @@
 """Time and peak memory of the sampled loss on the CPU, forward and backward, beside what one would write by hand.
 
-    python benchmarks/sampled_kl.py [--sizes 250,700,...] [--seconds 3] [--out FOLDER]
+    python -m benchmarks.sampled_kl [--sizes 250,700,...] [--seconds 3] [--out FOLDER]
 
 Every path first has to pass a correctness gate against fp64; then each is timed in a process of its own (one
 thread; process time and wall time), and its peak memory is read as the growth of the process's resident set
-over its inputs. Each path draws its own classes. Writes sampled_kl.json and sampled_kl.md.
+over its inputs (of compiled ones too, after compiling). Each path draws its own classes. Writes sampled_kl.json
+and sampled_kl.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,20 +24,15 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from benchmarks.measuring import machine, peak_growth
 from sar_reg import sample_classes, similarity_alignment_loss
 from sar_reg.files import write_atomic
 from sar_reg.sampled_kl.reference import row_kl
 
 TAU, K, D = 0.01, 64, 512
-SIZES = (250, 700, 1200, 5000, 21000, 100000)
-# Beyond these the gather's N x K x D (26 GB at 100,000) or the N x N matrices outgrow a common machine or minute.
-LARGEST = {
-    "gather": 5000,
-    "gather, compiled": 5000,
-    "matmul": 5000,
-    "matmul, compiled": 5000,
-    "independent": 5000,
-}
+SIZES = (250, 500, 700, 1200, 5000, 21000, 100000)
+LARGEST = 21000
+"""For all but the ring: at 100,000 the gather's N x K x D tensors take 26 GB, an N x N matrix 40 GB."""
 
 
 def random_sets(n: int) -> torch.Tensor:
@@ -124,13 +118,8 @@ def measure(path: str, n: int, seconds: float) -> dict[str, Any]:
     loss(warm, warm_target, 0).backward()
     if path.endswith("compiled"):
         once(0)
-    before = resident()
-    peak, done = [before], threading.Event()
-    watcher = threading.Thread(target=watch, args=(peak, done))
-    watcher.start()
-    once(0)
-    done.set()
-    watcher.join()
+    with peak_growth() as growth:
+        once(0)
     cpu, wall = [], []
     end = time.monotonic() + seconds
     while time.monotonic() < end or len(cpu) < 3:
@@ -146,19 +135,8 @@ def measure(path: str, n: int, seconds: float) -> dict[str, Any]:
         "cpu_ms_median": 1e3 * statistics.median(cpu),
         "wall_ms_min": 1e3 * min(wall),
         "wall_ms_median": 1e3 * statistics.median(wall),
-        # Compiling ran this size already, and the allocator may keep what that freed: growth would understate it.
-        "peak_mb": None if path.endswith("compiled") else (max(peak) - before) / 1e6,
+        "peak_mb": growth[0],
     }
-
-
-def resident() -> int:
-    """Bytes of this process in memory now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def watch(peak: list[int], done: threading.Event) -> None:
-    while not done.wait(0.0003):
-        peak[0] = max(peak[0], resident())
 
 
 def as_markdown(record: dict[str, Any]) -> str:
@@ -166,19 +144,32 @@ def as_markdown(record: dict[str, Any]) -> str:
     rows = {(row["path"], row["n"]): row for row in record["rows"]}
     sizes = sorted({row["n"] for row in record["rows"]})
     lines = [
-        f"{record['cpu']}, one thread, PyTorch {record['torch']}, {record['date']}; D = {D}, K = {K}, fp32, "
-        "forward + backward, classes drawn anew. The machine was shared: only ratios within this run mean anything.",
+        f"`{record['command']}`: {record['cpu']}, one thread, PyTorch {record['torch']}, {record['date']}; "
+        f"D = {D}, K = {K}, fp32, "
+        "forward + backward, classes drawn anew. Only ratios within one run mean anything.",
     ]
     for title, key, form in (
         ("CPU time of the process, minimum, ms", "cpu_ms_min", "{:.1f}"),
+        ("CPU time against the ring's", "cpu_ms_min", ""),
         ("Wall time, median, ms", "wall_ms_median", "{:.1f}"),
         ("Peak memory beyond the inputs, MB", "peak_mb", "{:.0f}"),
+        ("Peak memory against the ring's", "peak_mb", ""),
     ):
         lines += ["", f"**{title}**", "", "| path | " + " | ".join(f"N = {n:,}" for n in sizes) + " |"]
         lines.append("|" + "---|" * (len(sizes) + 1))
         for path in PATHS:
             values = [rows.get((path, n), {}).get(key) for n in sizes]
-            cells = ["-" if value is None else form.format(value) for value in values]
+            ours = [rows["ring", n][key] for n in sizes]
+            cells = [
+                "-"
+                if value is None
+                else form.format(value)
+                if form
+                else f"{value / own:.1f}×"
+                if own
+                else "-"
+                for value, own in zip(values, ours, strict=True)
+            ]
             lines.append(f"| {path} | " + " | ".join(cells) + " |")
     gate_line = ", ".join(f"{path} {error:.0e}" for path, error in record["gate"].items())
     return (
@@ -203,14 +194,23 @@ def main() -> None:
         print(json.dumps(measure(path, int(n), arguments.seconds)))
         return
     record: dict[str, Any] = {
-        "cpu": cpu_name(), "torch": torch.__version__, "python": platform.python_version(),
+        "command": "python -m benchmarks.sampled_kl", "cpu": machine()["processor"],
+        "torch": torch.__version__, "python": platform.python_version(),
         "date": time.strftime("%Y-%m-%d"), "width": D, "sample_size": K, "gate": gate(), "rows": [],
     }  # fmt: skip
     for n in map(int, arguments.sizes.split(",")):
         for path in PATHS:
-            if n > LARGEST.get(path, n):
+            if n > LARGEST and path != "ring":
                 continue
-            command = [sys.executable, __file__, "--one", f"{path}:{n}", "--seconds", str(arguments.seconds)]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.sampled_kl",
+                "--one",
+                f"{path}:{n}",
+                "--seconds",
+                str(arguments.seconds),
+            ]
             result = subprocess.run(command, capture_output=True, text=True, check=True)
             record["rows"].append(json.loads(result.stdout))
             print(
@@ -219,12 +219,6 @@ def main() -> None:
             )
     write_atomic(arguments.out / "sampled_kl.json", json.dumps(record, indent=1) + "\n")
     write_atomic(arguments.out / "sampled_kl.md", as_markdown(record))
-
-
-def cpu_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@
     python -m benchmarks.train_step --only coop     # cases whose name contains "coop"
     python -m benchmarks.train_step --table         # print the record
 
+    python -m benchmarks.train_step --again         # the record anew, from one run
+
 ViT-B/16 with random weights, float32, ImageNet's class names. The record is written after every case, and a
-case that is in it is not run again unless --again is given.
+case that is in it is not run again. `plain` of 500 classes needs some 14 GB of memory.
 """
 
 from __future__ import annotations
@@ -38,11 +40,17 @@ OPTIONS: dict[How, dict[str, Any]] = {
 """Of ours."""
 
 
+OTHERS = (("tcp", 4), ("maple", 2), ("coprompt", 4))
+"""Methods with a text tower of their own, and their n_ctx. KgCoOp's is CoOp's."""
+DEEP = {"maple": 8, "coprompt": 11}
+"""Blocks whose prompts are replaced."""
+
+
 @dataclass(frozen=True)
 class Case:
     """The text tower of one method: `classes` prompts with `n_ctx` vectors, encoded one way."""
 
-    method: Literal["coop", "tcp", "maple"]
+    method: Literal["coop", "tcp", "maple", "coprompt"]
     how: How
     classes: int
     n_ctx: int
@@ -61,7 +69,7 @@ def cases() -> Iterator[Case]:
     for n_ctx in (4, 16):
         for classes in (100, 300, 500):
             yield Case("coop", "plain", classes, n_ctx)
-    for method, n_ctx in (("tcp", 4), ("maple", 2)):
+    for method, n_ctx in OTHERS:
         yield Case(method, "ours", 300, n_ctx)
         yield Case(method, "plain", 100, n_ctx)
     for how in OPTIONS:
@@ -83,8 +91,8 @@ def text_pass(case: Case, model: nn.Module) -> tuple[Callable[[], Tensor], int]:
     if case.method == "tcp":
         arguments["class_tokens"] = torch.randn(case.classes, case.n_ctx, 512).requires_grad_()
         arguments["class_layer"] = 8
-    if case.method == "maple":
-        arguments["deep"] = [torch.randn(case.n_ctx, 512).requires_grad_() for _ in range(8)]
+    if case.method in DEEP:
+        arguments["deep"] = [torch.randn(case.n_ctx, 512).requires_grad_() for _ in range(DEEP[case.method])]
     other = {"plain": encoder.encode_plain, "cropped": partial(cropped, model, encoder)}
     count = encoder.count_tokens()
     return partial(other.get(case.how, encoder), **arguments), getattr(count, case.how, count.ours)
@@ -141,10 +149,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", default="", help="run the cases whose name contains this")
-    parser.add_argument("--again", action="store_true", help="run cases that are in the record too")
+    parser.add_argument("--again", action="store_true", help="begin the record anew, in one run")
     parser.add_argument("--table", action="store_true", help="print the record and run nothing")
     options = parser.parse_args()
-    record = json.loads(RECORD.read_text()) if RECORD.exists() else {"rows": {}}
+    record = json.loads(RECORD.read_text()) if RECORD.exists() and not options.again else {"rows": {}}
     if options.table:
         print(table(record["rows"]))
         return
@@ -156,9 +164,9 @@ def main() -> None:
     work["image tower, 4 images, prompted"] = partial(image_row, 4, True, model)
     work |= {f"loss, {classes} classes": partial(loss_row, classes) for classes in (300, 700)}
     for name, run in work.items():
-        if options.only in name and (options.again or name not in record["rows"]):
+        if options.only in name and name not in record["rows"]:
             row = run()
-            record |= {"machine": machine(), "command": "python -m benchmarks.train_step"}
+            record |= {"machine": machine(), "command": "python -m benchmarks.train_step --again"}
             record["rows"][name] = row
             RECORD.parent.mkdir(exist_ok=True)
             write_atomic(RECORD, json.dumps(record, indent=1) + "\n")
@@ -170,34 +178,37 @@ def main() -> None:
 def table(rows: dict[str, Any]) -> str:
     """The record for readers: text tower by size, then claims, then the rest of the step."""
     lines = [
-        "| text tower, forward + backward | rows per block | CPU s | MB kept | vs plain |",
-        "|---|---|---|---|---|",
+        "| text tower, forward + backward | rows per block | CPU s | MB kept | MB at the peak | vs plain |",
+        "|---|---|---|---|---|---|",
     ]
     for name, row in sorted(rows.items(), key=_order):
         if "how" not in row:
             continue
         plain = rows.get(name.replace(row["how"], "plain"))
         ratio = (
-            f"{_seconds(plain) / _seconds(row):.1f}×, {plain['kept_mb'] / row['kept_mb']:.1f}×"
+            f"{_seconds(plain) / _seconds(row):.1f}×, {plain['kept_mb'] / row['kept_mb']:.1f}×, "
+            f"{plain['peak_mb'] / row['peak_mb']:.1f}×"
             if plain
             else ""
         )
-        lines.append(f"| {name} | {row['rows']:,} | {_seconds(row):.2f} | {row['kept_mb']:,.0f} | {ratio} |")
-    lines += ["", "| claim | time | memory |", "|---|---|---|", *_claims(rows)]
+        memory = f"{row['kept_mb']:,.0f} | {row['peak_mb']:,.0f}"
+        lines.append(f"| {name} | {row['rows']:,} | {_seconds(row):.2f} | {memory} | {ratio} |")
+    lines += ["", "| claim | time | memory kept | peak memory |", "|---|---|---|---|", *_claims(rows)]
     lines += ["", "| rest of the step | CPU s |", "|---|---|"]
     lines += [f"| {name} | {_seconds(row):.3f} |" for name, row in rows.items() if "how" not in row]
     return "\n".join(lines)
 
 
 def _claims(rows: dict[str, Any]) -> Iterator[str]:
-    for method, n_ctx in (("coop", 4), ("coop", 16), ("tcp", 4), ("maple", 2)):
+    for method, n_ctx in (("coop", 4), ("coop", 16), *OTHERS):
         for base in (50, 100, 500):
             plain = rows.get(f"{method}, plain, {base} classes, M={n_ctx}")
             ours = rows.get(f"{method}, ours, {base + NOVEL} classes, M={n_ctx}")
             if plain and ours:
                 time, memory = _seconds(plain) / _seconds(ours), plain["kept_mb"] / ours["kept_mb"]
                 what = f"{method} M={n_ctx}: ours {base} + {NOVEL} against plain {base} without SAR"
-                yield f"| {what} | {time:.1f}× faster | {memory:.1f}× less |"
+                peak = plain["peak_mb"] / ours["peak_mb"]
+                yield f"| {what} | {time:.1f}× faster | {memory:.1f}× less | {peak:.1f}× less |"
 
 
 def _seconds(row: dict[str, Any]) -> float:

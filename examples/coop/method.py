@@ -25,6 +25,8 @@ from sar_reg.shapes import Float, Tensor
 class CoOp(PromptMethod):
     """One context, shared by all classes, in front of the class name (or around it: `class_position`)."""
 
+    uses = PromptMethod.uses | {"class_position"}
+
     def __init__(self, model: Any, tokenizer: Any, classnames: Any, **protocol: Any) -> None:
         super().__init__(model, tokenizer, classnames, **protocol)
         words = self.recipe.ctx_init

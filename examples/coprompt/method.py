@@ -49,6 +49,7 @@ class Adapter(nn.Module):
 class CoPrompt(MaPLe):
     """MaPLe's prompts, an adapter behind each tower, and two teachers."""
 
+    uses = MaPLe.uses | {"reg_weight", "descriptions"}
     views = 2
 
     def __init__(self, model: Any, tokenizer: Tokenizer, classnames: Sequence[str], **protocol: Any) -> None:

@@ -29,6 +29,8 @@ SENTENCE = {**SPECIFIC, "fgvc_aircraft": "a photo of a {}, a type of aircraft."}
 class KgCoOp(CoOp):
     """CoOp with a text teacher for the base classes."""
 
+    uses = CoOp.uses | {"reg_weight"}
+
     @cached_property
     def teacher(self) -> Float[Tensor, "base width"]:
         """`w_c` of the base classes: unit rows, frozen, encoded at the first training step."""

@@ -31,6 +31,7 @@ from sar_reg.shapes import Float, Tensor
 class MaPLe(PromptMethod):
     """Textual prompts of depth J and the visual prompts that are their linear images."""
 
+    uses = PromptMethod.uses | {"depth"}
     trains_image_side = True
 
     def __init__(self, model: Any, tokenizer: Tokenizer, classnames: Sequence[str], **protocol: Any) -> None:

@@ -20,7 +20,7 @@ from examples.protocol.method import PromptMethod
 from examples.protocol.mistakes import one_line_mistakes
 from examples.protocol.pictures import draw_comparison
 from examples.protocol.progress import Progress
-from examples.protocol.recipe import Recipe, load_recipe
+from examples.protocol.recipe import OF_METHODS, Recipe, load_recipe
 from examples.protocol.records import Record
 from examples.protocol.run import Run, describe_bank, features_of
 from examples.protocol.table import as_text, rows_of
@@ -94,7 +94,7 @@ def parse(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None) 
         recipe=load_recipe(recipe, protocol, dataset),
         protocol=protocol,
     )
-    return tyro.cli(
+    options = tyro.cli(
         Options,
         args=argv,
         default=default,
@@ -103,6 +103,11 @@ def parse(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None) 
         "Without arguments: on the images and the small CLIP that come with the repository.\n\n"
         f"Your own images: python -m examples.{name.lower()} --data FOLDER --dataset NAME",
     )
+    for field in set(OF_METHODS) - method.uses:
+        if getattr(options.recipe, field) != getattr(default.recipe, field):
+            used = ", ".join(f"--{other.replace('_', '-')}" for other in OF_METHODS if other in method.uses)
+            raise InputError(f"{name} has no use for --{field.replace('_', '-')}; of its own it has {used}")
+    return options
 
 
 def compare(method: type[PromptMethod], options: Options) -> None:

@@ -52,6 +52,8 @@ class PromptMethod(nn.Module):
     """How many differently transformed copies of each image `step` wants."""
     trains_image_side: ClassVar[bool] = False
     """Whether image features depend on learned tensors, so that they cannot be kept between epochs."""
+    uses: ClassVar[frozenset[str]] = frozenset({"n_ctx", "ctx_init"})
+    """Which of the recipe's `OF_METHODS` settings mean something to the method; the command refuses the others."""
 
     def __init__(
         self,
@@ -66,10 +68,8 @@ class PromptMethod(nn.Module):
         super().__init__()
         if not 1 <= n_base <= len(classnames):
             raise InputError(f"n_base must lie in 1..{len(classnames)}, the number of names, not {n_base}")
-        self._frozen = (
-            model,
-            tokenizer,
-        )  # in a tuple, lest the frozen weights become parameters of this module
+        # In a tuple, lest the frozen weights become parameters of this module.
+        self._frozen = (model, tokenizer)
         self.classnames = tuple(classnames)
         self.n_base = n_base
         self.recipe = recipe

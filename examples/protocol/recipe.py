@@ -17,6 +17,10 @@ else:
     import tomli as tomllib
 
 
+OF_METHODS = ("n_ctx", "ctx_init", "class_position", "depth", "class_block", "reg_weight", "descriptions")
+"""Settings of some methods only; the others belong to the protocol or to SAR and mean the same for all."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides what a run computes, apart from data, model and seed."""

@@ -51,6 +51,8 @@ def quick_gelu(x: Tensor) -> Tensor:
 class TCP(PromptMethod):
     """A shared context before block `class_block`, class-aware tokens from there on."""
 
+    uses = frozenset({"n_ctx", "class_block", "reg_weight"})
+
     def __init__(self, model: Any, tokenizer: Tokenizer, classnames: Sequence[str], **protocol: Any) -> None:
         super().__init__(model, tokenizer, classnames, **protocol)
         blocks = len(self.tower.block_modules)

@@ -29,14 +29,12 @@ def forward(
     cosines = torch.empty(2, learned.shape[0], k, dtype=dtype, device=learned.device)
     inverse_length = _band_cosines(learned, order, cosines[0])
     _band_cosines(target, order, cosines[1])
-    logits = cosines / temperature
-    log_sum = logits.logsumexp(-1)
-    log_q, log_p = (logits - log_sum[..., None]).unbind()
+    log_q, log_p = (cosines / temperature).log_softmax(-1).unbind()
     if reverse:
         log_p, log_q = log_q, log_p
     kl = (log_p.exp() * (log_p - log_q)).sum(-1)
     row_kl = torch.empty_like(kl).index_copy_(0, order, kl)
-    return row_kl, cosines, torch.cat([log_sum, inverse_length[None]])
+    return row_kl, cosines, inverse_length[None]
 
 
 def backward(
@@ -51,21 +49,21 @@ def backward(
 ) -> Float[Tensor, "classes width"]:
     """Gradient of `(grad * row_kl).sum()` with respect to `learned`.
 
-    With u the unit rows and g_ij the gradient of the cosine ij, class a receives
-    r_a (Σ_j g_aj u_j + Σ_i g_ia u_i - (Σ_j g_aj cos_aj + Σ_i g_ia cos_ia) u_a), r_a = 1 / length:
-    the classes after it on the ring, those before it, and itself make one band of 2K + 1 coefficients.
+    With u the unit rows and g_ij the gradient of the cosine ij, class a receives r_a (v - (v · u_a) u_a), where
+    v = Σ_j g_aj u_j + Σ_i g_ia u_i and r_a = 1 / length: the classes before it on the ring and those after it make
+    one band of 2K + 1 coefficients, with nothing for itself.
     """
-    log_q, log_p = (cosines / temperature - row_stats[:2, :, None]).unbind()
+    logits = cosines / temperature
     weight = (grad[order] / temperature)[:, None]
     if reverse:
+        log_q, log_p = logits.log_softmax(-1).unbind()
         outgoing = log_q.exp() * (log_q - log_p - row_kl[order][:, None]) * weight
     else:
-        outgoing = (log_q.exp() - log_p.exp()) * weight
-    along = outgoing * cosines[0]
-    incoming = _seen_from_column(outgoing)
-    own = -(along.sum(-1, keepdim=True) + _seen_from_column(along).sum(-1, keepdim=True))
-    band = torch.cat([incoming, own, outgoing], dim=1)
-    return _band_times_rows(band, learned, order, row_stats[2])
+        q, p = logits.softmax(-1).unbind()
+        outgoing = (q - p) * weight
+    own = outgoing.new_zeros(outgoing.shape[0], 1)
+    band = torch.cat([_seen_from_column(outgoing), own, outgoing], dim=1)
+    return _band_times_rows(band, learned, order, row_stats[0])
 
 
 def _band_cosines(features: Tensor, order: Tensor, cosines: Tensor) -> Tensor:
@@ -88,7 +86,10 @@ def _band_cosines(features: Tensor, order: Tensor, cosines: Tensor) -> Tensor:
 
 
 def _band_times_rows(band: Tensor, features: Tensor, order: Tensor, inverse_length: Tensor) -> Tensor:
-    """r_a Σ_j band[a, j] u[a - K + j] for every ring position a, returned in class order."""
+    """r_a (v - (v · u_a) u_a), v = Σ_j band[a, j] u[a - K + j], for every ring position a, in class order.
+
+    The part along u_a is taken off v as it was summed, with its rounding: what should vanish does.
+    """
     n, width = band.shape
     k = width // 2
     window = _ROWS + 2 * k
@@ -103,6 +104,8 @@ def _band_times_rows(band: Tensor, features: Tensor, order: Tensor, inverse_leng
         diagonal = tile.as_strided((blocks, _ROWS, width), (_ROWS * window, window + 1, 1))
         diagonal.copy_(_padded(band[start:stop], blocks * _ROWS).view(diagonal.shape))
         rows = (tile @ x.unfold(0, window, _ROWS).mT).view(blocks * _ROWS, -1)[: stop - start]
+        own = x[k : k + stop - start]
+        rows.addcmul_(own, torch.linalg.vecdot(rows, own)[:, None], value=-1)
         rows *= scale[k : k + stop - start]
         result.index_copy_(0, order[start:stop], rows.to(result.dtype))
     return result

@@ -29,7 +29,8 @@ def ring_kl(
 
     Returns:
         KL (N,) in class order; and, in ring order, the cosines (2, N, k) of learned and target, and per row
-        (3, N) the two log-sum-exps and learned's 1 / length. 4 (2k + 4) bytes per row at fp32.
+        learned's 1 / length (1, N), which the kernels precede by the two log-sum-exps (3, N). At most
+        4 (2k + 4) bytes per row at fp32.
     """
     return _implementation(impl).forward(learned, target, order, k, temperature, reverse)
 
@@ -41,7 +42,7 @@ def _ring_kl_shapes(
     n = learned.shape[0]
     dtype = torch.promote_types(torch.promote_types(learned.dtype, target.dtype), torch.float32)
     empty = partial(learned.new_empty, dtype=dtype)
-    return empty((n,)), empty((2, n, k)), empty((3, n))
+    return empty((n,)), empty((2, n, k)), empty((3 if impl == "triton" else 1, n))
 
 
 @torch.library.custom_op("sar_reg::ring_kl_backward", mutates_args=())

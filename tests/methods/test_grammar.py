@@ -8,6 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from examples.protocol import command
+from examples.protocol.recipe import OF_METHODS
 from examples.protocol.schedule import make_optimizer
 from sar_reg.errors import InputError
 from sar_reg.shapes import Tensor
@@ -147,3 +149,23 @@ def test_another_number_of_vectors_than_of_words_is_refused(name: str, build: Bu
     with pytest.raises(InputError, match="n_ctx=16 does not fit ctx_init='a photo of a', which has 4 words"):
         build(name, n_ctx=16)
     assert build(name, n_ctx=16, ctx_init="").ctx.shape[0] == 16
+
+
+OTHER_VALUES = {
+    "n_ctx": "3", "ctx_init": "one of", "class_position": "front", "depth": "2", "class_block": "1",
+    "reg_weight": "7.5", "descriptions": "sentences.json",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("setting", OF_METHODS)
+def test_a_setting_that_a_method_does_not_use_is_refused(name: str, setting: str) -> None:
+    method, flag = METHODS[name][0], f"--{setting.replace('_', '-')}"
+    path = Path(command.__file__).parent.parent / name / "recipe.toml"
+    given = [flag, OTHER_VALUES[setting]]
+    if setting in method.uses:
+        assert str(getattr(command.parse(method, path, given).recipe, setting)) == OTHER_VALUES[setting]
+    else:
+        with pytest.raises(
+            InputError, match=f"{method.__name__} has no use for {flag}; of its own it has --n-ctx"
+        ):
+            command.parse(method, path, given)

@@ -103,6 +103,10 @@ def test_a_users_own_novel_names(coop, tmp_path: Path) -> None:
         (["--protocol", "nature"], "recipe.toml has no protocol 'nature'; it has: paper"),
         (["--protocol", "papr"], "; did you mean paper?"),
         (["--device", "tpu"], "error: the device 'tpu' cannot be used (Expected one of cpu"),
+        (
+            ["--depth", "5"],
+            "error: CoOp has no use for --depth; of its own it has --n-ctx, --ctx-init, --class-position",
+        ),
         (["--seeds"], "error: --seeds takes one whole number or more"),
         (["--seeds", "-1"], "error: --seeds takes one whole number or more"),
         (["--data", "/nowhere", "--dataset", ""], "error: give --dataset as well, such as --data /nowhere"),

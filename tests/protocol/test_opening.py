@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 def test_unknown_data_sets_and_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         InputError,
-        match=r"no data set 'animal'; it has: .*; did you mean animals\?",
+        match=r"the testbed has no data set 'animal'; it has: animals, food, .*; did you mean animals\?",
     ):
         opening.open_source(Source("animal"), "animal")
     with pytest.raises(InputError, match="there is no folder /nowhere; give --data testbed, or the folder"):

@@ -134,10 +134,9 @@ def ring_kl_forward(
 
     learned_log_sum = learned_max + tl.log(learned_sum)
     target_log_sum = target_max + tl.log(target_sum)
-    if REVERSE:
-        kl = excess / learned_sum - learned_log_sum + target_log_sum
-    else:
-        kl = excess / target_sum - target_log_sum + learned_log_sum
+    # The log of the ratio of the sums: each log by itself is of size log k and its rounding would stay.
+    log_ratio = learned_max - target_max + tl.log(learned_sum / target_sum)
+    kl = excess / learned_sum - log_ratio if REVERSE else excess / target_sum + log_ratio
     tl.store(row_kl_ptr + row_class, kl, mask=valid)
     tl.store(row_stats_ptr + position, learned_log_sum, mask=valid)
     tl.store(row_stats_ptr + n + position, target_log_sum, mask=valid)
@@ -174,14 +173,17 @@ def _cosines(
         dots = tl.dot(a, b, dots, input_precision=PRECISION, out_dtype=ACC)
         row_squares += a * a
         column_squares += b * b
-    row_scale = _inverse_root(tl.sum(row_squares, 1))
-    return dots * row_scale[:, None] * _inverse_root(tl.sum(column_squares, 0))[None, :], row_scale
+    row_square = tl.sum(row_squares, 1)
+    row_length = _length(row_square)
+    # One division rounds less than two multiplications by rounded reciprocals.
+    cosine = dots / (row_length[:, None] * _length(tl.sum(column_squares, 0))[None, :])
+    return cosine, tl.where(row_square == 0, 0.0, 1 / row_length)
 
 
 @triton.jit
-def _inverse_root(x):
-    """1 / sqrt(x), and 0 at 0."""
-    return tl.where(x == 0, 0.0, 1 / tl.sqrt(tl.where(x == 0, 1.0, x)))
+def _length(square):
+    """sqrt(square), and 1 at 0: the products of a zero row are 0 already."""
+    return tl.sqrt(tl.where(square == 0, 1.0, square))
 
 
 @triton.jit

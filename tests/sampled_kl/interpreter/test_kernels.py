@@ -46,13 +46,15 @@ def test_there_are_enough_cases() -> None:
     assert len(set(CASES)) >= 60
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     n=st.integers(2, 40), k=st.integers(1, 45), d=st.integers(1, 40), tau=st.sampled_from([0.01, 0.05, 1.0]),
     kind=st.sampled_from(["plain", "near", "duplicates", "zero", "strided"]),
     dtype=st.sampled_from([FP32, BF16, FP16]), direction=st.sampled_from([REVERSE, "target||learned"]),
 )  # fmt: skip
 @example(n=15, k=14, d=1, tau=1.0, kind="plain", dtype=FP32, direction=REVERSE)  # the plain formula is exact
+@example(n=34, k=21, d=1, tau=1.0, kind="plain", dtype=FP16, direction="target||learned")
+@example(n=38, k=33, d=1, tau=0.01, kind="strided", dtype=BF16, direction=REVERSE)
 def test_any_sizes(n: int, k: int, d: int, tau: float, kind: str, dtype: torch.dtype, direction: str) -> None:
     assert_within_budget(Case(n, k, d, tau, kind, dtype, direction), "triton")
 
