@@ -18,6 +18,15 @@ def one_line_mistakes() -> Iterator[None]:
     except BrokenPipeError:  # the reader, such as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in ("examples", "sar_reg"):
+            raise
+        print(
+            f'error: the package {error.name} is not installed; pip install -e ".[examples]" in the repository '
+            "brings it",
+            file=sys.stderr,
+        )
+        raise SystemExit(2) from None
     except (SarRegError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.paper import __main__ as command
+from examples.paper import command
 from examples.paper.engine import Place, run_cell
 from examples.paper.results import find_runs
 from examples.paper.sweep import load_sweep, plan

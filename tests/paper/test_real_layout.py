@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from examples.paper import __main__ as command
-from examples.paper import engine
+from examples.paper import command, engine
 from examples.paper.engine import run_inline
 from examples.paper.sweep import NAMES, Sweep, load_sweep
 from examples.protocol import bench, data

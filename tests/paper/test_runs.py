@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.paper import __main__ as command
-from examples.paper import engine
+from examples.paper import command, engine
 from examples.paper.accuracy_tables import accuracy_table
 from examples.paper.engine import Place, run_inline, run_isolated
 from examples.paper.results import find_runs

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -144,3 +146,15 @@ def test_help_says_what_each_option_does_and_its_default(capsys: pytest.CaptureF
     assert "Weight λ of the SAR loss. (default: " in printed
     assert "--sar, --no-sar Train with SAR too" in printed
     assert "Repeat runs that are already finished. (default: False)" in printed
+
+
+@pytest.mark.parametrize("module", ["examples.coop", "examples.coprompt", "examples.paper"])
+@pytest.mark.parametrize("package", ["PIL", "tyro"])
+def test_without_the_examples_packages_one_line_says_what_to_install(module: str, package: str) -> None:
+    start = f"import runpy, sys; sys.modules[{package!r}] = None; runpy.run_module({module!r}, run_name='__main__')"
+    ended = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: ")
+    assert ended.stderr.count("\n") == 1
+    assert package in ended.stderr
+    assert "[examples]" in ended.stderr
