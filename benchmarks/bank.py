@@ -1,10 +1,12 @@
-"""Building a bank: 700 ImageNet names in 8 templates, plain, cropped at end-of-text, and ours.
+"""Building a bank: 700 ImageNet names in 8 templates, plain, cropped at end-of-
+text, and ours.
 
-    python -m benchmarks.bank              # about ten minutes of an idle core, nearly all of it plain
-    python -m benchmarks.bank --share 0.1  # plain and cropped on a tenth of the names
+    python -m benchmarks.bank               # ten idle minutes, most of them plain
+    python -m benchmarks.bank --share 0.1   # plain, cropped: a tenth of the names
 
-ViT-B/16 with random weights, float32, no gradient. A share below 1 is written into the record: times of plain
-and cropped encoding are proportional to the number of names.
+ViT-B/16 with random weights, float32, no gradient. A share below 1 is written
+into the record: times of plain and cropped encoding are proportional to the
+number of names.
 """
 
 from __future__ import annotations

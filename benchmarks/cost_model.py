@@ -1,12 +1,15 @@
-"""A MODEL, not a measurement: what a training step on ImageNet should cost on GPUs that were not at hand.
+"""A MODEL, not a measurement: what a training step on ImageNet should cost on
+GPUs that were not at hand.
 
     python -m benchmarks.cost_model
 
-It counts floating-point operations and bytes of one CoOp step (ViT-B/16, 32 images, float16, M = 4): official
-CoOp with 500 base classes, official CoOp + SAR with 200 novel ones, and ours + SAR. Time is operations over 40 %
-of the GPU's dense float16 peak, or bytes over its memory bandwidth, whichever is longer, for each tower. It
-leaves out launches, the optimiser and the data loader. It checks its row counts against the encoder's and its
-ratios against the times measured by `benchmarks/train_step.py` on a CPU.
+It counts floating-point operations and bytes of one CoOp step (ViT-B/16, 32
+images, float16, M = 4): official CoOp with 500 base classes, official CoOp +
+SAR with 200 novel ones, and ours + SAR. Time is operations over 40 % of the
+GPU's dense float16 peak, or bytes over its memory bandwidth, whichever is
+longer, for each tower. It leaves out launches, the optimiser and the data
+loader. It checks its row counts against the encoder's and its ratios against
+the times measured by `benchmarks/train_step.py` on a CPU.
 """
 
 from __future__ import annotations

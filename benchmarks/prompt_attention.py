@@ -1,9 +1,10 @@
-"""Why the encoder's attention is written as it is: four ways to attend to shared and own keys, one block.
+"""Why the encoder's attention is written as it is: four ways to attend to shared
+and own keys, one block.
 
     python -m benchmarks.prompt_attention
 
-300 ImageNet names behind 5 shared rows, width 512, 8 heads, float32, forward + backward, CPU seconds of one
-thread; "kept" is what backward needs.
+300 ImageNet names behind 5 shared rows, width 512, 8 heads, float32, forward +
+backward, CPU seconds of one thread; "kept" is what backward needs.
 """
 
 from __future__ import annotations

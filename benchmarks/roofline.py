@@ -1,9 +1,11 @@
-"""A model, not a measurement: lower bounds for the loss on GPUs from bytes and floating-point operations.
+"""A model, not a measurement: lower bounds for the loss on GPUs from bytes and
+floating-point operations.
 
     python benchmarks/roofline.py
 
-Prints, for each GPU and N, the time that memory traffic and arithmetic alone would need (fp16 learned features,
-fp32 bank, D = 512, K = 64). Nothing here was run on a GPU. At small N a kernel's latency is above these bounds.
+Prints, for each GPU and N, the time that memory traffic and arithmetic alone
+would need (fp16 learned features, fp32 bank, D = 512, K = 64). Nothing here
+was run on a GPU. At small N a kernel's latency is above these bounds.
 """
 
 from __future__ import annotations

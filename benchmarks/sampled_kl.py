@@ -1,11 +1,13 @@
-"""Time and peak memory of the sampled loss on the CPU, forward and backward, beside what one would write by hand.
+"""Time and peak memory of the sampled loss on the CPU, forward and backward,
+beside what one would write by hand.
 
-    python -m benchmarks.sampled_kl [--sizes 250,700,...] [--seconds 3] [--out FOLDER]
+    python -m benchmarks.sampled_kl [--sizes 250,700] [--seconds 3] [--out FOLDER]
 
-Every path first has to pass a correctness gate against fp64; then each is timed in a process of its own (one
-thread; process time and wall time), and its peak memory is read as the growth of the process's resident set
-over its inputs (of compiled ones too, after compiling). Each path draws its own classes. Writes sampled_kl.json
-and sampled_kl.md.
+Every path first has to pass a correctness gate against fp64; then each is
+timed in a process of its own (one thread; process time and wall time), and its
+peak memory is read as the growth of the process's resident set over its inputs
+(of compiled ones too, after compiling). Each path draws its own classes.
+Writes sampled_kl.json and sampled_kl.md.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
-"""Compile the Triton kernels ahead of time, without a GPU, and record what each needs.
+"""Compile the Triton kernels ahead of time, without a GPU, and record what each
+needs.
 
     python benchmarks/sampled_kl_kernels.py [--out FOLDER]
 
-writes kernels.json and kernels.md (default: benchmarks/results): registers, spilled bytes, shared memory,
-instructions and atomics of each kernel, feature dtype and architecture. These are properties of the compiled
-code; nothing here was run on a GPU. tests/sampled_kl/test_ahead_of_time.py fails on a spill or an atomic.
+writes kernels.json and kernels.md (default: benchmarks/results): registers,
+spilled bytes, shared memory, instructions and atomics of each kernel, feature
+dtype and architecture. These are properties of the compiled code; nothing here
+was run on a GPU. tests/sampled_kl/test_ahead_of_time.py fails on a spill or an
+atomic.
 """
 
 from __future__ import annotations

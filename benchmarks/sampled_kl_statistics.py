@@ -1,10 +1,13 @@
-"""Two studies of the loss on CLIP-like synthetic features: rounding, and the noise of the sampling.
+"""Two studies of the loss on CLIP-like synthetic features: rounding, and the
+noise of the sampling.
 
     python benchmarks/sampled_kl_statistics.py [--draws 150] [--out FOLDER]
 
-Rounding: errors against fp64 of what the field's code does in half precision, and of ours, on the same features.
-Noise: variance over draws of loss and gradient, ring against independent rows, relative to independent rows.
-Writes sampled_kl_statistics.json and .md. Synthetic features: a common direction and two levels of clusters.
+Rounding: errors against fp64 of what the field's code does in half precision,
+and of ours, on the same features. Noise: variance over draws of loss and
+gradient, ring against independent rows, relative to independent rows. Writes
+sampled_kl_statistics.json and .md. Synthetic features: a common direction and
+two levels of clusters.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
-"""Are the sampled sets uniform? p-values for how often classes, and pairs of classes, stand in one row's set.
+"""Are the sampled sets uniform? p-values for how often classes, and pairs of
+classes, stand in one row's set.
 
-    python benchmarks/sampled_kl_uniformity.py [--draws 4000] [--controls 400] [--out FOLDER]
+    python benchmarks/sampled_kl_uniformity.py [--draws 4000] [--controls 400]
 
-The statistic is chi-square of the counts. Classes of one set exclude each other, so its law is not the textbook's:
-it is simulated, with as many sets drawn by numpy's own shuffling for each control. The p-value is the share
-of controls that are at least as far from uniform. Writes sampled_kl_uniformity.json and .md.
+The statistic is chi-square of the counts. Classes of one set exclude each
+other, so its law is not the textbook's: it is simulated, with as many sets
+drawn by numpy's own shuffling for each control. The p-value is the share of
+controls that are at least as far from uniform. Writes
+sampled_kl_uniformity.json and .md.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""One training step of CoOp, TCP and MaPLe: text tower plain, cropped and ours, image tower, loss.
+"""One training step: text tower plain, cropped and ours, image tower, loss.
 
-    python -m benchmarks.train_step                 # everything, about ten minutes of an idle core
-    python -m benchmarks.train_step --only coop     # cases whose name contains "coop"
-    python -m benchmarks.train_step --table         # print the record
+    python -m benchmarks.train_step               # what the record lacks
+    python -m benchmarks.train_step --again       # the record anew, from one run
+    python -m benchmarks.train_step --only coop   # cases with "coop" in the name
+    python -m benchmarks.train_step --table       # print the record
 
-    python -m benchmarks.train_step --again         # the record anew, from one run
-
-ViT-B/16 with random weights, float32, ImageNet's class names. The record is written after every case, and a
-case that is in it is not run again. `plain` of 500 classes needs some 14 GB of memory.
+ViT-B/16 with random weights, float32, ImageNet's class names. The record is
+written after every case, and a case that is in it is not run again. `plain` of
+500 classes needs some 14 GB of memory.
 """
 
 from __future__ import annotations

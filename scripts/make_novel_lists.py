@@ -1,8 +1,10 @@
-"""Make the committed novel classes of the eleven data sets: 200 related words and 200 random nouns for each.
+"""Make the committed novel classes of the eleven data sets: 200 related words and
+200 random nouns for each.
 
     python scripts/make_novel_lists.py
 
-The held-out classes of the benchmark are excluded, so that no new class is met in training by its name.
+The held-out classes of the benchmark are excluded, so that no new class is met
+in training by its name.
 """
 
 from __future__ import annotations
