@@ -72,7 +72,8 @@ class Run:
         self.bench = bench
         self.save_every = save_every
         shots = fingerprint(bench.training_set(cell.seed))
-        bank = hash_rows(bench.bank.classnames, bench.bank.embeddings) if cell.sar else None
+        # what the bank is made from, and not its rows: these differ between processors by rounding
+        bank = [bench.bank.classnames, bench.bank.templates] if cell.sar else None
         self.identity = identity([cell.settings(), bench.fingerprints, shots, bank])
         kind = f"{cell.method.lower()}{'-sar' if cell.sar else ''}"
         self.files = Files.of(out, f"{bench.name}-{kind}-seed{cell.seed}-{self.identity[:8]}")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 import sar_reg
+from examples.coop.method import CoOp
 from examples.protocol.data import fingerprint
 from examples.protocol.evaluation import harmonic_mean
 from examples.protocol.records import read_folder, read_record
-from sar_reg import SimilarityAlignmentLoss
+from examples.protocol.run import Run
+from sar_reg import AnchorBank, SimilarityAlignmentLoss
 from sar_reg.errors import InputError
 from tests.protocol.conftest import MakeRun
 
@@ -83,6 +87,22 @@ def test_a_finished_run_is_recognised_by_what_decides_it(make_run: MakeRun) -> N
 def test_a_run_without_sar_does_not_depend_on_sars_settings(make_run: MakeRun) -> None:
     one, other = make_run(sar=False), make_run(sar=False, lam=9.0, n_novel=2, sample_size=1)
     assert one.identity == other.identity
+
+
+def test_names_of_the_bank_decide_and_not_how_a_processor_rounds_its_rows(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    run = make_run()
+    bench, bank = run.bench, run.bench.bank
+
+    def identity(other: AnchorBank) -> str:
+        bench.bank = other
+        return Run(CoOp, run.cell, bench, tmp_path).identity
+
+    rows = torch.nn.functional.normalize(bank.embeddings + 1e-6, dim=1)
+    assert not torch.equal(rows, bank.embeddings)
+    assert identity(dataclasses.replace(bank, embeddings=rows)) == run.identity
+    assert identity(bank.subset(n_novel=5)) != run.identity
 
 
 def test_a_damaged_record_or_missing_tensors_do_not_count(make_run: MakeRun) -> None:
