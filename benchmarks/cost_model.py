@@ -154,9 +154,6 @@ def main() -> None:
     measured = json.loads(MEASURED.read_text())["rows"]
     costs = steps(measured)
     image = costs["image tower, 32 images (in all three)"]
-    print("A model, not a measurement.\n")
-    print("| step | TFLOP | GB moved | GB kept |", *(f"{gpu.name} ms |" for gpu in GPUS))
-    print("|---|---|---|---|---|---|")
     rows: dict[str, Any] = {}
     for name, cost in costs.items():
         whole = cost is not image
@@ -165,16 +162,35 @@ def main() -> None:
         moved = cost.bytes_moved + (image.bytes_moved if whole else 0)
         rows[name] = {"flop": flop, "bytes moved": moved, "bytes kept": cost.kept_bytes}
         rows[name] |= {f"ms on {gpu.name}": time for gpu, time in zip(GPUS, times, strict=True)}
-        shown = " | ".join(f"{time:.1f}" for time in times)
-        print(f"| {name} | {flop / 1e12:.2f} | {moved / 1e9:.1f} | {cost.kept_bytes / 1e9:.2f} | {shown} |")
-    checks = check(measured)
-    print("\n| plain / ours, text tower | modelled | measured on a CPU |\n|---|---|---|")
+    record = {"what": "a model, not a measurement", "command": "python -m benchmarks.cost_model"}
+    record |= {"assumed share of peak": EFFICIENCY, "steps": rows, "check": check(measured)}
+    write_atomic(RECORD, json.dumps(record, indent=1) + "\n")
+    for part, shown in (("steps", step_table(rows)), ("check", check_table(record["check"]))):
+        write_atomic(RECORD.with_name(f"cost_model_{part}.md"), shown + "\n")
+        print(shown, end="\n\n")
+    print("A model, not a measurement.")
+
+
+def step_table(rows: dict[str, Any]) -> str:
+    """The modelled steps for readers."""
+    lines = [
+        " | ".join(["| step | TFLOP | GB moved | GB kept", *(f"{gpu.name} ms" for gpu in GPUS)]) + " |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        times = " | ".join(f"{row[f'ms on {gpu.name}']:.1f}" for gpu in GPUS)
+        sizes = f"{row['flop'] / 1e12:.2f} | {row['bytes moved'] / 1e9:.1f} | {row['bytes kept'] / 1e9:.2f}"
+        lines.append(f"| {name} | {sizes} | {times} |")
+    return "\n".join(lines)
+
+
+def check_table(checks: list[dict[str, Any]]) -> str:
+    """Modelled and measured ratios side by side."""
+    lines = ["| plain / ours, text tower | modelled | measured on a CPU |", "|---|---|---|"]
     for row in checks:
         ratio = f"{row['modelled']:.1f}× | {row['measured on CPU']:.1f}×"
-        print(f"| {row['classes']} classes, M={row['n_ctx']} | {ratio} |")
-    record = {"what": "a model, not a measurement", "command": "python -m benchmarks.cost_model"}
-    record |= {"assumed share of peak": EFFICIENCY, "steps": rows, "check": checks}
-    write_atomic(RECORD, json.dumps(record, indent=1) + "\n")
+        lines.append(f"| {row['classes']} classes, M={row['n_ctx']} | {ratio} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -172,6 +172,7 @@ def main() -> None:
             write_atomic(RECORD, json.dumps(record, indent=1) + "\n")
             seconds = row["forward_s"] + row["backward_s"]
             print(f"{name}: {seconds:.2f} s, {row['kept_mb']:.0f} MB kept", file=sys.stderr, flush=True)
+    write_atomic(RECORD.with_suffix(".md"), table(record["rows"]) + "\n")
     print(table(record["rows"]))
 
 
