@@ -144,6 +144,8 @@ def _origin(provenance: dict[str, Any]) -> list[str]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
         lines.append(f"  asked {result['asked']}, kept {result['kept']}, dropped {sum(dropped.values())}")
         lines += [f"  dropped: {reasons}"] if reasons else []
+        if result.get("kind"):
+            lines.append(f'  kinds of "{result["kind"]}", as all base classes are: {result["of_that_kind"]}')
     return lines
 
 

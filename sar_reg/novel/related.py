@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sar_reg.errors import InputError
 from sar_reg.novel.related_candidates import Candidate, candidates, usual_words
@@ -14,11 +15,29 @@ from sar_reg.novel.related_recombining import kinds_for_models, model_stems, rec
 from sar_reg.novel.related_words import Words
 from sar_reg.novel.wordnet_graph import NOUN, WordNet
 
+_WIDEST_KIND = 1000
+"""Meanings below a kind, at most: "bird" says something of a list, "physical entity" does not."""
+
+
+@dataclass(frozen=True)
+class Related:
+    """Related names, the best first, not yet cleaned or formatted.
+
+    Attributes:
+        names: the names.
+        kind: the word for what all base classes are, such as "musical instrument"; None if there is none.
+        of_that_kind: those of the names that are kinds of it.
+    """
+
+    names: list[str]
+    kind: str | None
+    of_that_kind: frozenset[str]
+
 
 def related_names(
     wordnet: WordNet, base_classes: Sequence[str], n: int, *, seed: int, domain: str | None = None
-) -> list[str]:
-    """Words for things of the same kind as the base classes, the best first, not yet cleaned or formatted.
+) -> Related:
+    """Words for things of the same kind as the base classes, then for what is near to them.
 
     Raises:
         InputError: if WordNet knows no word of any base class.
@@ -39,11 +58,25 @@ def related_names(
     ranked = Ranking(wordnet, understood, found, usual_words(words, understood)).spread(
         seed, most=4 * n + 100
     )
+    kind = None if stems or shared else _kind(wordnet, understood)
+    below = frozenset[int]() if kind is None else wordnet.below(kind)
+    ranked.sort(key=lambda candidate: candidate.synset not in below)
     plain = [candidate.name for candidate in ranked]
     if shared:
         described = [c.name for c in ranked if wordnet.kind[c.synset] != NOUN and c.name.isalpha()]
         plain = [*(f"{word} {shared}" for word in described), *plain]
-    return [*_models(wordnet, understood, ranked, stems, seed), *plain]
+    return Related(
+        [*_models(wordnet, understood, ranked, stems, seed), *plain],
+        None if kind is None else wordnet.senses[kind][0].word,
+        frozenset(c.name for c in ranked if c.synset in below),
+    )
+
+
+def _kind(wordnet: WordNet, understood: Sequence[Understood]) -> int | None:
+    """What all base classes are, in the narrowest sense, if that says something."""
+    above = set.intersection(*(set(wordnet.ancestors(u.reading.synset)) for u in understood))
+    kinds = [s for s in above if wordnet.kind[s] == NOUN and wordnet.sizes[s] <= _WIDEST_KIND]
+    return min(kinds, key=lambda synset: (int(wordnet.sizes[synset]), synset), default=None)
 
 
 def _models(

@@ -47,7 +47,7 @@ def candidates(wordnet: WordNet, words: Words, base: Sequence[Understood]) -> li
     capitals = any(sense.word != sense.word.lower() for s in own for sense in wordnet.senses[s][:1])
     least = min(LEAST_GOOD, 0.7 * float(np.quantile(usual_words(words, base), 0.2)))
     widest = _widest(wordnet, base)
-    apart = words.left_out.union(
+    apart = words.apart_from(own).union(
         *(f for f in (_colors(wordnet), _parts_of_buildings(wordnet)) if f.isdisjoint(own))
     )
     only, gathered = surfaces(wordnet, base), _gathered(wordnet, own)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
@@ -71,13 +72,23 @@ class Words:
 
     @cached_property
     def left_out(self) -> set[int]:
-        """Synsets that are never proposed."""
-        out = {i for i, flags in enumerate(self._wordnet.flags) if flags}
-        for names in self._lists.branches:
-            known = [name for name in names if name in self._wordnet.index]
-            if known and (found := self._wordnet.find(*known)) is not None:
-                out |= self._wordnet.below(found)
-        return out
+        """Synsets that are never proposed, unless the list holds such things."""
+        return self.apart_from([])
+
+    def apart_from(self, own: Sequence[int]) -> set[int]:
+        """What is left out for a list of these meanings: not diseases where at least half of them are diseases."""
+        listed = [branch for branch in self._branches if 2 * sum(s in branch for s in own) < max(1, len(own))]
+        return self._flagged.union(*listed)
+
+    @cached_property
+    def _flagged(self) -> set[int]:
+        return {i for i, flags in enumerate(self._wordnet.flags) if flags}
+
+    @cached_property
+    def _branches(self) -> list[set[int]]:
+        known = [[name for name in names if name in self._wordnet.index] for names in self._lists.branches]
+        heads = [self._wordnet.find(*names) for names in known if names]
+        return [self._wordnet.below(head) for head in heads if head is not None]
 
     @cached_property
     def banned(self) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import threading
@@ -12,7 +13,7 @@ from typing import Any, Literal
 
 from sar_reg.errors import InputError, require
 from sar_reg.novel.cleaning import Cleaned, Filtering, clean_names
-from sar_reg.novel.related import related_names
+from sar_reg.novel.related import Related, related_names
 from sar_reg.novel.related_format import NameFormat
 from sar_reg.novel.related_matching import readings
 from sar_reg.novel.related_words import Words, left_out
@@ -23,6 +24,9 @@ from sar_reg.novel.wordnet_store import unpack
 
 Strategy = Literal["related", "random"]
 
+log = logging.getLogger(__name__)
+
+_MOSTLY = 0.9
 _lock = threading.Lock()
 _loaded: dict[str | None, WordNet] = {}
 
@@ -132,14 +136,15 @@ class WordNetClasses:
         """
         wordnet = load_wordnet(self.wordnet_root)
         if self.strategy == "random":
-            raw = _random_nouns(wordnet, seed)
+            found = Related(_random_nouns(wordnet, seed), None, frozenset())
         else:
-            raw = related_names(wordnet, base_classes, n, seed=seed, domain=self.domain)
-        raw = [name for name in raw if left_out().passes(name)]
+            found = related_names(wordnet, base_classes, n, seed=seed, domain=self.domain)
+        raw = [name for name in found.names if left_out().passes(name)]
         unwanted = [*exclude, *_synonyms(wordnet, exclude)]
         cleaned = clean_names(raw, base=base_classes, exclude=unwanted, filtering=self.filtering)
         names = [NameFormat(base_classes).write(name) for name in cleaned.names[:n]]
-        self._outcome = outcome(n, len(names), _dropped_before(cleaned, raw, len(names)))
+        kinds = _of_one_kind(found, cleaned.names[:n])
+        self._outcome = outcome(n, len(names), _dropped_before(cleaned, raw, len(names)), **kinds)
         if len(names) < n:
             raise NovelClassesError(
                 f"{n} novel classes were asked for, but WordNet has {len(names)} that fit these base classes "
@@ -160,6 +165,21 @@ class WordNetClasses:
             "filtering": self.filtering,
             "outcome": self._outcome,
         }
+
+
+def _of_one_kind(found: Related, names: Sequence[str]) -> dict[str, Any]:
+    """How many of the names are of the kind that all base classes are of; a warning if many are not."""
+    if found.kind is None:
+        return {}
+    known = {name.lower() for name in found.of_that_kind}
+    count = sum(name.lower() in known for name in names)
+    if count < _MOSTLY * len(names):
+        log.warning(
+            'WordNet has %d more names for kinds of "%s", as all your classes are; the other %d of the %d '
+            "novel classes are neighbours, such as parts. Read them, or ask for %d (--n, n_novel), or use an LLM",
+            count, found.kind, len(names) - count, len(names), count,
+        )  # fmt: skip
+    return {"kind": found.kind, "of_that_kind": count}
 
 
 def _synonyms(wordnet: WordNet, names: Sequence[str]) -> list[str]:

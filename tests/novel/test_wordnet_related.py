@@ -47,6 +47,53 @@ def test_cats_and_dogs_give_cats_and_dogs() -> None:
     assert {"collie", "persian cat"} <= set(names)
 
 
+INSTRUMENTS = ["violin", "trumpet", "snare drum", "clarinet", "grand piano", "harp", "accordion", "banjo"]
+
+
+def test_names_of_the_kind_of_the_list_come_first_and_what_is_beyond_them_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wordnet, source = load_wordnet(), WordNetClasses()
+    kin = wordnet.below(wordnet.index["musical instrument"][0])
+
+    few = source.generate(INSTRUMENTS, 60)
+    assert all(any(s in kin for s in wordnet.index[name]) for name in few)
+    assert source.describe()["outcome"]["of_that_kind"] == 60
+    assert not caplog.messages
+
+    many = source.generate(INSTRUMENTS, 100)
+    count = source.describe()["outcome"]["of_that_kind"]
+    assert 60 < count < 90
+    assert all(any(s in kin for s in wordnet.index[name]) for name in many[:count])
+    (told,) = caplog.messages
+    assert told.startswith(f'WordNet has {count} more names for kinds of "musical instrument"')
+    assert f"the other {100 - count} of the 100" in told
+
+
+def test_one_cat_among_dogs_gives_cats_too() -> None:
+    wordnet = load_wordnet()
+    cats = wordnet.below(wordnet.index["domestic cat"][0])
+    names = related(["beagle", "pug", "collie", "boxer", "tabby cat"], 40)
+    assert sum(any(s in cats for s in wordnet.index[name]) for name in names) >= 3
+
+
+def test_lists_of_many_kinds_name_none() -> None:
+    source = WordNetClasses()
+    source.generate(["violin", "oak", "beagle", "truck"], 20)
+    assert "kind" not in source.describe()["outcome"]
+
+
+def test_what_is_left_out_elsewhere_is_proposed_for_a_list_of_such_things() -> None:
+    wordnet = load_wordnet()
+    diseases = wordnet.below(wordnet.index["disease"][0])
+
+    def share(names: list[str]) -> float:
+        return sum(any(s in diseases for s in wordnet.index[name]) for name in names) / len(names)
+
+    assert share(related(["pneumonia", "asthma", "tuberculosis", "bronchitis", "pleurisy"], 60)) == 1
+    assert share(related(["nurse", "doctor", "hospital", "pneumonia"], 60)) == 0
+
+
 def test_adjectives_give_adjectives() -> None:
     names = related(["banded", "blotchy", "dotted", "woven", "wrinkled"], 30)
     assert {"striped", "spotted"} <= set(names)
@@ -210,4 +257,6 @@ def test_names_set_aside_are_dropped_after_ranking() -> None:
     assert not listed.passes("International Terrorism")
     assert not listed.passes("Swastika")
     assert not listed.passes("has-been")
+    assert not listed.passes("squaw grass")
+    assert not listed.passes("Gypsy Cab")
     assert listed.passes("terrier")
