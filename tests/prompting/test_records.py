@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import open_clip
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import cost_model, train_step
+from benchmarks.measuring import class_names
 from sar_reg import PromptEncoder
 from tests.prompting.models import BLOCKS, NAMES, WIDTH, clip
 
@@ -52,6 +54,16 @@ def test_modelled_ratios_are_near_the_measured_ones() -> None:
     for row in checks:
         # operations alone: caches and small products, which the model leaves out, are worth less than a factor of two
         assert 0.5 < row["measured on CPU"] / row["modelled"] < 2
+
+
+def test_what_a_prefix_tree_over_names_would_save() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    tokens = open_clip.tokenize([f"X X X X {name}." for name in class_names(700)])
+    own = [tuple(row[5 : int(row.argmax()) + 1].tolist()) for row in tokens]
+    rows = sum(map(len, own))
+    in_tree = len({row[:end] for row in own for end in range(1, len(row) + 1)})
+    assert f"would save {1 - in_tree / rows:.0%}".replace("%", " %") in page
+    assert f"({in_tree:,} instead of {rows:,})" in page
 
 
 def test_the_tables_show_the_records() -> None:
