@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 
 from sar_reg.errors import InputError
-from sar_reg.prompting.plain import encode_plain
+from sar_reg.prompting.plain import encode_plain, encode_plain_in_passes
 from sar_reg.prompting.prompts import ClassPosition, prompt_rows, spoken
 from sar_reg.prompting.shared_prefix import Learned, Plan, encode, make_plan
 from sar_reg.prompting.towers import TextTower, text_tower
@@ -33,7 +33,7 @@ class PromptEncoder:
 
     Cost per block, in rows: `1 + n_ctx + infix` once, plus the tokens of name, suffix and end per class,
     instead of `classes x 77`. A model that is not causal, or is read elsewhere, is encoded in full; `repr`
-    says so, and `checkpoint`, `chunk_size`, `buckets` and `compile` do nothing there.
+    says so; `chunk_size` bounds the memory there too, `checkpoint`, `buckets` and `compile` do nothing.
     Class names are embedded once: after changing the model's weights make a new encoder.
 
     Args:
@@ -130,7 +130,8 @@ class PromptEncoder:
         """
         learned = self._learned(context, deep, class_tokens, class_layer)
         if not self.tower.shareable:
-            return encode_plain(self.tower, self._rows.to(self.tower.device), learned, self.n_ctx)
+            rows = self._rows.to(self.tower.device)
+            return encode_plain_in_passes(self.tower, rows, learned, self.n_ctx, self._chunk_size)
         plan = self._plan(class_specific=context.ndim == 3)
         return self._encode(self.tower, plan, learned, recompute=self._checkpoint)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from sar_reg.errors import InputError
 from sar_reg.prompting.prompts import PromptRows
@@ -37,6 +38,23 @@ def encode_plain(
             module = tower.block_modules[block]
             hooks.enter_context(module.register_forward_pre_hook(put, with_kwargs=True))
         return tower.encode_tokens(rows.tokens)
+
+
+def encode_plain_in_passes(
+    tower: TextTower, rows: PromptRows, learned: Learned, n_ctx: int, chunk_size: int | None
+) -> Float[Tensor, "classes features"]:
+    """`encode_plain` for `chunk_size` classes at a time; each pass is recomputed in backward."""
+    count = len(rows.tokens)
+
+    def encode(classes: Tensor) -> Tensor:
+        return encode_plain(tower, rows.of(classes), learned.of(classes), n_ctx)
+
+    if chunk_size is None or chunk_size >= count:
+        return encode_plain(tower, rows, learned, n_ctx)
+    passes = torch.arange(count, device=rows.tokens.device).split(chunk_size)
+    if torch.is_grad_enabled():
+        return torch.cat([checkpoint(encode, classes, use_reentrant=False) for classes in passes])
+    return torch.cat([encode(classes) for classes in passes])
 
 
 def _assemble(

@@ -40,6 +40,10 @@ class PromptRows:
         """The same on another device."""
         return PromptRows(self.tokens.to(device), self.source.to(device), self.last.to(device))
 
+    def of(self, classes: Int[Tensor, " some"]) -> PromptRows:
+        """The prompts of these classes, by number."""
+        return PromptRows(self.tokens[classes], self.source[classes], self.last[classes])
+
 
 def spoken(classname: str) -> str:
     """A class name as it is put into a sentence: underscores become spaces."""

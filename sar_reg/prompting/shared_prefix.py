@@ -28,6 +28,16 @@ class Learned:
     class_tokens: Float[Tensor, "classes context width"] | None = None
     class_layer: int = 0
 
+    def of(self, classes: Int[Tensor, " some"]) -> Learned:
+        """The same for these classes only, by number."""
+        context, tokens = self.context, self.class_tokens
+        return Learned(
+            context[classes] if context is not None and context.ndim == 3 else context,
+            self.deep,
+            None if tokens is None else tokens[classes],
+            self.class_layer,
+        )
+
 
 @dataclass(frozen=True)
 class Rows:

@@ -120,17 +120,46 @@ def test_a_model_that_moves_is_followed_on_the_full_length_path(
     model = clip(no_causal_mask=not causal)
     encoder = PromptEncoder(model, None, NAMES, n_ctx=4)
     given: list[str] = []
-    monkeypatch.setattr(
-        "sar_reg.prompting.encoder.encode_plain",
-        lambda tower, rows, *_: given.append(rows.tokens.device.type),
-    )
+    for name in ("encoder", "plain"):
+        monkeypatch.setattr(
+            f"sar_reg.prompting.{name}.encode_plain",
+            lambda tower, rows, *_: given.append(rows.tokens.device.type),
+        )
     model.to("meta")
 
     encoder.encode_plain(learnable(4, WIDTH))
     if not causal:
         encoder(learnable(4, WIDTH))
 
-    assert set(given) == {"meta"}
+    assert given == ["meta"] * (1 if causal else 2)
+
+
+@pytest.mark.parametrize("kind", ["shared", "class-specific", "deep", "class tokens"])
+def test_passes_bound_the_memory_where_nothing_can_be_shared(kind: str) -> None:
+    model = clip(no_causal_mask=True)
+    context = learnable(*((len(NAMES), 4, WIDTH) if kind == "class-specific" else (4, WIDTH)))
+    options: dict[str, Any] = {}
+    if kind == "deep":
+        options = {"deep": [learnable(4, WIDTH, seed=1), learnable(4, WIDTH, seed=2)]}
+    if kind == "class tokens":
+        options = {"class_tokens": learnable(len(NAMES), 4, WIDTH, seed=3), "class_layer": 2}
+    learned = [context, *options.get("deep", [options.get("class_tokens", context)])]
+    found: list[tuple[list[torch.Tensor], int]] = []
+    for chunk_size in (None, 4):
+        encoder = PromptEncoder(model, None, NAMES, n_ctx=4, chunk_size=chunk_size)
+        kept: dict[int, int] = {}
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda x, kept=kept: kept.update({x.data_ptr(): x.nbytes}) or x, lambda x: x
+        ):
+            features = encoder(context, **options)
+        weight = learnable(*features.shape, seed=9).detach()
+        pulls = torch.autograd.grad((features * weight).sum(), learned)
+        with torch.no_grad():
+            torch.testing.assert_close(encoder(context, **options), features, atol=1e-12, rtol=0)
+        found.append(([features, *pulls], sum(kept.values())))
+    for whole, parts in zip(found[0][0], found[1][0], strict=True):
+        torch.testing.assert_close(parts, whole, atol=1e-10, rtol=1e-10)
+    assert found[1][1] < found[0][1] / 10
 
 
 @pytest.mark.parametrize(
