@@ -18,7 +18,7 @@ import torch
 
 import sar_reg
 from sar_reg.command_line import main
-from sar_reg.command_line.terminal import ProgressLine
+from sar_reg.progress import ProgressLine
 from tests.novel import chat_server as chat
 from tests.novel.chat_server import ChatServer
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from sar_reg.arguments import nearest
 from sar_reg.build_bank import build_anchor_bank
-from sar_reg.command_line.terminal import ProgressLine, tell
+from sar_reg.command_line.terminal import tell
 from sar_reg.command_line.words import add_class_arguments, class_list, novel_source
 from sar_reg.errors import InputError, require
 from sar_reg.novel.source import ResumableSource, preview
+from sar_reg.progress import ProgressLine
 from sar_reg.templates import SPECIFIC, resolve_templates
 
 _DESCRIPTION = (

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import sar_reg
-from sar_reg.command_line.terminal import ProgressLine, tell
+from sar_reg.command_line.terminal import tell
 from sar_reg.command_line.words import add_class_arguments, class_list, novel_source
 from sar_reg.files import write_atomic
 from sar_reg.novel import LLMClasses
 from sar_reg.novel.source import DescribedSource, preview
+from sar_reg.progress import ProgressLine
 
 _DESCRIPTION = (
     "Make a list of novel classes that suit given base classes. Prints one name a line, or writes a JSON file "

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from torch.nn import functional as F
 
 from sar_reg.errors import InputError
+from sar_reg.progress import ProgressLine
 from sar_reg.prompting.prompts import fixed_rows, spoken
 from sar_reg.prompting.shared_prefix import Learned, encode, make_plan
 from sar_reg.prompting.towers import FunctionTower, TextTower
@@ -38,7 +37,7 @@ def encode_templates(
         classnames: names; "_" is read as a space.
         templates: sentences with one `{}` for the name.
         batch_size: names in one pass.
-        progress: show a line with the share done, on terminals only.
+        progress: show a line with share done and rate, on terminals only.
 
     Raises:
         InputError: if a template has not exactly one `{}`, a sentence is too long for the model, or
@@ -54,7 +53,7 @@ def encode_templates(
     if batch_size < 1:
         raise InputError(f"batch_size must be 1 or more, not {batch_size}")
     total: Tensor | None = None
-    for template in _shown(templates, progress):
+    for template in _shown(templates, len(classnames), progress):
         texts = [template.replace("{}", spoken(name)) for name in classnames]
         unit = F.normalize(_features(tower, texts, batch_size).float(), dim=-1)
         total = unit if total is None else total + unit
@@ -70,11 +69,12 @@ def _features(tower: TextTower | FunctionTower, texts: list[str], batch_size: in
     return torch.cat([tower.encode_texts(batch) for batch in batches])
 
 
-def _shown(templates: Sequence[str], progress: bool) -> Iterator[Any]:
-    visible = progress and sys.stderr.isatty()
+def _shown(templates: Sequence[str], names: int, progress: bool) -> Iterator[str]:
+    line = ProgressLine("prompts")
     for done, template in enumerate(templates):
-        if visible:
-            print(f"\r  template {done + 1} of {len(templates)}", end="", file=sys.stderr, flush=True)
+        if progress:
+            line(done * names, len(templates) * names)
         yield template
-    if visible:
-        print(file=sys.stderr)
+    if progress:
+        line(len(templates) * names, len(templates) * names)
+    line.end()

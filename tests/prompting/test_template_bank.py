@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 import open_clip
@@ -86,3 +87,17 @@ def test_a_function_that_returns_something_else() -> None:
         text_tower(lambda texts: torch.zeros(1, 3))
     with pytest.raises(InputError, match=r"it returned list\.$"):
         text_tower(lambda texts: [0.0])
+
+
+def test_progress_counts_prompts_on_terminals_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tower = text_tower(clip())
+    for terminal, wanted, lines in ((False, True, 0), (True, False, 0), (True, True, 3)):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal)
+        encode_templates(tower, NAMES, ["a {}.", "the {}."], progress=wanted)
+        shown = capsys.readouterr().err
+        assert shown.count("\rprompts [") == lines
+    assert f"{len(NAMES)}/{2 * len(NAMES)}" in shown
+    assert f"{2 * len(NAMES)}/{2 * len(NAMES)}" in shown
+    assert shown.endswith("/s \n")
