@@ -53,14 +53,14 @@ def related_names(
     shared = "" if stems else _shared_word(names)
     if shared:
         understood = understand(wordnet, [_without(shared, name) for name in names], domain)
+    kind = None if stems or shared else _kind(wordnet, understood)
+    kin = frozenset[int]() if kind is None else wordnet.below(kind)
     words = Words(wordnet)
-    found = candidates(wordnet, words, understood)
+    found = candidates(wordnet, words, understood, kin)
     ranked = Ranking(wordnet, understood, found, usual_words(words, understood)).spread(
         seed, most=4 * n + 100
     )
-    kind = None if stems or shared else _kind(wordnet, understood)
-    below = frozenset[int]() if kind is None else wordnet.below(kind)
-    ranked.sort(key=lambda candidate: candidate.synset not in below)
+    ranked.sort(key=lambda candidate: (candidate.synset not in kin, candidate.rank))
     plain = [candidate.name for candidate in ranked]
     if shared:
         described = [c.name for c in ranked if wordnet.kind[c.synset] != NOUN and c.name.isalpha()]
@@ -68,7 +68,7 @@ def related_names(
     return Related(
         [*_models(wordnet, understood, ranked, stems, seed), *plain],
         None if kind is None else wordnet.senses[kind][0].word,
-        frozenset(c.name for c in ranked if c.synset in below),
+        frozenset(c.name for c in ranked if c.synset in kin),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,7 @@ class Candidate:
         good: how common and clear the word is, in [0, 1].
         mass: chance that a walk from the base classes ends here.
         topical: share of the base classes with the same topic.
+        rank: 0, or among the kin 1 for words rarer than those of the base classes and 2 for capitalised ones.
     """
 
     synset: int
@@ -38,10 +39,16 @@ class Candidate:
     good: float
     mass: float
     topical: float
+    rank: int = 0
 
 
-def candidates(wordnet: WordNet, words: Words, base: Sequence[Understood]) -> list[Candidate]:
-    """Meanings near the base classes that are neither these nor above them, with a word fit to be shown."""
+def candidates(
+    wordnet: WordNet, words: Words, base: Sequence[Understood], kin: Set[int] = frozenset()
+) -> list[Candidate]:
+    """Meanings near the base classes that are neither these nor above them, with a word fit to be shown.
+
+    Those in `kin` may have rare words, and capitalised ones.
+    """
     own = [understood.reading.synset for understood in base]
     above = {ancestor for synset in own for ancestor in wordnet.ancestors(synset)}
     capitals = any(sense.word != sense.word.lower() for s in own for sense in wordnet.senses[s][:1])
@@ -60,9 +67,12 @@ def candidates(wordnet: WordNet, words: Words, base: Sequence[Understood]) -> li
             continue
         if (only is not None and synset not in only) or synset in gathered:
             continue
-        best = words.best(synset, capitals=capitals)
-        if best and best[1] >= least:
-            found.append(Candidate(synset, *best, mass.get(synset, 0.0), share))
+        best, rank = words.best(synset, capitals=capitals), 0
+        if synset in kin and (best is None or best[1] < least):
+            best = words.best(synset, capitals=True)
+            rank = 2 if best and best[0] != best[0].lower() else 1
+        if best and (rank or best[1] >= least):
+            found.append(Candidate(synset, *best, mass.get(synset, 0.0), share, rank))
     return found
 
 

@@ -56,18 +56,28 @@ def test_names_of_the_kind_of_the_list_come_first_and_what_is_beyond_them_is_tol
     wordnet, source = load_wordnet(), WordNetClasses()
     kin = wordnet.below(wordnet.index["musical instrument"][0])
 
-    few = source.generate(INSTRUMENTS, 60)
+    few = source.generate(INSTRUMENTS, 90)
     assert all(any(s in kin for s in wordnet.index[name]) for name in few)
-    assert source.describe()["outcome"]["of_that_kind"] == 60
+    assert source.describe()["outcome"]["of_that_kind"] == 90
     assert not caplog.messages
 
-    many = source.generate(INSTRUMENTS, 100)
+    many = source.generate(INSTRUMENTS, 200)
     count = source.describe()["outcome"]["of_that_kind"]
-    assert 60 < count < 90
-    assert all(any(s in kin for s in wordnet.index[name]) for name in many[:count])
+    assert 100 < count < 180
+    assert all(any(s in kin for s in wordnet.index[name.lower()]) for name in many[:count])
     (told,) = caplog.messages
     assert told.startswith(f'WordNet has {count} more names for kinds of "musical instrument"')
-    assert f"the other {100 - count} of the 100" in told
+    assert f"the other {200 - count} of the 200" in told
+
+
+def test_rare_words_and_then_capitalised_ones_of_the_kind_come_before_neighbours() -> None:
+    words = Words(load_wordnet())
+    names = related(["beagle", "pug"], 110)
+    dogs = load_wordnet().below(load_wordnet().index["dog"][0])
+    assert all(any(s in dogs for s in load_wordnet().index[name]) for name in names)
+    good = [words.commonness(name) for name in names]
+    assert sum(good[:25]) > 2 * sum(good[25:50])
+    assert names.index("golden retriever") < names.index("samoyed")
 
 
 def test_one_cat_among_dogs_gives_cats_too() -> None:
