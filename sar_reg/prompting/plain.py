@@ -45,16 +45,18 @@ def encode_plain_in_passes(
 ) -> Float[Tensor, "classes features"]:
     """`encode_plain` for `chunk_size` classes at a time; each pass is recomputed in backward."""
     count = len(rows.tokens)
-
-    def encode(classes: Tensor) -> Tensor:
-        return encode_plain(tower, rows.of(classes), learned.of(classes), n_ctx)
-
     if chunk_size is None or chunk_size >= count:
         return encode_plain(tower, rows, learned, n_ctx)
+
+    def encode(classes: Tensor, *parts: Any) -> Tensor:
+        return encode_plain(tower, rows.of(classes), Learned.of_parts(*parts).of(classes), n_ctx)
+
     passes = torch.arange(count, device=rows.tokens.device).split(chunk_size)
     if torch.is_grad_enabled():
-        return torch.cat([checkpoint(encode, classes, use_reentrant=False) for classes in passes])
-    return torch.cat([encode(classes) for classes in passes])
+        found = [checkpoint(encode, classes, *learned.apart(), use_reentrant=False) for classes in passes]
+    else:
+        found = [encode(classes, *learned.apart()) for classes in passes]
+    return torch.cat(found)
 
 
 def _assemble(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
@@ -37,6 +38,17 @@ class Learned:
             None if tokens is None else tokens[classes],
             self.class_layer,
         )
+
+    def apart(self) -> tuple[Any, ...]:
+        """Its parts, for `Learned.of_parts`; a checkpoint guards tensors that it is given one by one."""
+        return self.class_layer, self.context, self.class_tokens, *self.deep
+
+    @classmethod
+    def of_parts(
+        cls, class_layer: int, context: Tensor | None, class_tokens: Tensor | None, *deep: Tensor
+    ) -> Learned:
+        """Put together what `apart` gave."""
+        return cls(context, deep, class_tokens, class_layer)
 
 
 @dataclass(frozen=True)
@@ -139,7 +151,7 @@ def encode(
     shared = _run_shared(stack, plan, learned)
     parts: list[Tensor] = []
     for chunk in plan.chunks:
-        arguments = stack, plan, chunk, shared, learned, recompute
+        arguments = stack, plan, chunk, shared, recompute, *learned.apart()
         if len(plan.chunks) > 1 and torch.is_grad_enabled():
             parts.append(checkpoint(_encode_chunk, *arguments, use_reentrant=False))
         else:
@@ -168,8 +180,9 @@ def _run_shared(stack: Stack, plan: Plan, learned: Learned) -> _Shared:
 
 
 def _encode_chunk(
-    stack: Stack, plan: Plan, chunk: Chunk, shared: _Shared, learned: Learned, recompute: bool
+    stack: Stack, plan: Plan, chunk: Chunk, shared: _Shared, recompute: bool, *parts: Any
 ) -> Float[Tensor, "classes features"]:
+    learned = Learned.of_parts(*parts)
     x = chunk.own.with_context(learned.context)
     edits = _own_edits(plan, chunk.own, learned)
     x = run_own(stack.blocks, x, shared.before, chunk.layout, edits, first=0, recompute=recompute)

@@ -174,3 +174,20 @@ def test_passes_bound_the_memory_where_nothing_can_be_shared(kind: str) -> None:
 def test_repr_shows_where_the_name_stands(model: Any, position: Any, n_ctx: int, shown: str) -> None:
     encoder = PromptEncoder(model, None, NAMES, n_ctx=n_ctx, class_position=position)
     assert f'"{shown}"' in repr(encoder)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("kind", ["shared", "class-specific", "class tokens"])
+def test_learned_tensors_changed_before_backward_raise_where_passes_are_recomputed(
+    causal: bool, kind: str
+) -> None:
+    encoder = PromptEncoder(clip(no_causal_mask=not causal), None, NAMES, n_ctx=4, chunk_size=2)
+    context = learnable(*((len(NAMES), 4, WIDTH) if kind == "class-specific" else (4, WIDTH)))
+    options: dict[str, Any] = {}
+    if kind == "class tokens":
+        options = {"class_tokens": learnable(len(NAMES), 4, WIDTH, seed=3), "class_layer": 2}
+    features = encoder(context, **options)
+    with torch.no_grad():
+        options.get("class_tokens", context).add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        features.sum().backward()
