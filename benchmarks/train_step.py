@@ -214,15 +214,18 @@ def _claims(rows: dict[str, Any]) -> Iterator[str]:
                 what = f"{method} M={n_ctx}: ours {base} + {NOVEL} against plain {base} without SAR"
                 time, memory = _seconds(plain) / _seconds(ours), plain["kept_mb"] / ours["kept_mb"]
                 peak = plain["peak_mb"] / ours["peak_mb"]
-                whole = f"{_whole_step(rows, plain, ours):.1f}× faster" if method not in DEEP else ""
+                whole = _whole_step(rows, plain, ours)
                 yield f"| {what} | {time:.1f}× faster | {memory:.1f}× less | {peak:.1f}× less | {whole} |"
 
 
-def _whole_step(rows: dict[str, Any], plain: dict[str, Any], ours: dict[str, Any]) -> float:
-    """Both with the frozen image tower, ours with the loss: how much faster where images are encoded anew."""
-    image = _seconds(rows["image tower, 32 images, frozen"])
-    loss = _seconds(rows["loss, 700 classes"])
-    return (image + _seconds(plain)) / (image + _seconds(ours) + loss)
+def _whole_step(rows: dict[str, Any], plain: dict[str, Any], ours: dict[str, Any]) -> str:
+    """How much faster where images are encoded anew: the frozen image tower on both sides, the loss on ours."""
+    image = rows.get("image tower, 32 images, frozen")
+    loss = rows.get(f"loss, {300 if ours['classes'] <= 300 else 700} classes")
+    if ours["method"] in DEEP or not image or not loss:
+        return ""
+    with_image = [_seconds(row) + _seconds(image) for row in (plain, ours)]
+    return f"{with_image[0] / (with_image[1] + _seconds(loss)):.1f}× faster"
 
 
 def _seconds(row: dict[str, Any]) -> float:

@@ -145,7 +145,7 @@ def _origin(provenance: dict[str, Any]) -> list[str]:
         lines.append(f"  asked {result['asked']}, kept {result['kept']}, dropped {sum(dropped.values())}")
         lines += [f"  dropped: {reasons}"] if reasons else []
         if result.get("kind"):
-            lines.append(f'  kinds of "{result["kind"]}", as all base classes are: {result["of_that_kind"]}')
+            lines.append(f'  kinds of "{result["kind"]}", as the base classes are: {result["of_that_kind"]}')
     return lines
 
 

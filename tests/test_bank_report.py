@@ -90,6 +90,14 @@ def test_the_oracle_is_marked(bank: sar_reg.AnchorBank) -> None:
     assert "  MADE FROM THE TEST CLASSES: an upper reference, not a result" in str(marked.report())
 
 
+def test_how_many_names_are_of_the_kind_of_the_base_classes(bank: sar_reg.AnchorBank) -> None:
+    result = {"asked": 5, "kept": 5, "dropped": {}, "kind": "feline", "of_that_kind": 2}
+    told = sar_reg.AnchorBank(
+        NAMES, 2, bank.embeddings, 0.01, provenance={"source": "wordnet", "outcome": result}
+    )
+    assert '  kinds of "feline", as the base classes are: 2' in str(told.report()).splitlines()
+
+
 def test_a_list_keeps_the_origin_that_its_file_tells(bank: sar_reg.AnchorBank, tmp_path: Path) -> None:
     path = tmp_path / "novel.json"
     path.write_text(json.dumps({"names": ["lynx", "puma"], "source": PROVENANCE}))

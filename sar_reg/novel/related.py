@@ -17,6 +17,7 @@ from sar_reg.novel.wordnet_graph import NOUN, WordNet
 
 _WIDEST_KIND = 1000
 """Meanings below a kind, at most: "bird" says something of a list, "physical entity" does not."""
+_NEARLY = 0.75
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Related:
 
     Attributes:
         names: the names.
-        kind: the word for what all base classes are, such as "musical instrument"; None if there is none.
+        kind: the word for what all base classes that WordNet knows are, such as "dog"; None if there is none.
         of_that_kind: those of the names that are kinds of it.
     """
 
@@ -53,13 +54,17 @@ def related_names(
     shared = "" if stems else _shared_word(names)
     if shared:
         understood = understand(wordnet, [_without(shared, name) for name in names], domain)
-    kind = None if stems or shared else _kind(wordnet, understood)
-    kin = frozenset[int]() if kind is None else wordnet.below(kind)
+    own = [u.reading.synset for u in understood]
+    kinds = [] if stems or shared else _kinds(wordnet, own)
     words = Words(wordnet)
-    found = candidates(wordnet, words, understood, kin)
-    ranked = Ranking(wordnet, understood, found, usual_words(words, understood)).spread(
-        seed, most=4 * n + 100
-    )
+    apart = words.apart_from(own, len(names))
+    found = candidates(wordnet, words, understood, apart, wordnet.below(kinds[-1]) if kinds else set())
+    if not found:
+        return Related([], None, frozenset())
+    kind, kin = _narrowest(wordnet, kinds, found, n)
+    found = [candidate for candidate in found if candidate.rank == 0 or candidate.synset in kin]
+    ranking = Ranking(wordnet, understood, found, usual_words(words, understood))
+    ranked = ranking.spread(seed, most=len(found) if kin else 4 * n + 100)
     ranked.sort(key=lambda candidate: (candidate.synset not in kin, candidate.rank))
     plain = [candidate.name for candidate in ranked]
     if shared:
@@ -68,15 +73,27 @@ def related_names(
     return Related(
         [*_models(wordnet, understood, ranked, stems, seed), *plain],
         None if kind is None else wordnet.senses[kind][0].word,
-        frozenset(c.name for c in ranked if c.synset in kin),
+        frozenset(candidate.name for candidate in ranked if candidate.synset in kin),
     )
 
 
-def _kind(wordnet: WordNet, understood: Sequence[Understood]) -> int | None:
-    """What all base classes are, in the narrowest sense, if that says something."""
-    above = set.intersection(*(set(wordnet.ancestors(u.reading.synset)) for u in understood))
+def _kinds(wordnet: WordNet, own: Sequence[int]) -> list[int]:
+    """What all these meanings are kinds of, the narrowest first, as far as that says something."""
+    above = set.intersection(*(set(wordnet.ancestors(synset)) for synset in own)) - set(own)
     kinds = [s for s in above if wordnet.kind[s] == NOUN and wordnet.sizes[s] <= _WIDEST_KIND]
-    return min(kinds, key=lambda synset: (int(wordnet.sizes[synset]), synset), default=None)
+    return sorted(kinds, key=lambda synset: (int(wordnet.sizes[synset]), synset))
+
+
+def _narrowest(
+    wordnet: WordNet, kinds: Sequence[int], found: Sequence[Candidate], n: int
+) -> tuple[int | None, set[int]]:
+    """The narrowest kind with nearly as many names as are wanted, or else the widest, and all that is below it."""
+    kind, kin = None, set[int]()
+    for kind in kinds:
+        kin = wordnet.below(kind)
+        if sum(candidate.synset in kin for candidate in found) >= _NEARLY * n:
+            break
+    return kind, kin
 
 
 def _models(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,20 +43,23 @@ class Candidate:
 
 
 def candidates(
-    wordnet: WordNet, words: Words, base: Sequence[Understood], kin: Set[int] = frozenset()
+    wordnet: WordNet, words: Words, base: Sequence[Understood], apart: set[int], kin: set[int]
 ) -> list[Candidate]:
     """Meanings near the base classes that are neither these nor above them, with a word fit to be shown.
 
-    Those in `kin` may have rare words, and capitalised ones.
+    Args:
+        wordnet: where to look.
+        words: how good the words are.
+        base: the base classes.
+        apart: meanings that are not proposed.
+        kin: meanings of which rare and capitalised words will do as well, persons excepted.
     """
     own = [understood.reading.synset for understood in base]
     above = {ancestor for synset in own for ancestor in wordnet.ancestors(synset)}
     capitals = any(sense.word != sense.word.lower() for s in own for sense in wordnet.senses[s][:1])
     least = min(LEAST_GOOD, 0.7 * float(np.quantile(usual_words(words, base), 0.2)))
     widest = _widest(wordnet, base)
-    apart = words.apart_from(own).union(
-        *(f for f in (_colors(wordnet), _parts_of_buildings(wordnet)) if f.isdisjoint(own))
-    )
+    apart = apart.union(*(f for f in (_colors(wordnet), _parts_of_buildings(wordnet)) if f.isdisjoint(own)))
     only, gathered = surfaces(wordnet, base), _gathered(wordnet, own)
     mass, topical = reach(wordnet, base), topics(wordnet, base)
     found: list[Candidate] = []
@@ -69,11 +72,20 @@ def candidates(
             continue
         best, rank = words.best(synset, capitals=capitals), 0
         if synset in kin and (best is None or best[1] < least):
-            best = words.best(synset, capitals=True)
-            rank = 2 if best and best[0] != best[0].lower() else 1
+            best, rank = _rare(wordnet, words, synset)
         if best and (rank or best[1] >= least):
             found.append(Candidate(synset, *best, mass.get(synset, 0.0), share, rank))
     return found
+
+
+def _rare(wordnet: WordNet, words: Words, synset: int) -> tuple[tuple[str, float] | None, int]:
+    """The best word whatever its rarity, and 1; with capitals, and 2, for animals and plants alone."""
+    topic = TOPICS[wordnet.topic[synset]]
+    if topic == "noun.person":
+        return None, 0
+    if (best := words.best(synset, capitals=False)) or topic not in ("noun.animal", "noun.plant"):
+        return best, 1
+    return words.best(synset, capitals=True), 2
 
 
 def usual_words(words: Words, base: Sequence[Understood]) -> list[float]:

@@ -27,6 +27,7 @@ class LeftOut:
     """
 
     branches: tuple[tuple[str, ...], ...]
+    unless_listed: tuple[tuple[str, ...], ...]
     never: frozenset[str]
     says_nothing: frozenset[str]
     set_aside: frozenset[str]
@@ -47,6 +48,7 @@ def left_out() -> LeftOut:
     listed, after = json.loads(texts[0]), json.loads(texts[1])
     return LeftOut(
         tuple(tuple(words) for words in listed["branches"]),
+        tuple(tuple(words) for words in listed["unless_listed"]),
         frozenset(listed["never"]),
         frozenset(listed["says_nothing"]),
         frozenset(after["whole"]),
@@ -72,21 +74,28 @@ class Words:
 
     @cached_property
     def left_out(self) -> set[int]:
-        """Synsets that are never proposed, unless the list holds such things."""
-        return self.apart_from([])
+        """Synsets that are not proposed for a list of other things."""
+        return self._never.union(*self._unless_listed)
 
-    def apart_from(self, own: Sequence[int]) -> set[int]:
-        """What is left out for a list of these meanings: not diseases where at least half of them are diseases."""
-        listed = [branch for branch in self._branches if 2 * sum(s in branch for s in own) < max(1, len(own))]
-        return self._flagged.union(*listed)
+    def apart_from(self, own: Sequence[int], classes: int) -> set[int]:
+        """What is not proposed for a list in which `own` are the meanings that are known of so many classes.
+
+        Diseases are, where at least half of the classes are diseases.
+        """
+        apart = [branch for branch in self._unless_listed if 2 * sum(s in branch for s in own) < classes]
+        return self._never.union(*apart)
 
     @cached_property
-    def _flagged(self) -> set[int]:
-        return {i for i, flags in enumerate(self._wordnet.flags) if flags}
+    def _never(self) -> set[int]:
+        marked = {i for i, flags in enumerate(self._wordnet.flags) if flags}
+        return marked.union(*self._below(self._lists.branches))
 
     @cached_property
-    def _branches(self) -> list[set[int]]:
-        known = [[name for name in names if name in self._wordnet.index] for names in self._lists.branches]
+    def _unless_listed(self) -> list[set[int]]:
+        return self._below(self._lists.unless_listed)
+
+    def _below(self, branches: Sequence[Sequence[str]]) -> list[set[int]]:
+        known = [[name for name in names if name in self._wordnet.index] for names in branches]
         heads = [self._wordnet.find(*names) for names in known if names]
         return [self._wordnet.below(head) for head in heads if head is not None]
 

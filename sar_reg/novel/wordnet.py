@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from sar_reg.errors import InputError, require
 from sar_reg.novel.cleaning import Cleaned, Filtering, clean_names
-from sar_reg.novel.related import Related, related_names
+from sar_reg.novel.related import related_names
 from sar_reg.novel.related_format import NameFormat
 from sar_reg.novel.related_matching import readings
 from sar_reg.novel.related_words import Words, left_out
@@ -128,30 +128,47 @@ class WordNetClasses:
     def generate(
         self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str] = (), seed: int = 0
     ) -> list[str]:
-        """`n` names in the format of the base classes; for `"related"` the closest first.
+        """`n` names in the format of the base classes; for `"related"` those of the same kind first.
+
+        Logs a warning where many of the names are of another kind.
 
         Raises:
             InputError: if WordNet knows none of the base classes (`"related"` only).
             NovelClassesError: if WordNet has fewer fitting names; it carries those.
         """
         wordnet = load_wordnet(self.wordnet_root)
-        if self.strategy == "random":
-            found = Related(_random_nouns(wordnet, seed), None, frozenset())
-        else:
-            found = related_names(wordnet, base_classes, n, seed=seed, domain=self.domain)
-        raw = [name for name in found.names if left_out().passes(name)]
+        related = None
+        if self.strategy == "related":
+            related = related_names(wordnet, base_classes, n, seed=seed, domain=self.domain)
+        raw = related.names if related else _random_nouns(wordnet, seed)
+        raw = [name for name in raw if left_out().passes(name)]
         unwanted = [*exclude, *_synonyms(wordnet, exclude)]
         cleaned = clean_names(raw, base=base_classes, exclude=unwanted, filtering=self.filtering)
         names = [NameFormat(base_classes).write(name) for name in cleaned.names[:n]]
-        kinds = _of_one_kind(found, cleaned.names[:n])
-        self._outcome = outcome(n, len(names), _dropped_before(cleaned, raw, len(names)), **kinds)
+        dropped = _dropped_before(cleaned, raw, len(names))
+        if related and related.kind:
+            known = {name.lower() for name in related.of_that_kind}
+            count = sum(name.lower() in known for name in cleaned.names[:n])
+            self._outcome = outcome(n, len(names), dropped, kind=related.kind, of_that_kind=count)
+        else:
+            self._outcome = outcome(n, len(names), dropped)
         if len(names) < n:
             raise NovelClassesError(
                 f"{n} novel classes were asked for, but WordNet has {len(names)} that fit these base classes "
                 f"(dropped: {cleaned.counts() or 'none'}); lower n_novel, or use an LLM or a word list",
                 names,
             )
+        self._warn_of_neighbours()
         return names
+
+    def _warn_of_neighbours(self) -> None:
+        asked, kind = self._outcome["asked"], self._outcome.get("kind")
+        if kind and (count := self._outcome["of_that_kind"]) < _MOSTLY * asked:
+            log.warning(
+                'WordNet has %d names for further kinds of "%s"; the other %d of the %d novel classes are only near '
+                "to these, or parts of them. Read them, ask for fewer (--n, n_novel), or use an LLM",
+                count, kind, asked - count, asked,
+            )  # fmt: skip
 
     def describe(self) -> dict[str, Any]:
         """Strategy, options, WordNet's version, digest of the words left out, account of the last `generate`."""
@@ -165,21 +182,6 @@ class WordNetClasses:
             "filtering": self.filtering,
             "outcome": self._outcome,
         }
-
-
-def _of_one_kind(found: Related, names: Sequence[str]) -> dict[str, Any]:
-    """How many of the names are of the kind that all base classes are of; a warning if many are not."""
-    if found.kind is None:
-        return {}
-    known = {name.lower() for name in found.of_that_kind}
-    count = sum(name.lower() in known for name in names)
-    if count < _MOSTLY * len(names):
-        log.warning(
-            'WordNet has %d more names for kinds of "%s", as all your classes are; the other %d of the %d '
-            "novel classes are neighbours, such as parts. Read them, or ask for %d (--n, n_novel), or use an LLM",
-            count, found.kind, len(names) - count, len(names), count,
-        )  # fmt: skip
-    return {"kind": found.kind, "of_that_kind": count}
 
 
 def _synonyms(wordnet: WordNet, names: Sequence[str]) -> list[str]:

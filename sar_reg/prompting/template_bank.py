@@ -71,10 +71,12 @@ def _features(tower: TextTower | FunctionTower, texts: list[str], batch_size: in
 
 def _shown(templates: Sequence[str], names: int, progress: bool) -> Iterator[str]:
     line = ProgressLine("prompts")
-    for done, template in enumerate(templates):
+    try:
+        for done, template in enumerate(templates):
+            if progress:
+                line(done * names, len(templates) * names)
+            yield template
         if progress:
-            line(done * names, len(templates) * names)
-        yield template
-    if progress:
-        line(len(templates) * names, len(templates) * names)
-    line.end()
+            line(len(templates) * names, len(templates) * names)
+    finally:
+        line.end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,41 +51,70 @@ def test_cats_and_dogs_give_cats_and_dogs() -> None:
 INSTRUMENTS = ["violin", "trumpet", "snare drum", "clarinet", "grand piano", "harp", "accordion", "banjo"]
 
 
+READ = json.loads((Path(__file__).parent / "read_lists.json").read_text(encoding="utf-8"))["lists"]
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_lists_that_were_read_are_those_that_are_made_and_their_shares_those_in_the_docs(kind: str) -> None:
+    base, names, unfit = (READ[kind][key].split(", ") for key in ("base", "names", "unfit"))
+    # rounding may swap neighbours in the order
+    assert len(set(related(base, 100)) & set(names)) >= 97
+    assert set(unfit) <= set(names)
+    page = (CLASSNAMES.parents[3] / "docs" / "choosing-words.md").read_text(encoding="utf-8")
+    _, _, shares = page.partition("eight base classes each")
+    assert f"{kind} {len(unfit)} %" in " ".join(shares.split())
+
+
+def below(word: str) -> set[int]:
+    wordnet = load_wordnet()
+    return wordnet.below(wordnet.index[word][0])
+
+
+def share_below(names: Sequence[str], word: str) -> float:
+    kin, wordnet = below(word), load_wordnet()
+    return sum(any(s in kin for s in wordnet.index[name.lower()]) for name in names) / len(names)
+
+
 def test_names_of_the_kind_of_the_list_come_first_and_what_is_beyond_them_is_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    wordnet, source = load_wordnet(), WordNetClasses()
-    kin = wordnet.below(wordnet.index["musical instrument"][0])
-
-    few = source.generate(INSTRUMENTS, 90)
-    assert all(any(s in kin for s in wordnet.index[name]) for name in few)
-    assert source.describe()["outcome"]["of_that_kind"] == 90
+    source = WordNetClasses()
+    few = source.generate(INSTRUMENTS, 100)
+    assert share_below(few, "musical instrument") == 1
+    assert source.describe()["outcome"]["of_that_kind"] == 100
     assert not caplog.messages
 
-    many = source.generate(INSTRUMENTS, 200)
-    count = source.describe()["outcome"]["of_that_kind"]
-    assert 100 < count < 180
-    assert all(any(s in kin for s in wordnet.index[name.lower()]) for name in many[:count])
-    (told,) = caplog.messages
-    assert told.startswith(f'WordNet has {count} more names for kinds of "musical instrument"')
-    assert f"the other {200 - count} of the 200" in told
+    counts = set[int]()
+    for n in (160, 250):
+        many = source.generate(INSTRUMENTS, n)
+        count = source.describe()["outcome"]["of_that_kind"]
+        assert share_below(many[:count], "musical instrument") == 1
+        assert f'WordNet has {count} names for further kinds of "musical instrument"' in caplog.messages[-1]
+        assert f"the other {n - count} of the {n} novel classes" in caplog.messages[-1]
+        counts.add(count)
+    assert len(counts) == 1
+    assert len(caplog.messages) == 2
+
+
+def test_the_kind_is_wide_enough_for_the_names_that_are_wanted() -> None:
+    assert share_below(related(["beagle"], 20), "dog") == 1
+    assert share_below(related(["apple", "pear", "quince"], 60), "edible fruit") == 1
+    # 29 kinds of pome in WordNet, cultivars of apple and pear
+    assert "strawberry" in related(["apple", "pear", "quince"], 60)
 
 
 def test_rare_words_and_then_capitalised_ones_of_the_kind_come_before_neighbours() -> None:
     words = Words(load_wordnet())
     names = related(["beagle", "pug"], 110)
-    dogs = load_wordnet().below(load_wordnet().index["dog"][0])
-    assert all(any(s in dogs for s in load_wordnet().index[name]) for name in names)
+    assert share_below(names, "dog") == 1
     good = [words.commonness(name) for name in names]
     assert sum(good[:25]) > 2 * sum(good[25:50])
     assert names.index("golden retriever") < names.index("samoyed")
 
 
 def test_one_cat_among_dogs_gives_cats_too() -> None:
-    wordnet = load_wordnet()
-    cats = wordnet.below(wordnet.index["domestic cat"][0])
-    names = related(["beagle", "pug", "collie", "boxer", "tabby cat"], 40)
-    assert sum(any(s in cats for s in wordnet.index[name]) for name in names) >= 3
+    cats = share_below(related(["beagle", "pug", "collie", "boxer", "tabby cat"], 40), "domestic cat")
+    assert cats >= 3 / 40
 
 
 def test_lists_of_many_kinds_name_none() -> None:
@@ -93,15 +123,32 @@ def test_lists_of_many_kinds_name_none() -> None:
     assert "kind" not in source.describe()["outcome"]
 
 
-def test_what_is_left_out_elsewhere_is_proposed_for_a_list_of_such_things() -> None:
-    wordnet = load_wordnet()
-    diseases = wordnet.below(wordnet.index["disease"][0])
+def test_diseases_are_proposed_for_lists_of_diseases_alone() -> None:
+    assert (
+        share_below(related(["pneumonia", "asthma", "tuberculosis", "bronchitis", "pleurisy"], 60), "disease")
+        == 1
+    )
+    assert share_below(related(["nurse", "doctor", "hospital", "pneumonia"], 60), "disease") == 0
+    # known are two of five
+    assert share_below(related(["pneumonia", "asthma", "Zorblax", "Quuxel", "Fnord"], 20), "disease") == 0
 
-    def share(names: list[str]) -> float:
-        return sum(any(s in diseases for s in wordnet.index[name]) for name in names) / len(names)
 
-    assert share(related(["pneumonia", "asthma", "tuberculosis", "bronchitis", "pleurisy"], 60)) == 1
-    assert share(related(["nurse", "doctor", "hospital", "pneumonia"], 60)) == 0
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["frenchman", "german"],
+        ["chinese", "indian", "mexican", "thai", "italian", "japanese"],
+        ["American", "Mexican", "Canadian", "Brazilian", "Cuban"],
+        ["Zeus", "Apollo", "Hera"],
+        ["Paris", "London", "Rome"],
+    ],
+)
+def test_peoples_gods_and_taxa_are_never_proposed(names: list[str]) -> None:
+    with pytest.raises(NovelClassesError) as caught:
+        related(names, 30)
+    slurs = {"frog", "limey", "polack", "gitana", "gitano", "sahib"}
+    assert not slurs & {name.lower() for name in caught.value.names}
+    assert share_below(caught.value.names, "inhabitant") == 0 if caught.value.names else True
 
 
 def test_adjectives_give_adjectives() -> None:

@@ -56,6 +56,27 @@ def test_modelled_ratios_are_near_the_measured_ones() -> None:
         assert 0.5 < row["measured on CPU"] / row["modelled"] < 2
 
 
+def test_a_record_that_is_not_complete_is_shown_as_far_as_it_goes() -> None:
+    rows = json.loads((RESULTS / "train_step.json").read_text())["rows"]
+    some = {name: row for name, row in rows.items() if name.startswith("coop")}
+    shown = train_step.table(some)
+    assert "| coop M=4: ours 50 + 200 against plain 50 without SAR |" in shown
+    assert train_step.table({}).startswith("| claim |")
+
+
+def test_the_share_of_the_image_tower_in_the_whole_step() -> None:
+    rows = json.loads((RESULTS / "train_step.json").read_text())["rows"]
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    image = rows["image tower, 32 images, frozen"]["forward_s"]
+    shares: list[str] = []
+    for classes in (300, 700):
+        parts = [rows[f"coop, ours, {classes} classes, M=4"], rows[f"loss, {classes} classes"]]
+        text = sum(row["forward_s"] + row["backward_s"] for row in parts)
+        shares.append(f"{image / (image + text):.0%}".replace("%", " %"))
+    assert f"{image:.0f} s for 32 images" in page
+    assert f"({shares[0]} with 300 classes, {shares[1]} with 700)" in " ".join(page.split())
+
+
 def test_what_a_prefix_tree_over_names_would_save() -> None:
     page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     tokens = open_clip.tokenize([f"X X X X {name}." for name in class_names(700)])

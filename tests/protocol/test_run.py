@@ -103,6 +103,7 @@ def test_names_of_the_bank_decide_and_not_how_a_processor_rounds_its_rows(
     assert not torch.equal(rows, bank.embeddings)
     assert identity(dataclasses.replace(bank, embeddings=rows)) == run.identity
     assert identity(bank.subset(n_novel=5)) != run.identity
+    assert identity(dataclasses.replace(bank, templates=("a {}.",))) != run.identity
 
 
 def test_a_damaged_record_or_missing_tensors_do_not_count(make_run: MakeRun) -> None:
