@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -37,7 +38,22 @@ def show(findings: Sequence[Finding], *, as_json: bool = False) -> str:
     lines: list[str] = []
     for finding in findings:
         lines.append(f"{finding.verdict:8}{finding.subject}: {finding.fact}")
-        lines += [f"        → {line}" for line in finding.advice.splitlines()]
+        lines += [part for line in finding.advice.splitlines() for part in _wrapped(line)]
     counts = Counter(finding.verdict for finding in findings)
     lines.append(", ".join(f"{counts[v]} {v}" for v in ("ok", "note", "warning", "failure")))
     return "\n".join(lines)
+
+
+def _wrapped(line: str) -> list[str]:
+    """Advice at 80 columns; a command stays in one piece, to be copied."""
+    first, other = "        → ", " " * 10
+    if line.startswith(("python ", "pip ")):
+        return [first + line]
+    return textwrap.wrap(
+        line,
+        80,
+        initial_indent=first,
+        subsequent_indent=other,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

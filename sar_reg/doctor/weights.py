@@ -47,7 +47,7 @@ def check_weights(name: str, pretrained: str) -> tuple[list[Finding], Loaded | N
                 )
             ], None
         load = f"import open_clip; open_clip.create_model('{name}', pretrained='{pretrained}')"
-        advice = f'download once (some hundred MB): python -c "{load}"'
+        advice = f'download once (some hundred MB):\npython -c "{load}"'
         return [Finding(subject, "note", "not on this machine", advice)], None
     findings = [_file(subject, file, known), *_activation(open_clip, subject, name, pretrained)]
     try:

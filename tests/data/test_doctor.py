@@ -216,6 +216,14 @@ def test_show_counts_and_indents() -> None:
     ]
 
 
+def test_lines_fit_a_terminal_and_commands_stay_whole() -> None:
+    command = 'python -c "' + 30 * "print(); " + '"'
+    lines = show([Finding("a", "note", "b", f"{40 * 'word '}:\n{command}")]).splitlines()
+    assert f"        → {command}" in lines
+    assert all(len(line) <= 80 for line in lines if command not in line)
+    assert " ".join(" ".join(lines).split()).count("word") == 40
+
+
 def test_what_it_looks_at_is_shown_on_terminals_only(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
