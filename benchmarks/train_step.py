@@ -152,6 +152,8 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="begin the record anew, in one run")
     parser.add_argument("--table", action="store_true", help="print the record and run nothing")
     options = parser.parse_args()
+    if options.again and options.only:
+        parser.error("--again begins the whole record anew; leave --only out")
     record = json.loads(RECORD.read_text()) if RECORD.exists() and not options.again else {"rows": {}}
     if options.table:
         print(table(record["rows"]))
@@ -166,7 +168,10 @@ def main() -> None:
     for name, run in work.items():
         if options.only in name and name not in record["rows"]:
             row = run()
-            record |= {"machine": machine(), "command": "python -m benchmarks.train_step --again"}
+            if options.again:
+                record |= {"machine": machine(), "command": "python -m benchmarks.train_step --again"}
+            else:
+                row["added"] = machine()
             record["rows"][name] = row
             RECORD.parent.mkdir(exist_ok=True)
             write_atomic(RECORD, json.dumps(record, indent=1) + "\n")

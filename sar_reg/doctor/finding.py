@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+_COMMAND = re.compile(r"(or: |then: )?(python|pip|hf|wget|curl|unzip|tar|mkdir) ")
 Verdict = Literal["ok", "note", "warning", "failure"]
 
 
@@ -47,7 +49,7 @@ def show(findings: Sequence[Finding], *, as_json: bool = False) -> str:
 def _wrapped(line: str) -> list[str]:
     """Advice at 80 columns; a command stays in one piece, to be copied."""
     first, other = "        → ", " " * 10
-    if line.startswith(("python ", "pip ")):
+    if _COMMAND.match(line):
         return [first + line]
     return textwrap.wrap(
         line,

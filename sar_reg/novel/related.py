@@ -8,16 +8,15 @@ from dataclasses import dataclass
 
 from sar_reg.errors import InputError
 from sar_reg.novel.related_candidates import Candidate, candidates, usual_words
-from sar_reg.novel.related_matching import tokens
+from sar_reg.novel.related_matching import meaning_of_domain, tokens
 from sar_reg.novel.related_meaning import Understood, understand
 from sar_reg.novel.related_ranking import Ranking
 from sar_reg.novel.related_recombining import kinds_for_models, model_stems, recombine
-from sar_reg.novel.related_words import Words
-from sar_reg.novel.wordnet_graph import NOUN, WordNet
+from sar_reg.novel.related_words import LEAST_GOOD, Words
+from sar_reg.novel.wordnet_graph import NOUN, TOPICS, WordNet
 
 _WIDEST_KIND = 1000
 """Meanings below a kind, at most: "bird" says something of a list, "physical entity" does not."""
-_NEARLY = 0.75
 
 
 @dataclass(frozen=True)
@@ -40,10 +39,19 @@ def related_names(
 ) -> Related:
     """Words for things of the same kind as the base classes, then for what is near to them.
 
+    Args:
+        wordnet: where to look.
+        base_classes: names as the user writes them.
+        n: how many are wanted, those that will be excluded counted in.
+        seed: of the order among names that are about as good.
+        domain: a noun for what all base classes are.
+
     Raises:
-        InputError: if WordNet knows no word of any base class.
+        InputError: if WordNet knows no word of any base class, or not the domain.
     """
-    names = [name.replace("_", " ") for name in base_classes]
+    names = list(dict.fromkeys(name.replace("_", " ") for name in base_classes))
+    if domain:
+        meaning_of_domain(wordnet, domain)
     understood = understand(wordnet, names, domain)
     if not understood:
         raise InputError(
@@ -58,23 +66,37 @@ def related_names(
     kinds = [] if stems or shared else _kinds(wordnet, own)
     words = Words(wordnet)
     apart = words.apart_from(own, len(names))
-    found = candidates(wordnet, words, understood, apart, wordnet.below(kinds[-1]) if kinds else set())
+    found = candidates(wordnet, words, understood, apart, {s for kind in kinds for s in wordnet.below(kind)})
     if not found:
         return Related([], None, frozenset())
-    kind, kin = _narrowest(wordnet, kinds, found, n)
+    circles = _circles(wordnet, kinds, [c for c in found if not _set_aside(wordnet, words, c)], n)
+    kin = circles[-1][1] if circles else set[int]()
     found = [candidate for candidate in found if candidate.rank == 0 or candidate.synset in kin]
     ranking = Ranking(wordnet, understood, found, usual_words(words, understood))
     ranked = ranking.spread(seed, most=len(found) if kin else 4 * n + 100)
-    ranked.sort(key=lambda candidate: (candidate.synset not in kin, candidate.rank))
+
+    def place(candidate: Candidate) -> tuple[int, int]:
+        circle = next(
+            (i for i, (_, members) in enumerate(circles) if candidate.synset in members), len(circles)
+        )
+        return circle, candidate.rank
+
+    ranked = sorted((c for c in ranked if not _set_aside(wordnet, words, c)), key=place)
     plain = [candidate.name for candidate in ranked]
     if shared:
         described = [c.name for c in ranked if wordnet.kind[c.synset] != NOUN and c.name.isalpha()]
         plain = [*(f"{word} {shared}" for word in described), *plain]
     return Related(
         [*_models(wordnet, understood, ranked, stems, seed), *plain],
-        None if kind is None else wordnet.senses[kind][0].word,
+        wordnet.senses[circles[-1][0]][0].word if circles else None,
         frozenset(candidate.name for candidate in ranked if candidate.synset in kin),
     )
+
+
+def _set_aside(wordnet: WordNet, words: Words, candidate: Candidate) -> bool:
+    """Whether it is dropped after ranking: rare words for persons are seldom kind ones."""
+    person = TOPICS[wordnet.topic[candidate.synset]] == "noun.person"
+    return candidate.synset in words.set_aside or (person and candidate.good < LEAST_GOOD)
 
 
 def _kinds(wordnet: WordNet, own: Sequence[int]) -> list[int]:
@@ -84,16 +106,24 @@ def _kinds(wordnet: WordNet, own: Sequence[int]) -> list[int]:
     return sorted(kinds, key=lambda synset: (int(wordnet.sizes[synset]), synset))
 
 
-def _narrowest(
+def _circles(
     wordnet: WordNet, kinds: Sequence[int], found: Sequence[Candidate], n: int
-) -> tuple[int | None, set[int]]:
-    """The narrowest kind with nearly as many names as are wanted, or else the widest, and all that is below it."""
-    kind, kin = None, set[int]()
+) -> list[tuple[int, set[int]]]:
+    """The narrowest kind with as many names as are wanted, or else the largest; before it a narrower one.
+
+    The narrower one must hold half of the names wanted, and not only rare ones.
+    """
+    sizes: list[tuple[int, set[int], int, int]] = []
     for kind in kinds:
-        kin = wordnet.below(kind)
-        if sum(candidate.synset in kin for candidate in found) >= _NEARLY * n:
-            break
-    return kind, kin
+        members = wordnet.below(kind)
+        inside = [candidate for candidate in found if candidate.synset in members]
+        if inside:
+            sizes.append((kind, members, len(inside), sum(candidate.rank == 0 for candidate in inside)))
+    if not sizes:
+        return []
+    enough = next((row for row in sizes if row[2] >= n), max(sizes, key=lambda row: row[2]))
+    narrower = [row for row in sizes if row[1] < enough[1] and 2 * row[2] >= n and 8 * row[3] >= n]
+    return [row[:2] for row in (*narrower[:1], enough)]
 
 
 def _models(

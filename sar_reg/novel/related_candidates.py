@@ -57,7 +57,8 @@ def candidates(
     own = [understood.reading.synset for understood in base]
     above = {ancestor for synset in own for ancestor in wordnet.ancestors(synset)}
     capitals = any(sense.word != sense.word.lower() for s in own for sense in wordnet.senses[s][:1])
-    least = min(LEAST_GOOD, 0.7 * float(np.quantile(usual_words(words, base), 0.2)))
+    usual = usual_words(words, base)
+    least = min(LEAST_GOOD, 0.7 * float(np.quantile(usual, 0.2))) if any(usual) else LEAST_GOOD
     widest = _widest(wordnet, base)
     apart = apart.union(*(f for f in (_colors(wordnet), _parts_of_buildings(wordnet)) if f.isdisjoint(own)))
     only, gathered = surfaces(wordnet, base), _gathered(wordnet, own)
@@ -85,11 +86,14 @@ def _rare(wordnet: WordNet, words: Words, synset: int) -> tuple[tuple[str, float
         return None, 0
     if (best := words.best(synset, capitals=False)) or topic not in ("noun.animal", "noun.plant"):
         return best, 1
-    return words.best(synset, capitals=True), 2
+    best = words.best(synset, capitals=True)
+    # "English setter" ends in a word of its own, "Entoloma aprile" does not
+    known = best and " ".join(best[0].lower().split()[1:]).split("-")[0]
+    return (None, 0) if known and known not in wordnet.index else (best, 2)
 
 
 def usual_words(words: Words, base: Sequence[Understood]) -> list[float]:
-    """How common and clear the words of the base classes are."""
+    """How common and clear the words of the base classes are; 0 where none may be proposed."""
     best = [words.best(understood.reading.synset, capitals=True) for understood in base]
     return [found[1] if found else 0.0 for found in best]
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sar_reg.novel.wordnet_graph import WordNet
+from sar_reg.errors import InputError
+from sar_reg.novel.wordnet_graph import NOUN, WordNet
 
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _AFTER_HEAD = {"of", "in", "on", "at", "with", "for", "from", "to", "and", "or"}
@@ -87,9 +88,24 @@ def readings(wordnet: WordNet, name: str, domain: str | None = None) -> list[Rea
         maker, kind = _maker(word)
         if kind and (synset := wordnet.find(kind)) is not None:
             found.append(Reading(synset, _KIND_PRIOR, i, i + 1, maker=maker))
-    if domain and (synset := wordnet.find(domain)) is not None:
-        found.append(Reading(synset, _KIND_PRIOR, 0, 0, maker=""))
+    if domain:
+        found.append(Reading(meaning_of_domain(wordnet, domain), _KIND_PRIOR, 0, 0, maker=""))
     return found
+
+
+def meaning_of_domain(wordnet: WordNet, domain: str) -> int:
+    """The most usual noun that is called so.
+
+    Raises:
+        InputError: if WordNet knows no such noun.
+    """
+    found = _look_up(wordnet, [word.lower() for word in tokens(domain)])
+    noun = next((synset for synset in found if wordnet.kind[synset] == NOUN), None)
+    if noun is None:
+        raise InputError(
+            f'WordNet does not know the domain "{domain}"; give one noun for what all classes are'
+        )
+    return noun
 
 
 def _maker(word: str) -> tuple[str, str]:

@@ -62,11 +62,19 @@ def topics(wordnet: WordNet, base: Sequence[Understood]) -> dict[int, float]:
     places = {TOPICS.index("noun.location"), TOPICS.index("noun.object")}
     shares: defaultdict[int, float] = defaultdict(float)
     for start, share, _ in _starts(wordnet, base):
-        topic = wordnet.topic[start]
+        topic = _topic(wordnet, start)
         # WordNet files land as an object but a meadow as a location
         for same in places if topic in places else {topic}:
             shares[same] += share / total
     return shares
+
+
+def _topic(wordnet: WordNet, synset: int) -> int:
+    """The topic; WordNet files "food" or "person" apart from foods and persons, as tops of its trees."""
+    topic = wordnet.topic[synset]
+    if topic == TOPICS.index("noun.Tops") and (children := wordnet.children[synset]):
+        return Counter(wordnet.topic[child] for child in children).most_common(1)[0][0]
+    return topic
 
 
 def across(wordnet: WordNet, synset: int) -> list[int]:

@@ -16,6 +16,7 @@ from sar_reg.novel.wordnet_graph import OFFENSIVE, TOPICS, Sense, WordNet
 
 LEAST_GOOD = 0.1
 _LITTLE = {"of", "in", "the", "and", "or", "a", "on", "s"}
+_COARSE = {"noun.body", "noun.act", "noun.person", "noun.process", "noun.communication"}
 _BREEDS_AND_SPECIES = {"noun.animal", "noun.plant", "noun.food", "noun.artifact"}
 
 
@@ -32,6 +33,7 @@ class LeftOut:
     says_nothing: frozenset[str]
     set_aside: frozenset[str]
     grim: frozenset[str]
+    set_aside_branches: tuple[tuple[str, ...], ...]
     digest: str
 
     def passes(self, name: str) -> bool:
@@ -53,6 +55,7 @@ def left_out() -> LeftOut:
         frozenset(listed["says_nothing"]),
         frozenset(after["whole"]),
         frozenset(after["parts"]),
+        tuple(tuple(words) for words in after["branches"]),
         hashlib.sha256(b"".join(texts)).hexdigest()[:12],
     )
 
@@ -89,6 +92,16 @@ class Words:
     def _never(self) -> set[int]:
         marked = {i for i, flags in enumerate(self._wordnet.flags) if flags}
         return marked.union(*self._below(self._lists.branches))
+
+    @cached_property
+    def set_aside(self) -> set[int]:
+        """Synsets to drop after ranking or drawing.
+
+        Among those of body and persons also the ones with a word that is never proposed: their others are no better.
+        """
+        coarse = {synset for word in self._lists.never for synset in self._wordnet.index.get(word, [])}
+        coarse = {synset for synset in coarse if TOPICS[self._wordnet.topic[synset]] in _COARSE}
+        return coarse.union(*self._below(self._lists.set_aside_branches))
 
     @cached_property
     def _unless_listed(self) -> list[set[int]]:

@@ -133,13 +133,16 @@ class WordNetClasses:
         Logs a warning where many of the names are of another kind.
 
         Raises:
-            InputError: if WordNet knows none of the base classes (`"related"` only).
+            InputError: if `base_classes` is no list of names or `n` is negative; if WordNet knows none of the base
+                classes, or not the domain (`"related"` only).
             NovelClassesError: if WordNet has fewer fitting names; it carries those.
         """
+        _check(base_classes, n)
         wordnet = load_wordnet(self.wordnet_root)
         related = None
         if self.strategy == "related":
-            related = related_names(wordnet, base_classes, n, seed=seed, domain=self.domain)
+            wanted = n + len(exclude)
+            related = related_names(wordnet, base_classes, wanted, seed=seed, domain=self.domain)
         raw = related.names if related else _random_nouns(wordnet, seed)
         raw = [name for name in raw if left_out().passes(name)]
         unwanted = [*exclude, *_synonyms(wordnet, exclude)]
@@ -152,6 +155,11 @@ class WordNetClasses:
             self._outcome = outcome(n, len(names), dropped, kind=related.kind, of_that_kind=count)
         else:
             self._outcome = outcome(n, len(names), dropped)
+        if not names and n:
+            raise NovelClassesError(
+                "WordNet has no word for these base classes' kin that may be proposed (dropped: "
+                f'{cleaned.counts() or "none"}); use an LLM, a word list or WordNetClasses("random")'
+            )
         if len(names) < n:
             raise NovelClassesError(
                 f"{n} novel classes were asked for, but WordNet has {len(names)} that fit these base classes "
@@ -184,6 +192,13 @@ class WordNetClasses:
         }
 
 
+def _check(base_classes: object, n: object) -> None:
+    if isinstance(base_classes, str) or not isinstance(base_classes, Sequence) or not base_classes:
+        raise InputError(f"base_classes must be a list of at least one class name, not {base_classes!r}")
+    if type(n) is not int or n < 0:
+        raise InputError(f"n must be 0 or more, an int, not {n!r}")
+
+
 def _synonyms(wordnet: WordNet, names: Sequence[str]) -> list[str]:
     """All words for what the names mean: "pasture" for "pasture land"."""
     meant = {r.synset for name in names for r in readings(wordnet, name.replace("_", " ")) if r.whole}
@@ -192,16 +207,14 @@ def _synonyms(wordnet: WordNet, names: Sequence[str]) -> list[str]:
 
 def _random_nouns(wordnet: WordNet, seed: int) -> list[str]:
     words = Words(wordnet)
-    nouns = sorted(
-        best[0]
-        for synset, kind in enumerate(wordnet.kind)
-        if kind == NOUN
-        and synset not in words.left_out
-        and (best := words.best(synset, capitals=False))
-        and best[1] > 0.3
-    )
-    distinct = list(dict.fromkeys(nouns))
-    return random.Random(seed).sample(distinct, len(distinct))
+    meant: dict[str, list[int]] = {}
+    for synset, kind in enumerate(wordnet.kind):
+        if kind == NOUN and synset not in words.left_out:
+            best = words.best(synset, capitals=False)
+            if best and best[1] > 0.3:
+                meant.setdefault(best[0], []).append(synset)
+    drawn = random.Random(seed).sample(sorted(meant), len(meant))
+    return [name for name in drawn if not words.set_aside.issuperset(meant[name])]
 
 
 def _dropped_before(cleaned: Cleaned, raw: Sequence[str], kept: int) -> dict[str, int]:

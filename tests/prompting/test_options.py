@@ -177,7 +177,7 @@ def test_repr_shows_where_the_name_stands(model: Any, position: Any, n_ctx: int,
 
 
 @pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize("kind", ["shared", "class-specific", "class tokens"])
+@pytest.mark.parametrize("kind", ["shared", "class-specific", "deep", "class tokens"])
 def test_learned_tensors_changed_before_backward_raise_where_passes_are_recomputed(
     causal: bool, kind: str
 ) -> None:
@@ -186,8 +186,10 @@ def test_learned_tensors_changed_before_backward_raise_where_passes_are_recomput
     options: dict[str, Any] = {}
     if kind == "class tokens":
         options = {"class_tokens": learnable(len(NAMES), 4, WIDTH, seed=3), "class_layer": 2}
+    if kind == "deep":
+        options = {"deep": [learnable(4, WIDTH, seed=1)]}
     features = encoder(context, **options)
     with torch.no_grad():
-        options.get("class_tokens", context).add_(1)
+        options.get("class_tokens", options.get("deep", [context])[0]).add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         features.sum().backward()
