@@ -146,9 +146,13 @@ class WordNetClasses:
         raw = related.names if related else _random_nouns(wordnet, seed)
         raw = [name for name in raw if left_out().passes(name)]
         unwanted = [*exclude, *_synonyms(wordnet, exclude)]
-        cleaned = clean_names(raw, base=base_classes, exclude=unwanted, filtering=self.filtering)
+
+        def clean(found: Sequence[str]) -> Cleaned:
+            return clean_names(found, base=base_classes, exclude=unwanted, filtering=self.filtering)
+
+        cleaned = clean(raw)
         names = [NameFormat(base_classes).write(name) for name in cleaned.names[:n]]
-        dropped = _dropped_before(cleaned, raw, len(names))
+        dropped = clean(_up_to(raw, cleaned, len(names))).counts()
         if related and related.kind:
             known = {name.lower() for name in related.of_that_kind}
             count = sum(name.lower() in known for name in cleaned.names[:n])
@@ -217,11 +221,9 @@ def _random_nouns(wordnet: WordNet, seed: int) -> list[str]:
     return [name for name in drawn if not words.set_aside.issuperset(meant[name])]
 
 
-def _dropped_before(cleaned: Cleaned, raw: Sequence[str], kept: int) -> dict[str, int]:
-    """What cleaning dropped before the last name that is used; the rest of the list plays no part."""
+def _up_to(raw: Sequence[str], cleaned: Cleaned, kept: int) -> Sequence[str]:
+    """The names that were looked at for the first `kept`; the rest of the list plays no part."""
     if kept == 0:
-        return cleaned.counts()
+        return raw
     last = cleaned.names[kept - 1].lower()
-    looked_at = set(raw[: next((i + 1 for i, name in enumerate(raw) if name.lower() == last), len(raw))])
-    counts = {reason: sum(name in looked_at for name in names) for reason, names in cleaned.dropped.items()}
-    return {reason: count for reason, count in counts.items() if count}
+    return raw[: next((i + 1 for i, name in enumerate(raw) if name.lower() == last), len(raw))]
