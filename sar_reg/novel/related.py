@@ -8,15 +8,13 @@ from dataclasses import dataclass
 
 from sar_reg.errors import InputError
 from sar_reg.novel.related_candidates import Candidate, candidates, usual_words
+from sar_reg.novel.related_kinds import Circle, circles_around, kinds_of_all
 from sar_reg.novel.related_matching import meaning_of_domain, tokens
 from sar_reg.novel.related_meaning import Understood, understand
 from sar_reg.novel.related_ranking import Ranking
 from sar_reg.novel.related_recombining import kinds_for_models, model_stems, recombine
 from sar_reg.novel.related_words import LEAST_GOOD, Words
 from sar_reg.novel.wordnet_graph import NOUN, TOPICS, WordNet
-
-_WIDEST_KIND = 1000
-"""Meanings below a kind, at most: "bird" says something of a list, "physical entity" does not."""
 
 
 @dataclass(frozen=True)
@@ -62,68 +60,46 @@ def related_names(
     shared = "" if stems else _shared_word(names)
     if shared:
         understood = understand(wordnet, [_without(shared, name) for name in names], domain)
-    own = [u.reading.synset for u in understood]
-    kinds = [] if stems or shared else _kinds(wordnet, own)
-    words = Words(wordnet)
-    apart = words.apart_from(own, len(names))
-    found = candidates(wordnet, words, understood, apart, {s for kind in kinds for s in wordnet.below(kind)})
-    if not found:
-        return Related([], None, frozenset())
-    circles = _circles(wordnet, kinds, [c for c in found if not _set_aside(wordnet, words, c)], n)
-    kin = circles[-1][1] if circles else set[int]()
-    found = [candidate for candidate in found if candidate.rank == 0 or candidate.synset in kin]
-    ranking = Ranking(wordnet, understood, found, usual_words(words, understood))
-    ranked = ranking.spread(seed, most=len(found) if kin else 4 * n + 100)
-
-    def place(candidate: Candidate) -> tuple[int, int]:
-        circle = next(
-            (i for i, (_, members) in enumerate(circles) if candidate.synset in members), len(circles)
-        )
-        return circle, candidate.rank
-
-    ranked = sorted((c for c in ranked if not _set_aside(wordnet, words, c)), key=place)
+    kinds = [] if stems or shared else kinds_of_all(wordnet, [u.reading.synset for u in understood])
+    ranked, circles = _ranked(wordnet, understood, kinds, len(names), n, seed)
     plain = [candidate.name for candidate in ranked]
     if shared:
         described = [c.name for c in ranked if wordnet.kind[c.synset] != NOUN and c.name.isalpha()]
         plain = [*(f"{word} {shared}" for word in described), *plain]
     return Related(
         [*_models(wordnet, understood, ranked, stems, seed), *plain],
-        wordnet.senses[circles[-1][0]][0].word if circles else None,
-        frozenset(candidate.name for candidate in ranked if candidate.synset in kin),
+        wordnet.senses[circles[-1].kind][0].word if circles else None,
+        frozenset(c.name for c in ranked if circles and c.synset in circles[-1].members),
     )
+
+
+def _ranked(
+    wordnet: WordNet, understood: Sequence[Understood], kinds: Sequence[int], classes: int, n: int, seed: int
+) -> tuple[list[Candidate], list[Circle]]:
+    """Candidates by the circle they stand in, then by rarity, then by score; and the circles."""
+    words = Words(wordnet)
+    apart = words.apart_from([u.reading.synset for u in understood], classes)
+    kin = {synset for kind in kinds for synset in wordnet.below(kind)}
+    found = candidates(wordnet, words, understood, apart, kin)
+    circles = circles_around(wordnet, kinds, [c for c in found if not _set_aside(wordnet, words, c)], n)
+    widest = circles[-1].members if circles else set[int]()
+    found = [candidate for candidate in found if candidate.rank == 0 or candidate.synset in widest]
+    if not found:
+        return [], []
+    ranking = Ranking(wordnet, understood, found, usual_words(words, understood))
+    ranked = ranking.spread(seed, most=len(found) if circles else 4 * n + 100)
+
+    def place(candidate: Candidate) -> tuple[int, int]:
+        inside = (i for i, circle in enumerate(circles) if candidate.synset in circle.members)
+        return next(inside, len(circles)), candidate.rank
+
+    return sorted((c for c in ranked if not _set_aside(wordnet, words, c)), key=place), circles
 
 
 def _set_aside(wordnet: WordNet, words: Words, candidate: Candidate) -> bool:
     """Whether it is dropped after ranking: rare words for persons are seldom kind ones."""
     person = TOPICS[wordnet.topic[candidate.synset]] == "noun.person"
     return candidate.synset in words.set_aside or (person and candidate.good < LEAST_GOOD)
-
-
-def _kinds(wordnet: WordNet, own: Sequence[int]) -> list[int]:
-    """What all these meanings are kinds of, the narrowest first, as far as that says something."""
-    above = set.intersection(*(set(wordnet.ancestors(synset)) for synset in own)) - set(own)
-    kinds = [s for s in above if wordnet.kind[s] == NOUN and wordnet.sizes[s] <= _WIDEST_KIND]
-    return sorted(kinds, key=lambda synset: (int(wordnet.sizes[synset]), synset))
-
-
-def _circles(
-    wordnet: WordNet, kinds: Sequence[int], found: Sequence[Candidate], n: int
-) -> list[tuple[int, set[int]]]:
-    """The narrowest kind with as many names as are wanted, or else the largest; before it a narrower one.
-
-    The narrower one must hold half of the names wanted, and not only rare ones.
-    """
-    sizes: list[tuple[int, set[int], int, int]] = []
-    for kind in kinds:
-        members = wordnet.below(kind)
-        inside = [candidate for candidate in found if candidate.synset in members]
-        if inside:
-            sizes.append((kind, members, len(inside), sum(candidate.rank == 0 for candidate in inside)))
-    if not sizes:
-        return []
-    enough = next((row for row in sizes if row[2] >= n), max(sizes, key=lambda row: row[2]))
-    narrower = [row for row in sizes if row[1] < enough[1] and 2 * row[2] >= n and 8 * row[3] >= n]
-    return [row[:2] for row in (*narrower[:1], enough)]
 
 
 def _models(
