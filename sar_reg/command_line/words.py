@@ -65,7 +65,11 @@ def add_class_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--wordnet-root", metavar="DIR", help="wordnet: another WordNet than the packaged one"
     )
-    source.add_argument("--domain", metavar="TEXT", help="wordnet, llm: what the data set shows, in one line")
+    source.add_argument(
+        "--domain",
+        metavar="TEXT",
+        help="what all classes are: llm: one line on the data set, wordnet: one noun",
+    )
     _add_llm_arguments(parser)
 
 
