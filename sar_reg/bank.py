@@ -63,13 +63,14 @@ class AnchorBank:
                 f"embeddings must be torch.float32 of shape ({len(self.classnames)}, D), one row per class name, "
                 f"but are {self.embeddings.dtype} of shape {shape}"
             )
-        if not 1 <= self.n_base <= len(self.classnames):
+        if not _is_count(self.n_base) or not 1 <= self.n_base <= len(self.classnames):
             raise InputError(
-                f"n_base must lie in 1..{len(self.classnames)}, the number of names, not {self.n_base}"
+                f"n_base must be an int in 1..{len(self.classnames)}, the number of names, not {self.n_base}"
             )
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
+        if not _is_number(self.temperature) or not (math.isfinite(self.temperature) and self.temperature > 0):
             raise InputError(
-                f"temperature must be positive and finite (1 / exp(logit_scale)), not {self.temperature}"
+                f"temperature must be a positive, finite number (1 / exp(logit_scale)), not {self.temperature!r}; "
+                "of a tensor pass .item()"
             )
         if self.embeddings.requires_grad:
             raise InputError("embeddings are the frozen side and must not require grad; pass .detach()")
@@ -126,6 +127,11 @@ class AnchorBank:
         Raises:
             InputError: if the fingerprints differ.
         """
+        if not self.fingerprint:
+            raise InputError(
+                "this bank does not say which text tower made it; build it with build_anchor_bank, or pass "
+                "fingerprint=text_tower(model).fingerprint() to AnchorBank"
+            )
         found = text_tower(model).fingerprint()
         if found != self.fingerprint:
             raise InputError(
@@ -224,6 +230,14 @@ class AnchorBank:
             self.fingerprint,
             self.provenance,
         )
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
 
 
 def _digest(about: str, rows: Tensor) -> str:

@@ -62,7 +62,8 @@ def build_anchor_bank(
             text features between calls, keyed by all that they depend on. Features of a bare function
             `encode(texts)` are not kept, since there are no weights to key them by.
         progress: show a progress line on the terminal.
-        offline: never touch the network: a language model's names must be in `cache_dir` already.
+        offline: never touch the network: a language model's names must be in `cache_dir` already. A source of
+            your own without `with_cache` is called all the same.
         dry_run: print what a language model would be asked, an estimate of the tokens and the cache's key,
             ask nobody, and return the bank of the base classes alone.
 
@@ -128,6 +129,9 @@ def _novel_names(
 ) -> Names:
     if novel is None or n == 0:
         return (), {"source": "none"}
+    if dry_run and not isinstance(novel, DescribedSource):
+        print(f"{type(novel).__name__}: nobody is asked")
+        return (), {"source": "dry run"}
     if not isinstance(novel, NovelSource):
         given = tuple(novel)
         kept = _without(given, exclude)

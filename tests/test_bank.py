@@ -167,14 +167,16 @@ def test_bad_arguments_are_refused(clip, arguments, message) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n_base": 0}, r"n_base must lie in 1\.\.4"),
+        ({"n_base": 0}, r"n_base must be an int in 1\.\.4"),
+        ({"n_base": 1.5}, r"n_base must be an int in 1\.\.4"),
         ({"embeddings": torch.zeros(3, 8)}, r"must be torch\.float32 of shape \(4, D\)"),
         ({"embeddings": torch.zeros(4, 8, dtype=torch.float64)}, r"must be torch\.float32"),
         ({"embeddings": torch.full((4, 8), float("nan"))}, "NaN or infinity"),
         ({"embeddings": torch.ones(4, 8)}, "must be rows of length 1"),
         ({"embeddings": torch.eye(4).requires_grad_()}, "must not require grad"),
-        ({"temperature": 0.0}, "temperature must be positive"),
-        ({"temperature": float("inf")}, "temperature must be positive and finite"),
+        ({"temperature": 0.0}, "temperature must be a positive, finite number"),
+        ({"temperature": float("inf")}, "temperature must be a positive, finite number"),
+        ({"temperature": torch.tensor(0.01)}, r"of a tensor pass \.item\(\)"),
     ],
 )
 def test_inconsistent_banks_are_refused(change, message) -> None:

@@ -205,6 +205,17 @@ def test_dry_run_prints_and_asks_nobody(
     assert "5 words, filtering='strict') asks nobody" in capsys.readouterr().out
 
 
+def test_dry_run_calls_no_source_of_ones_own(clip: Model, capsys: pytest.CaptureFixture[str]) -> None:
+    class Paid:
+        def generate(self, base: object, n: int, *, exclude: object, seed: int) -> list[str]:
+            raise AssertionError("a request was paid")
+
+    for novel in (Paid(), ["dog"]):
+        bank = build(clip, None, novel=novel, dry_run=True)
+        assert (bank.classnames, bank.provenance) == (tuple(BASE), {"source": "dry run"})
+        assert f"{type(novel).__name__}: nobody is asked" in capsys.readouterr().out
+
+
 def test_a_class_in_place_of_a_source_is_refused(clip: Model) -> None:
     with pytest.raises(InputError, match=r"novel must be a source, not its class: write WordList\(\.\.\.\)"):
         build(clip, None, novel=WordList)

@@ -35,10 +35,10 @@ class PromptLearner(nn.Module):
 class CustomCLIP(nn.Module):
     """Logits over the base classes and the text features of all classes: the change that SAR asks for."""
 
-    def __init__(self, classnames: list[str], clip: nn.Module, tokenize, n_ctx: int, n_base: int) -> None:
+    def __init__(self, classnames: list[str], clip: nn.Module, tokenize, n_ctx: int) -> None:
         super().__init__()
         self.prompt_learner = PromptLearner(classnames, clip, tokenize, n_ctx)
-        self.clip, self.n_base = clip, n_base
+        self.clip = clip
 
     def encode_text(self) -> Tensor:
         prompts = self.prompt_learner() + self.clip.positional_embedding
@@ -46,11 +46,12 @@ class CustomCLIP(nn.Module):
         ends = self.prompt_learner.tokenized_prompts.argmax(dim=-1)
         return x[torch.arange(len(x)), ends] @ self.clip.text_projection
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor] | Tensor:
         text_features = F.normalize(self.encode_text(), dim=-1)
         image_features = F.normalize(self.clip.encode_image(image), dim=-1)
         logits = self.clip.logit_scale.exp() * image_features @ text_features.T
-        return logits[:, : self.n_base], text_features
+        logits = logits[:, : self.n_base]
+        return (logits, text_features) if self.prompt_learner.training else logits
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +63,18 @@ def trace() -> Trace:
 @pytest.fixture(scope="module")
 def trainer(trace: Trace) -> CustomCLIP:
     n_ctx = trace["init/prompt_learner.ctx"].shape[0]
-    model = CustomCLIP(trace.classnames, trace.model, trace.tokenizer, n_ctx, trace.n_base)
+    model = CustomCLIP(trace.classnames, trace.model, trace.tokenizer, n_ctx)
+    model.n_base = trace.n_base
     model.prompt_learner.ctx.data.copy_(trace["init/prompt_learner.ctx"])
     return model
+
+
+def test_in_evaluation_the_trainer_gives_logits_alone(trace: Trace, trainer: CustomCLIP) -> None:
+    trainer.prompt_learner.eval()
+    logits = trainer(trace.images[0])
+    trainer.prompt_learner.train()
+    assert logits.shape == (len(trace.images[0]), trace.n_base)
+    assert torch.equal(logits, trainer(trace.images[0])[0])
 
 
 def test_first_step_of_a_foreign_trainer_equals_the_recorded_one(trace: Trace, trainer: CustomCLIP) -> None:

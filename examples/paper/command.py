@@ -22,6 +22,7 @@ from examples.paper.results import find_runs
 from examples.paper.sweep import NAMES, Planned, Sweep, load_sweep, plan
 from examples.protocol.cell import Source
 from examples.protocol.data.catalogue import sources
+from examples.protocol.distributed import choose_device
 from examples.protocol.mistakes import one_line_mistakes
 from examples.protocol.progress import Progress
 from sar_reg.arguments import nearest
@@ -114,6 +115,8 @@ def reproduce(name: str, options: Options) -> list[Failure]:
             raise InputError(f"--only takes 0 … {len(planned) - 1} here, the runs of {name}")
         failure = run_cell(planned[options.only], place)
         return [failure] if failure else []
+    if runs_here:
+        choose_device(options.device)  # a mistyped device is the user's mistake, and not that of every run
     failures = _run(sweep, planned, place, options) if options.run else []
     for path in render(sweep, planned, place, options, failed=bool(failures)):
         print(path)

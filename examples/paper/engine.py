@@ -21,7 +21,7 @@ from examples.paper.sweep import METHODS, Planned
 from examples.protocol.bench import Bench
 from examples.protocol.cell import Cell, Source
 from examples.protocol.command import estimate
-from examples.protocol.distributed import ALONE
+from examples.protocol.distributed import ALONE, choose_device
 from examples.protocol.recipe import Recipe
 from examples.protocol.run import OnEpoch, Run
 from sar_reg.errors import require
@@ -90,8 +90,7 @@ def open_run(cell: Cell, place: Place) -> Run:
 
 @lru_cache(maxsize=1)
 def _bench(source: Source, recipe: Recipe, device: str, workers: int) -> Bench:
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return Bench(source, recipe, chosen, workers=workers)
+    return Bench(source, recipe, choose_device(device), workers=workers)
 
 
 def run_inline(planned: Sequence[Planned], place: Place, on_epoch: OnEpoch) -> Iterator[Failure | None]:

@@ -69,6 +69,10 @@ def open_record(path: Path, device: torch.device) -> tuple[Run, Record]:
         raise InputError(
             f"{path} is a zero-shot record: nothing was learned; give the record of a trained run"
         )
+    if record["source"]["targets"]:
+        raise InputError(
+            f"{path} was trained on all classes: there are no new ones to compare; give another record"
+        )
     source = Source(**{**record["source"], "targets": tuple(record["source"]["targets"])})
     cell = Cell(record["method"], source, Recipe(**record["recipe"]), record["seed"], record["sar"])
     method = getattr(importlib.import_module(f"examples.{cell.method.lower()}.method"), cell.method)

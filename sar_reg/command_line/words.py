@@ -110,7 +110,11 @@ def novel_source(options: argparse.Namespace, progress: Callable[[int, int], Non
         raise InputError(f"--words FILE belongs to --source file, not to --source {kind}")
     if kind == "wordnet":
         return WordNetClasses(
-            options.strategy, options.wordnet_root, domain=options.domain, filtering=options.filtering
+            options.strategy,
+            options.wordnet_root,
+            domain=options.domain,
+            filtering=options.filtering,
+            allow_fewer=options.allow_fewer,
         )
     return LLMClasses(
         options.llm,

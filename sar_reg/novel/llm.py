@@ -165,9 +165,9 @@ class LLMClasses:
         return self._journals.setdefault(key, Journal(None))
 
     def _ask(self, journal: Journal, task: Task, n: int) -> tuple[str | None, int]:
-        journal.open_folder()
         bound = self.max_requests or 4 * math.ceil(n / self.batch_size) + 8
         with open_client(self.client, self.base_url) as client:
+            journal.open_folder()
             talk = Conversation(client, self.model, self.timeout, bound, self.temperature, self.sleep)
             problem = fill(journal, task, talk, n, batch_size=self.batch_size, progress=self.progress)
         return problem, talk.requests

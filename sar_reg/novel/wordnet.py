@@ -94,6 +94,7 @@ class WordNetClasses:
         domain: a noun for what all base classes are, such as `"aircraft"`; only needed where WordNet knows
             neither the names nor the makers in them.
         filtering: as in `clean_names`.
+        allow_fewer: return what there is, with a warning in the log, where WordNet has no more.
 
     Raises:
         InputError: if `strategy` is neither.
@@ -111,6 +112,7 @@ class WordNetClasses:
         *,
         domain: str | None = None,
         filtering: Filtering = "strict",
+        allow_fewer: bool = False,
     ) -> None:
         if strategy not in ("related", "random"):
             raise InputError(f'strategy must be "related" or "random", not {strategy!r}')
@@ -118,6 +120,7 @@ class WordNetClasses:
         self.wordnet_root = wordnet_root
         self.domain = domain
         self.filtering: Filtering = filtering
+        self.allow_fewer = allow_fewer
         self._outcome: dict[str, Any] = {}
 
     def __repr__(self) -> str:
@@ -164,7 +167,9 @@ class WordNetClasses:
                 "WordNet has no word for these base classes' kin that may be proposed (dropped: "
                 f'{cleaned.counts() or "none"}); use an LLM, a word list or WordNetClasses("random")'
             )
-        if len(names) < n:
+        if len(names) < n and self.allow_fewer:
+            log.warning("WordNet has %d of the %d names asked for; going on with these", len(names), n)
+        elif len(names) < n:
             raise NovelClassesError(
                 f"{n} novel classes were asked for, but WordNet has {len(names)} that fit these base classes "
                 f"(dropped: {cleaned.counts() or 'none'}); lower n_novel, or use an LLM or a word list",
@@ -174,12 +179,12 @@ class WordNetClasses:
         return names
 
     def _warn_of_neighbours(self) -> None:
-        asked, kind = self._outcome["asked"], self._outcome.get("kind")
-        if kind and (count := self._outcome["of_that_kind"]) < _MOSTLY * asked:
+        kept, kind = self._outcome["kept"], self._outcome.get("kind")
+        if kind and (count := self._outcome["of_that_kind"]) < _MOSTLY * kept:
             log.warning(
                 'WordNet has %d names for further kinds of "%s"; the other %d of the %d novel classes are only near '
                 "to these, or parts of them. Read them, ask for fewer (--n, n_novel), or use an LLM",
-                count, kind, asked - count, asked,
+                count, kind, kept - count, kept,
             )  # fmt: skip
 
     def describe(self) -> dict[str, Any]:
@@ -192,6 +197,7 @@ class WordNetClasses:
             "wordnet": f"{version} ({root})",
             "left_out": left_out().digest,
             "filtering": self.filtering,
+            **({"allow_fewer": True} if self.allow_fewer else {}),
             "outcome": self._outcome,
         }
 

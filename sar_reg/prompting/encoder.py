@@ -263,11 +263,11 @@ def _check_options(
     chunk_size: int | None,
     buckets: int | None,
 ) -> None:
-    if isinstance(classnames, str) or not classnames or not all(spoken(name).strip() for name in classnames):
+    if isinstance(classnames, str) or not classnames or not all(map(_is_name, classnames)):
         raise InputError("classnames must be a list of at least one name, none of them empty.")
-    if n_ctx < 1:
+    if type(n_ctx) is not int or n_ctx < 1:
         raise InputError(
-            f"n_ctx must be at least 1, not {n_ctx}; plain sentences are what build_anchor_bank encodes."
+            f"n_ctx must be an int of at least 1, not {n_ctx}; plain sentences are what build_anchor_bank encodes."
         )
     if class_position not in ("end", "middle", "front"):
         raise InputError(f'class_position must be "end", "middle" or "front", not "{class_position}".')
@@ -277,3 +277,7 @@ def _check_options(
         raise InputError(
             f"chunk_size and buckets must be at least 1 or None, not {chunk_size} and {buckets}."
         )
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and bool(spoken(name).strip())

@@ -282,6 +282,16 @@ def test_too_many_are_refused_with_those_found() -> None:
     assert len(caught.value.names) > 100
 
 
+def test_fewer_are_taken_where_that_is_allowed(caplog: pytest.LogCaptureFixture) -> None:
+    source = WordNetClasses(allow_fewer=True)
+    names = source.generate(["beagle", "pug", "collie"], 5000)
+    assert 100 < len(names) < 5000
+    assert f"WordNet has {len(names)} of the 5000 names asked for" in caplog.text
+    assert source.describe()["allow_fewer"] is True
+    with pytest.raises(NovelClassesError):
+        source.generate(["nun"], 3)
+
+
 def test_random_nouns_ignore_the_base_classes() -> None:
     source = WordNetClasses("random")
     names = source.generate(["beagle", "pug"], 200, seed=3)

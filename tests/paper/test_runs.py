@@ -166,6 +166,7 @@ def test_costs_are_read_off_runs_of_their_own(tmp_path: Path, capsys: pytest.Cap
         (("table9",), "there is no table or figure 'table9'"),
         (("table1", "--methods", "TCP", "--data", "/data"), "table1 has no method TCP; it has: CoOp"),
         (("table4", "--datasets", "food", "--only", "99"), "--only takes 0 … 17 here"),
+        (("table4", "--datasets", "food", "--device", "gpu"), "gpu"),
     ],
 )
 def test_mistakes_end_in_one_line(

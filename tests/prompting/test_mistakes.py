@@ -18,10 +18,15 @@ from tests.prompting.models import NAMES, WIDTH, clip
     [
         ({"classnames": []}, "classnames must be a list of at least one name, none of them empty."),
         ({"classnames": "cat"}, "classnames must be a list of at least one name, none of them empty."),
+        ({"classnames": [1, 2]}, "classnames must be a list of at least one name, none of them empty."),
+        (
+            {"n_ctx": 4.0},
+            "n_ctx must be an int of at least 1, not 4.0; plain sentences are what build_anchor_bank encodes.",
+        ),
         ({"classnames": ["cat", "_"]}, "classnames must be a list of at least one name, none of them empty."),
         (
             {"n_ctx": 0},
-            "n_ctx must be at least 1, not 0; plain sentences are what build_anchor_bank encodes.",
+            "n_ctx must be an int of at least 1, not 0; plain sentences are what build_anchor_bank encodes.",
         ),
         ({"class_position": "last"}, 'class_position must be "end", "middle" or "front", not "last".'),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import open_clip
@@ -183,6 +184,33 @@ def test_the_tokenizers_agree(model: Any) -> None:
     assert torch.equal(ends, hugging_face.argmax(dim=-1))
     for row, end in enumerate(ends.tolist()):
         assert torch.equal(ours[row, : end + 1], hugging_face[row, : end + 1])
+
+
+def test_a_wrapped_tokenizer_that_may_have_cut_is_refused() -> None:
+    tower = text_tower(clip(), lambda texts: open_clip.tokenize(texts))
+    assert torch.equal(tower.tokenize(["cat", "a dog"]), open_clip.tokenize(["cat", "a dog"]))
+    with pytest.raises(
+        InputError, match=r'^the text "(word ){80}" fills all 77 places and may have been cut'
+    ):
+        tower.tokenize(["cat", "word " * 80])
+
+
+def test_a_processor_stands_for_its_tokenizer_and_what_cannot_be_called_is_refused() -> None:
+    model, tokenizer = huggingface_model.clip_model(2), huggingface_model.clip_tokenizer()
+    processor = SimpleNamespace(tokenizer=tokenizer)
+    assert torch.equal(
+        text_tower(model, processor).tokenize(["cat"]), text_tower(model, tokenizer).tokenize(["cat"])
+    )
+    with pytest.raises(InputError, match="the tokenizer must be callable, not 'ViT-B-16': "):
+        text_tower(clip(), "ViT-B-16")
+
+
+def test_a_compiled_model_is_the_model() -> None:
+    model = clip()
+    compiled = torch.compile(model, backend="eager")
+    assert text_tower(compiled).fingerprint() == text_tower(model).fingerprint()
+    encoders = [PromptEncoder(each, None, NAMES, n_ctx=4) for each in (compiled, model)]
+    assert repr(encoders[0]) == repr(encoders[1])
 
 
 def test_what_does_not_fit_is_an_error_with_every_tokenizer() -> None:

@@ -55,6 +55,19 @@ def test_the_report_fits_a_terminal(runs: Path, capsys: pytest.CaptureFixture[st
     assert len(lines) == 2 + 1 + 1 + 3 + 1 + 1
 
 
+def test_a_run_on_all_classes_is_refused(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = json.loads(
+        next(path for path in runs.glob("*.json") if "zero-shot" not in path.name).read_text()
+    )
+    record["source"]["targets"] = ["food"]
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(SystemExit):
+        look.main([str(tmp_path / "run.json")])
+    assert "was trained on all classes: there are no new ones to compare" in capsys.readouterr().err
+
+
 def test_a_zero_shot_record_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         look.main([str(next(runs.glob("*zero-shot*.json")))])

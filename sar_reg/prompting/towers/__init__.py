@@ -31,6 +31,7 @@ def text_tower(model: Any, tokenizer: Any = None) -> TextTower | FunctionTower:
     """
     if isinstance(model, TextTower | FunctionTower):
         return model
+    model = getattr(model, "_orig_mod", model)  # what torch.compile has wrapped
     if _is_instance(model, "open_clip.model", "CLIP"):
         return open_clip_tower(model, tokenizer)
     if _is_instance(model, "open_clip.model", "CustomTextCLIP"):

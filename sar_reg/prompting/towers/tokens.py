@@ -23,6 +23,9 @@ def checked_tokenizer(tokenizer: Any, context_length: int, advice: str) -> Calla
     """
     if tokenizer is None:
         return lambda texts: _no_tokenizer(advice)
+    tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # of a transformers CLIPProcessor
+    if not callable(tokenizer):
+        raise InputError(f"the tokenizer must be callable, not {tokenizer!r}: {advice}")
     if hasattr(tokenizer, "convert_tokens_to_ids") and hasattr(tokenizer, "pad"):
         return lambda texts: _transformers_ids(tokenizer, list(texts), context_length)
     if "context_length" not in inspect.signature(tokenizer).parameters:
@@ -51,13 +54,19 @@ def _wide_ids(tokenizer: Any, texts: list[str], context_length: int) -> Tensor:
 
 
 def _fixed_width_ids(tokenizer: Any, texts: list[str], context_length: int) -> Tensor:
-    ids = torch.as_tensor(tokenizer(texts), dtype=torch.long)
+    ids = torch.as_tensor(tokenizer(["a", *texts]), dtype=torch.long)
     if ids.ndim != 2 or ids.shape[1] != context_length:
         raise InputError(
             f"the tokenizer must return ids of shape (texts, {context_length}), the model's context; "
-            f"it returned {tuple(ids.shape)}. Give a tokenizer that takes context_length=."
+            f"it returned {tuple(ids[1:].shape)}. Give a tokenizer that takes context_length=."
         )
-    return ids
+    for text, last in zip(texts, ids[1:, -1], strict=True):
+        if last != ids[0, -1]:
+            raise InputError(
+                f'the text "{text}" fills all {context_length} places and may have been cut. Shorten the class name '
+                "or the template, or give a tokenizer that takes context_length=."
+            )
+    return ids[1:]
 
 
 def _refuse_long(texts: list[str], lengths: list[int], context_length: int) -> None:
