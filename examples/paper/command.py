@@ -24,6 +24,7 @@ from examples.protocol.cell import Source
 from examples.protocol.data.catalogue import sources
 from examples.protocol.distributed import choose_device
 from examples.protocol.mistakes import one_line_mistakes
+from examples.protocol.novel_names import novel_source
 from examples.protocol.progress import Progress
 from sar_reg.arguments import nearest
 from sar_reg.errors import InputError
@@ -49,6 +50,9 @@ class Options:
     """open_clip's name of the model; the testbed has its own."""
     pretrained: str = Source.pretrained
     """open_clip's name of the weights, or a file."""
+    novel: str = ""
+    """Novel names, where the table does not choose them: related or random (WordNet), llm (novel/KEY.llm.json), or a
+    file; empty for related."""
     run: bool = True
     """Do the runs that are missing; --no-run renders what is there."""
     descriptions: str = ""
@@ -88,14 +92,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def reproduce(name: str, options: Options) -> list[Failure]:
     """Run and render one table or figure; returns the runs that failed."""
-    sweep = _narrowed(load_sweep(name), options)
+    sweep = _narrowed(load_sweep(name), options).on(options.data)
     changes = {"epochs": options.epochs} if options.epochs else {}
-    model = {"model": options.model, "pretrained": options.pretrained}
+    origin = {"model": options.model, "pretrained": options.pretrained, "novel": options.novel}
     planned = plan(
         sweep,
         options.data,
         datasets=options.datasets,
-        model=model,
+        origin=origin,
         descriptions=options.descriptions,
         **changes,
     )
@@ -116,7 +120,10 @@ def reproduce(name: str, options: Options) -> list[Failure]:
         failure = run_cell(planned[options.only], place)
         return [failure] if failure else []
     if runs_here:
-        choose_device(options.device)  # a mistyped device is the user's mistake, and not that of every run
+        # a mistyped device or a list that is missing is the user's mistake, and not that of every run
+        choose_device(options.device)
+        for source in dict.fromkeys(run.cell.source for run in planned if run.cell.source.novel == "llm"):
+            novel_source(source, ())
     failures = _run(sweep, planned, place, options) if options.run else []
     for path in render(sweep, planned, place, options, failed=bool(failures)):
         print(path)
@@ -183,7 +190,7 @@ def _command(name: str, number: int, options: Options) -> list[str]:
             arguments += [f"--{flag}", *map(str, values)]
     if options.epochs:
         arguments += ["--epochs", str(options.epochs)]
-    for flag in ("model", "pretrained", "descriptions", "device"):
+    for flag in ("model", "pretrained", "novel", "descriptions", "device"):
         if getattr(options, flag) != getattr(Options, flag):
             arguments += [f"--{flag}", getattr(options, flag)]
     if options.fresh:

@@ -16,6 +16,7 @@ from examples.maple.method import MaPLe
 from examples.protocol.cell import Cell, Source
 from examples.protocol.data import TABLE_3
 from examples.protocol.method import PromptMethod
+from examples.protocol.novel_names import llm_list
 from examples.protocol.recipe import Recipe, load_recipe
 from examples.tcp.method import TCP
 from sar_reg.errors import InputError
@@ -57,6 +58,8 @@ class Sweep:
         testbed_targets: the same on the testbed.
         testbed: changes to every recipe on the testbed.
         isolated: whether each run needs a process of its own.
+
+    A variant with `only = "testbed"` or `only = "real"` belongs to the runs on that data alone.
     """
 
     name: str
@@ -70,6 +73,17 @@ class Sweep:
     testbed_targets: tuple[str, ...] = ()
     testbed: Mapping[str, Any] = field(default_factory=dict)
     isolated: bool = False
+
+    def on(self, data: str) -> Sweep:
+        """The sweep without the variants that belong to other data, or need lists of which there is none."""
+        kept = ("testbed" if data == "testbed" else "real", None)
+        asked = any(llm_list("*").parent.glob(llm_list("*").name))
+        variants = {
+            name: settings
+            for name, settings in self.variants.items()
+            if settings.get("only") in kept and (asked or settings.get("novel") != "llm")
+        }
+        return replace(self, variants=variants)
 
 
 @dataclass(frozen=True)
@@ -103,7 +117,7 @@ def plan(
     data: str,
     *,
     datasets: Sequence[str] = (),
-    model: Mapping[str, str] = MappingProxyType({}),
+    origin: Mapping[str, str] = MappingProxyType({}),
     descriptions: str = "",
     **changes: Any,
 ) -> list[Planned]:
@@ -113,7 +127,8 @@ def plan(
         sweep: the sweep.
         data: `"testbed"`, or the folder with the paper's data sets.
         datasets: only these, instead of the sweep's.
-        model: `model` and `pretrained` of every run's source, where they are not the usual ones.
+        origin: `model`, `pretrained` and `novel` of every run's source, where they are not the usual ones. Runs
+            on words of a language model are left out where there are none.
         descriptions: folder with CoPrompt's sentences.
         changes: settings of the recipe to change in every run, such as `epochs=1`.
     """
@@ -127,9 +142,11 @@ def plan(
             recipe = replace(recipe, **{**(sweep.testbed if testbed else {}), **changes})
             if method == "CoPrompt" and descriptions:
                 recipe = replace(recipe, descriptions=descriptions)
-            for variant, settings in sweep.variants.items():
-                run, source = _apply(settings, recipe, Source(key, data, targets=targets, **model))
+            for variant, settings in sweep.on(data).variants.items():
+                run, source = _apply(settings, recipe, Source(key, data, targets=targets, **origin))
                 sar = bool(settings["sar"])
+                if settings.get("novel") == "llm" and not llm_list(key).is_file():
+                    continue
                 planned += [Planned(variant, Cell(method, source, run, seed, sar)) for seed in sweep.seeds]
     return planned
 
@@ -154,6 +171,6 @@ def _apply(settings: Mapping[str, Any], recipe: Recipe, source: Source) -> tuple
             recipe = replace(recipe, **{name: value})
         elif name == "scale_lam":
             recipe = replace(recipe, lam=recipe.lam * value)
-        elif name != "sar":
+        elif name not in ("sar", "only"):
             source = replace(source, **{name: value})
     return recipe, source

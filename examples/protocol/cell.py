@@ -26,7 +26,8 @@ class Source:
     pretrained: str = "openai"
     """open_clip's name of the weights, or a file."""
     novel: str = ""
-    """related or random (WordNet), list (the testbed's), oracle, or a file of names; empty for related."""
+    """related or random (WordNet), list (the testbed's), llm (a language model's), oracle, or a file of names; empty
+    for related."""
     base_classes: str = ""
     """File with the names of the base classes, one a line; empty for the first half of all."""
     targets: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from examples.protocol.cell import Source
+from sar_reg.errors import InputError
 from sar_reg.novel import NovelSource, Oracle, WordList
 
 LISTS = Path(__file__).parent / "data" / "novel"
@@ -27,6 +28,14 @@ def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
         from examples import testbed
 
         return WordList(testbed.words())
+    if kind == "llm":
+        made = llm_list(source.dataset)
+        if not made.is_file():
+            raise InputError(
+                f"there is no list of a language model for {source.dataset} at {made}; make one with "
+                "python -m sar_reg novel --source llm, as docs/choosing-words.md says"
+            )
+        return WordList(made)
     if kind in ("related", "random"):
         made = LISTS / f"{source.dataset}.wordnet-{kind}.json"
         if made.is_file():
@@ -35,3 +44,8 @@ def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
 
         return WordNetClasses(kind)
     return WordList(kind)
+
+
+def llm_list(dataset: str) -> Path:
+    """Where a list that a language model made for a data set is kept; none is shipped."""
+    return LISTS / f"{dataset}.llm.json"

@@ -55,7 +55,7 @@ def run(*arguments: str) -> int:
 def test_every_variant_runs_and_is_rendered(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweep = load_sweep(name)
+    sweep = load_sweep(name).on("real data")
     key = "dtd" if "dtd" in sweep.datasets else sweep.datasets[0]
     for each in (key, *sweep.targets):
         fabricate(tmp_path / "data", each)

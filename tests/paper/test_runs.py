@@ -13,7 +13,8 @@ from examples.paper.accuracy_tables import accuracy_table
 from examples.paper.engine import Place, run_inline, run_isolated
 from examples.paper.results import find_runs
 from examples.paper.sweep import Planned, load_sweep, plan
-from examples.protocol import bench
+from examples.protocol import bench, novel_names
+from examples.protocol.cell import Source
 from examples.protocol.data import open_dataset
 from examples.protocol.records import write_record
 from tests.fabricated import fabricate
@@ -167,6 +168,10 @@ def test_costs_are_read_off_runs_of_their_own(tmp_path: Path, capsys: pytest.Cap
         (("table1", "--methods", "TCP", "--data", "/data"), "table1 has no method TCP; it has: CoOp"),
         (("table4", "--datasets", "food", "--only", "99"), "--only takes 0 … 17 here"),
         (("table4", "--datasets", "food", "--device", "gpu"), "gpu"),
+        (
+            ("table4", "--datasets", "food", "--novel", "llm"),
+            "there is no list of a language model for food at",
+        ),
     ],
 )
 def test_mistakes_end_in_one_line(
@@ -176,3 +181,27 @@ def test_mistakes_end_in_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_words_of_a_language_model_are_planned_where_there_are_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def variants(data: str) -> set[str]:
+        return {
+            run.variant
+            for run in plan(load_sweep("fig5"), data, datasets=("food101" if data != "testbed" else "food",))
+        }
+
+    assert variants("testbed") == {"none", "random", "related", "list", "oracle"}
+    assert (
+        variants("/data")
+        == {"none", "random", "related", "oracle"}
+        == set(load_sweep("fig5").on("/data").variants)
+    )
+    monkeypatch.setattr(novel_names, "LISTS", tmp_path)
+    (tmp_path / "food101.llm.json").write_text('{"names": ["ramen", "borscht"]}')
+    assert variants("/data") == {"none", "random", "related", "oracle", "llm"}
+    source = novel_names.novel_source(Source("food101", "/data", novel="llm"), ())
+    assert set(source.generate(["pizza"], 2, exclude=(), seed=0)) == {"ramen", "borscht"}
+    chosen = plan(load_sweep("table4"), "/data", datasets=("food101",), origin={"novel": "llm"})
+    assert {run.cell.source.novel for run in chosen} == {"llm"}

@@ -226,7 +226,7 @@ def test_domains_have_a_mean_of_targets(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_sweep_lists_its_runs(name: str) -> None:
-    sweep = load_sweep(name)
+    sweep = load_sweep(name).on("/data")
     planned = plan(sweep, "/data")
     expected = len(sweep.datasets) * len(sweep.methods) * len(sweep.variants) * len(sweep.seeds)
     assert len(planned) == len({(p.cell, p.variant) for p in planned}) == expected
