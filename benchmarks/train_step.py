@@ -132,6 +132,18 @@ def image_row(batch: int, prompted: bool, model: nn.Module) -> dict[str, Any]:
     return {"batch": batch, "prompted": prompted} | asdict(found)
 
 
+def gate(model: nn.Module) -> None:
+    """Nothing is timed unless ours and plain give the same features and gradients."""
+    encoder = PromptEncoder(model, None, class_names(8), n_ctx=4)
+    context = encoder.random_context().requires_grad_()
+    ours, plain = encoder(context), encoder.encode_plain(context)
+    pulls = [torch.autograd.grad(features.square().sum(), context)[0] for features in (ours, plain)]
+    for a, b in ((ours, plain), pulls):
+        error = float((a - b).norm() / b.norm())
+        if not error < 1e-4:
+            raise SystemExit(f"ours differs from plain by {error:.1e}; nothing was timed")
+
+
 def loss_row(classes: int) -> dict[str, Any]:
     """The regulariser on features of `classes` classes, K = 64."""
     learned, target = torch.randn(classes, 512).requires_grad_(), torch.randn(classes, 512)
@@ -159,6 +171,7 @@ def main() -> None:
         print(table(record["rows"]))
         return
     model = frozen_clip()
+    gate(model)
     work: dict[str, Callable[[], dict[str, Any]]] = {
         case.name: partial(text_row, case, model) for case in cases()
     }

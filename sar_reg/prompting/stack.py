@@ -29,7 +29,7 @@ class Edit(NamedTuple):
         return x.index_copy(0, self.rows, self.values.to(x.dtype))
 
 
-KeysValues = tuple[Float[Tensor, "heads shared head"], Float[Tensor, "heads shared head"]]
+KeysValues = tuple[Float[Tensor, "heads _ head"], Float[Tensor, "heads _ head"]]
 
 
 def run_shared(

@@ -43,7 +43,7 @@ def backward(
     order: Int[Tensor, " classes"],
     row_kl: Float[Tensor, " classes"],
     cosines: Float[Tensor, "2 classes samples"],
-    row_stats: Float[Tensor, "3 classes"],
+    row_stats: Float[Tensor, "stats classes"],
     temperature: float,
     reverse: bool,
 ) -> Float[Tensor, "classes width"]:
