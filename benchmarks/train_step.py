@@ -139,7 +139,7 @@ def gate(model: nn.Module) -> None:
     ours, plain = encoder(context), encoder.encode_plain(context)
     pulls = [torch.autograd.grad(features.square().sum(), context)[0] for features in (ours, plain)]
     for a, b in ((ours, plain), pulls):
-        error = float((a - b).norm() / b.norm())
+        error = ((a - b).norm() / b.norm()).item()
         if not error < 1e-4:
             raise SystemExit(f"ours differs from plain by {error:.1e}; nothing was timed")
 
