@@ -125,7 +125,7 @@ class AnchorBank:
         """Refuse a model whose text tower did not make this bank.
 
         Raises:
-            InputError: if the fingerprints differ.
+            InputError: if the fingerprints differ, or the bank has none.
         """
         if not self.fingerprint:
             raise InputError(
