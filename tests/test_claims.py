@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 
 import pytest
 
@@ -129,6 +129,30 @@ def test_means_over_the_testbed_on_the_page_of_each_method(method: str) -> None:
         assert f"{title} {' / '.join(f'{value:.1f}' for value in means[-1])}" in page
     base, new, h = (f"{b - a:+.1f}".replace("-", "−") for a, b in zip(*means, strict=True))
     assert f"SAR changes New by {new}, Base by {base} and H by {h}." in page
+
+
+def test_gains_on_each_data_set_on_the_page_of_coop() -> None:
+    runs: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for title in ("CoOp", "CoOp + SAR"):
+        for dataset, results in accuracies("CoOp", title):
+            runs.setdefault((dataset, title), []).append(results)
+    datasets = sorted({dataset for dataset, _ in runs})
+
+    def changes(metric: str) -> list[float]:
+        return sorted(
+            mean(run[metric] for run in runs[d, "CoOp + SAR"]) - mean(run[metric] for run in runs[d, "CoOp"])
+            for d in datasets
+        )
+
+    new, h, base = (changes(metric) for metric in ("new", "h", "base"))
+    spread = [stdev(run["new"] for run in runs[d, "CoOp"]) for d in datasets]
+    page = " ".join(read("examples/coop/README.md").split())
+    assert len(datasets) == 6
+    assert (
+        f"New is above CoOp's on all six data sets by {new[0]:.1f} to {new[-1]:.1f} points (CoOp's spread over seeds: "
+        f"{min(spread):.1f} to {max(spread):.1f}) and H by {h[0]:.1f} to {h[-1]:.1f}; Base is {-base[-1]:.1f} to "
+        f"{-base[0]:.1f} points below CoOp's"
+    ) in page
 
 
 def test_gains_over_the_testbed_on_the_page_when_not() -> None:
