@@ -31,7 +31,9 @@ def make(trace: Trace) -> CoOp:
 
 
 def test_the_model_is_the_recorded_one(trace: Trace) -> None:
-    assert trace.clip_sha256 == trace.meta.get("clip_sha256", trace.clip_sha256)
+    if "clip_sha256" not in trace.meta:
+        pytest.skip("the trace does not say which model it was made with")
+    assert trace.clip_sha256 == trace.meta["clip_sha256"]
 
 
 def test_features_and_logits_before_training(method: CoOp, trace: Trace) -> None:
@@ -43,8 +45,9 @@ def test_losses_gradients_and_five_steps(method: CoOp, trace: Trace) -> None:
 
 
 def test_evaluation_on_trained_and_new_classes(method: CoOp, trace: Trace) -> None:
-    if not trace.has_sar:  # the runs with SAR recorded no logits
-        check_evaluation(method, trace)
+    if trace.has_sar:
+        pytest.skip("runs with SAR recorded no logits")
+    check_evaluation(method, trace)
 
 
 def test_words_as_start_are_their_embeddings(trace: Trace) -> None:

@@ -32,5 +32,6 @@ def test_losses_gradients_and_five_steps(method: TCP, trace: Trace) -> None:
 
 
 def test_evaluation_on_trained_and_new_classes(method: TCP, trace: Trace) -> None:
-    if not trace.has_sar:
-        check_evaluation(method, trace)
+    if trace.has_sar:
+        pytest.skip("runs with SAR recorded no logits")
+    check_evaluation(method, trace)
