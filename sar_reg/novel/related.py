@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sar_reg.errors import InputError
-from sar_reg.novel.related_candidates import Candidate, candidates, usual_words
-from sar_reg.novel.related_kinds import Circle, circles_around, kinds_of_all
+from sar_reg.novel.related_candidates import UNCLEAR, Candidate, candidates, usual_words
+from sar_reg.novel.related_kinds import Circle, circles_around, kinds_of_most, read_as_kin
 from sar_reg.novel.related_matching import meaning_of_domain, tokens
 from sar_reg.novel.related_meaning import Understood, understand
 from sar_reg.novel.related_ranking import Ranking
@@ -60,7 +60,8 @@ def related_names(
     shared = "" if stems else _shared_word(names)
     if shared:
         understood = understand(wordnet, [_without(shared, name) for name in names], domain)
-    kinds = [] if stems or shared else kinds_of_all(wordnet, [u.reading.synset for u in understood])
+    kinds = [] if stems or shared else kinds_of_most(wordnet, understood)
+    understood = read_as_kin(wordnet, understood, kinds)
     ranked, circles = _ranked(wordnet, understood, kinds, len(names), n, seed)
     plain = [candidate.name for candidate in ranked]
     if shared:
@@ -81,19 +82,27 @@ def _ranked(
     apart = words.apart_from([u.reading.synset for u in understood], classes)
     kin = {synset for kind in kinds for synset in wordnet.below(kind)}
     found = candidates(wordnet, words, understood, apart, kin)
-    circles = circles_around(wordnet, kinds, [c for c in found if not _set_aside(wordnet, words, c)], n)
+    circles = circles_around(
+        wordnet, understood, kinds, [c for c in found if not _set_aside(wordnet, words, c)], n
+    )
     widest = circles[-1].members if circles else set[int]()
-    found = [candidate for candidate in found if candidate.rank == 0 or candidate.synset in widest]
+    found = [candidate for candidate in found if not candidate.kin_only or candidate.synset in widest]
     if not found:
         return [], []
     ranking = Ranking(wordnet, understood, found, usual_words(words, understood))
     ranked = ranking.spread(seed, most=len(found) if circles else 4 * n + 100)
 
-    def place(candidate: Candidate) -> tuple[int, int]:
-        inside = (i for i, circle in enumerate(circles) if candidate.synset in circle.members)
-        return next(inside, len(circles)), candidate.rank
+    def rank(candidate: Candidate) -> int:
+        return max(candidate.rank, int(candidate.synset in ranking.distant))
 
-    return sorted((c for c in ranked if not _set_aside(wordnet, words, c)), key=place), circles
+    left = [candidate for candidate in ranked if not _set_aside(wordnet, words, candidate)]
+    order: list[Candidate] = []
+    for circle in circles:
+        inside = sorted((c for c in left if c.synset in circle.members), key=rank)
+        order += ranking.serve_all([c for c in inside if c.rank < UNCLEAR])
+        order += [c for c in inside if c.rank >= UNCLEAR]
+        left = [c for c in left if c.synset not in circle.members]
+    return [*order, *left], circles
 
 
 def _set_aside(wordnet: WordNet, words: Words, candidate: Candidate) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,11 @@ from sar_reg.novel.related_tree import reach, topics
 from sar_reg.novel.related_words import LEAST_GOOD, Words
 from sar_reg.novel.wordnet_graph import NOUN, TOPICS, WordNet
 
+USUAL, RARE, CAPITALISED, UNCLEAR, GENERAL = range(5)
 _NEAREST = 2000
 _LEAST_TOPIC = 0.04
+_LEAST_CLEAR = 0.25
+_FEW = 1 / 6
 _PARTS = (
     ("room",), ("area", "room"), ("floor", "storey"), ("porch",), ("court", "courtyard"), ("patio",), ("wall",),
     ("roof",), ("balcony",), ("building material",), ("masonry",),
@@ -31,7 +35,10 @@ class Candidate:
         good: how common and clear the word is, in [0, 1].
         mass: chance that a walk from the base classes ends here.
         topical: share of the base classes with the same topic.
-        rank: 0, or among the kin 1 for words rarer than those of the base classes and 2 for capitalised ones.
+        rank: `USUAL`, or among the kin `RARE` for words rarer than those of the base classes and `CAPITALISED`;
+            `UNCLEAR` where most uses of the word say something else; `GENERAL` for what is less special than the
+            base classes.
+        kin_only: good enough only among the kin.
     """
 
     synset: int
@@ -39,7 +46,8 @@ class Candidate:
     good: float
     mass: float
     topical: float
-    rank: int = 0
+    rank: int = USUAL
+    kin_only: bool = False
 
 
 def candidates(
@@ -59,8 +67,10 @@ def candidates(
     capitals = any(sense.word != sense.word.lower() for s in own for sense in wordnet.senses[s][:1])
     usual = usual_words(words, base)
     least = min(LEAST_GOOD, 0.7 * float(np.quantile(usual, 0.2))) if any(usual) else LEAST_GOOD
+    heads = _heads(wordnet, own)
     widest = _widest(wordnet, base)
-    apart = apart.union(*(f for f in (_colors(wordnet), _parts_of_buildings(wordnet)) if f.isdisjoint(own)))
+    others = (_colors(wordnet), _parts_of_buildings(wordnet))
+    apart = apart.union(*(branch for branch in others if sum(s in branch for s in own) < _FEW * len(own)))
     only, gathered = surfaces(wordnet, base), _gathered(wordnet, own)
     mass, topical = reach(wordnet, base), topics(wordnet, base)
     found: list[Candidate] = []
@@ -71,25 +81,40 @@ def candidates(
             continue
         if (only is not None and synset not in only) or synset in gathered:
             continue
-        best, rank = words.best(synset, capitals=capitals), 0
-        if synset in kin and (best is None or best[1] < least):
+        best, rank = words.best(synset, capitals=capitals), USUAL
+        kin_only = best is None or best[1] < least
+        if kin_only and synset in kin:
             best, rank = _rare(wordnet, words, synset)
-        if best and (rank or best[1] >= least):
-            found.append(Candidate(synset, *best, mass.get(synset, 0.0), share, rank))
+        if best is None or (kin_only and rank == USUAL):
+            continue
+        name, good = best
+        if wordnet.kind[synset] == NOUN:
+            name = words.spelled_out(synset, name)
+            rank = UNCLEAR if words.clearness(synset, name) < _LEAST_CLEAR else rank
+        if wordnet.sizes[synset] > 1 and name.split()[-1] in heads:
+            rank = GENERAL
+        found.append(Candidate(synset, name, good, mass.get(synset, 0.0), share, rank, kin_only))
     return found
 
 
+def _heads(wordnet: WordNet, own: Sequence[int]) -> set[str]:
+    """Last words for what half of the base classes are: "bird", of which "oceanic bird" is a general kind."""
+    counts = Counter(ancestor for synset in own for ancestor in wordnet.ancestors(synset))
+    shared = {synset for synset, count in counts.items() if 2 * count >= len(own)} - set(own)
+    return {sense.word.split()[-1] for synset in shared for sense in wordnet.senses[synset]}
+
+
 def _rare(wordnet: WordNet, words: Words, synset: int) -> tuple[tuple[str, float] | None, int]:
-    """The best word whatever its rarity, and 1; with capitals, and 2, for animals and plants alone."""
+    """The best word whatever its rarity, with its rank; with capitals for animals and plants alone."""
     topic = TOPICS[wordnet.topic[synset]]
     if topic == "noun.person":
-        return None, 0
+        return None, USUAL
     if (best := words.best(synset, capitals=False)) or topic not in ("noun.animal", "noun.plant"):
-        return best, 1
+        return best, RARE
     best = words.best(synset, capitals=True)
     # "English setter" ends in a word of its own, "Entoloma aprile" does not
     known = best and " ".join(best[0].lower().split()[1:]).split("-")[0]
-    return (None, 0) if known and known not in wordnet.index else (best, 2)
+    return (None, USUAL) if known and known not in wordnet.index else (best, CAPITALISED)
 
 
 def usual_words(words: Words, base: Sequence[Understood]) -> list[float]:

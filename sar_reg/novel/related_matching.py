@@ -84,6 +84,8 @@ def readings(wordnet: WordNet, name: str, domain: str | None = None) -> list[Rea
             Reading(synset, place * frequency, start, stop, share == 1)
             for synset, frequency in _shares(wordnet, synsets)
         ]
+        if share == 1 and len(words) > 1:
+            break
     for i, word in enumerate(words):
         maker, kind = _maker(word)
         if kind and (synset := wordnet.find(kind)) is not None:

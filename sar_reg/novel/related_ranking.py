@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,12 +14,17 @@ from sar_reg.novel.wordnet_graph import NOUN, WordNet
 
 _FAR = -1.0  # closeness in the tree of what no walk reaches; each factor of ten in chance counts 0.5
 _AT_LEAST = 0.55  # closeness that a candidate needs, relative to that among the base classes
+_DISTANT = 0.8  # closeness by definition below which a word of the same kind stands with the rare ones
 _JITTER = 0.02
 _CLEAR_NOUN = 0.2  # how good a word a noun needs to stand among adjectives
 
 
 class Ranking:
-    """Candidates with a score each: near in the tree, near by definition, common word, usual topic."""
+    """Candidates with a score each: near in the tree, near by definition, common word, usual topic.
+
+    Attributes:
+        distant: meanings that are by definition far from the base classes.
+    """
 
     def __init__(
         self,
@@ -27,17 +33,18 @@ class Ranking:
         found: Sequence[Candidate],
         usual_words: Sequence[float],
     ) -> None:
-        self._found = found
+        self._wordnet, self._found = wordnet, found
         width = wordnet.meanings.shape[1]
         few = max(3, min(8, len(base) // 4))
-        own = [b.reading.synset for b in base]
-        base_vectors = np.array([wordnet.meaning(s) for s in own])
+        self._own = [b.reading.synset for b in base]
+        base_vectors = np.array([wordnet.meaning(s) for s in self._own])
         self._vectors = np.array([wordnet.meaning(c.synset) for c in found]).reshape(len(found), width)
         likeness = self._vectors @ base_vectors.T * np.minimum(1.0, 3 * np.array([b.weight for b in base]))
-        self._nearest = np.argmax(likeness, axis=1)
+        self._likeness, self._nearest = likeness, np.argmax(likeness, axis=1)
         near = np.sort(likeness, axis=1)[:, -few:].mean(axis=1)
-        among = base_vectors @ base_vectors.T * (1 - np.eye(len(own)))
+        among = base_vectors @ base_vectors.T * (1 - np.eye(len(base)))
         usual = float(np.median(np.sort(among, axis=1)[:, -few:].mean(axis=1)))
+        self.distant = {c.synset for c, close in zip(found, near, strict=True) if close < _DISTANT * usual}
         self._alike = max(0.6, usual + 0.1)
         tree = _closeness(np.array([c.mass for c in found]))
         rarity = float(np.clip(np.median(usual_words) / 0.3, 0.3, 1.0))
@@ -82,6 +89,40 @@ class Ranking:
                 similar, np.clip(self._vectors @ self._vectors[pick] - self._alike, 0.0, None)
             )
         return order
+
+    def serve_all(self, order: Sequence[Candidate]) -> list[Candidate]:
+        """The order, but with at least half its share for each base class: one cat among dogs gives cats.
+
+        A candidate belongs to the base class with which it shares the most special kind, or of several the one that
+        is nearest by definition.
+        """
+        belongs = self._belonging()
+        waiting: defaultdict[int, deque[Candidate]] = defaultdict(deque)
+        for candidate in order:
+            waiting[belongs[candidate.synset]].append(candidate)
+        served = Counter[int]()
+        taken: dict[int, Candidate] = {}
+        for candidate in order:
+            while candidate.synset not in taken:
+                due = len(taken) // (2 * len(self._own))
+                base = next((b for b, left in waiting.items() if left and served[b] < due), None)
+                chosen = waiting[belongs[candidate.synset] if base is None else base].popleft()
+                taken[chosen.synset] = chosen
+                served[belongs[chosen.synset]] += 1
+        return list(taken.values())
+
+    def _belonging(self) -> dict[int, int]:
+        """For each candidate's meaning the number of its base class."""
+        above = [set(self._wordnet.ancestors(synset)) for synset in self._own]
+
+        def closest(synset: int, likeness: NDArray[np.float64]) -> int:
+            kinds = set(self._wordnet.ancestors(synset))
+            sizes = [
+                min((int(self._wordnet.sizes[k]) for k in kinds & base), default=10**9) for base in above
+            ]
+            return max(range(len(above)), key=lambda base: (-sizes[base], float(likeness[base])))
+
+        return {c.synset: closest(c.synset, row) for c, row in zip(self._found, self._likeness, strict=True)}
 
 
 def _closeness(mass: NDArray[np.float64]) -> NDArray[np.float64]:

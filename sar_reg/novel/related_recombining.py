@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
-from sar_reg.novel.related_candidates import Candidate
+from sar_reg.novel.related_candidates import UNCLEAR, Candidate
 from sar_reg.novel.related_matching import tokens
 from sar_reg.novel.related_meaning import Understood
 from sar_reg.novel.related_words import Words
@@ -71,6 +71,7 @@ def kinds_for_models(
         for candidate in ranked
         if above.intersection(wordnet.ancestors(candidate.synset))
         and candidate.synset not in apart
+        and candidate.rank != UNCLEAR
         and candidate.name.title() not in stems
     ]
     if named:

@@ -15,6 +15,8 @@ from importlib import resources
 from sar_reg.novel.wordnet_graph import OFFENSIVE, TOPICS, Sense, WordNet
 
 LEAST_GOOD = 0.1
+_CLEAR = 0.7
+_NEAR = 0.55  # cosine of two meanings of a word that say about the same of what is meant
 _LITTLE = {"of", "in", "the", "and", "or", "a", "on", "s"}
 _COARSE = {"noun.body", "noun.act", "noun.person", "noun.process", "noun.communication"}
 _BREEDS_AND_SPECIES = {"noun.animal", "noun.plant", "noun.food", "noun.artifact"}
@@ -149,6 +151,34 @@ class Words:
         return counts[synset] / (
             sum(counts.values()) + 0.5 * self._wordnet.elsewhere.get(sense.word.lower(), 0)
         )
+
+    def clearness(self, synset: int, word: str) -> float:
+        """The share of the word's uses that mean the synset or something near, as the apricot is to its tree."""
+        own = self._wordnet.meaning(synset)
+        near = [
+            i
+            for i in self._wordnet.index[word.lower()]
+            if self._wordnet.kind[i] == self._wordnet.kind[synset]
+            and (i == synset or float(own @ self._wordnet.meaning(i)) > _NEAR)
+        ]
+        return sum(
+            self.plainness(i, sense)
+            for i in near
+            for sense in self._wordnet.senses[i]
+            if sense.word.lower() == word.lower()
+        )
+
+    def spelled_out(self, synset: int, word: str) -> str:
+        """For an ambiguous word a longer and clearer one that holds it, such as "mew gull" for "mew"; else the word."""
+        clear = self.clearness(synset, word)
+        if clear >= _CLEAR:
+            return word
+        longer = [sense.word for sense in self._wordnet.senses[synset] if len(sense.word) > len(word) + 2]
+        longer = [w for w in longer if w.startswith(word) or word in w.split()]
+        fit = (
+            w for w in longer if self.allowed(synset, w, capitals=False) and self.clearness(synset, w) > clear
+        )
+        return next(fit, word)
 
     def allowed(self, synset: int, word: str, *, capitals: bool) -> bool:
         """Whether the word may be proposed for the synset at all."""
