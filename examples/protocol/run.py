@@ -32,7 +32,6 @@ from examples.protocol.records import (
 )
 from examples.protocol.training import Checkpoints, train
 from sar_reg import SimilarityAlignmentLoss
-from sar_reg.bank import fold
 from sar_reg.files import write_atomic
 from sar_reg.shapes import Tensor
 
@@ -203,16 +202,16 @@ def with_h(results: dict[str, float]) -> dict[str, float]:
 
 
 def describe_bank(bench: Bench) -> dict[str, Any]:
-    """The bank's hash, its novel names and where they came from, and which of them are held-out classes."""
+    """The bank's hash, its novel names, their origin, and which of them are held-out classes in any spelling."""
     bank = bench.bank
-    held_out = {fold(name) for name in bench.held_out}
+    overlap = bank.overlap(bench.held_out)
     return {
         "sha256": hash_rows(bank.classnames, bank.embeddings),
         "novel": list(bank.novel_classes),
         "provenance": dict(bank.provenance),
         "templates": list(bank.templates),
         "temperature": bank.temperature,
-        "overlap_with_held_out": [name for name in bank.novel_classes if fold(name) in held_out],
+        "overlap_with_held_out": [*overlap.exact, *(name for name, _ in overlap.other_spelling)],
     }
 
 

@@ -7,19 +7,29 @@ import json
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
 
 import sar_reg
 from examples.coop.method import CoOp
+from examples.protocol.bench import Bench
 from examples.protocol.data import fingerprint
 from examples.protocol.evaluation import harmonic_mean
 from examples.protocol.records import read_folder, read_record
-from examples.protocol.run import Run
+from examples.protocol.run import Run, describe_bank
 from sar_reg import AnchorBank, SimilarityAlignmentLoss
 from sar_reg.errors import InputError
 from tests.protocol.conftest import MakeRun
+
+
+def test_the_record_says_which_novel_names_are_held_out_in_any_spelling() -> None:
+    rows = torch.nn.functional.normalize(torch.ones(4, 2), dim=1)
+    bank = AnchorBank(("pug", "Beagles", "lynx", "tabby_cat"), 1, rows, 0.01, ("a {}.",))
+    told = describe_bank(cast(Bench, SimpleNamespace(bank=bank, held_out=("beagle", "tabby cat"))))
+    assert told["overlap_with_held_out"] == ["tabby_cat", "Beagles"]
 
 
 def test_the_record_says_what_was_run_and_what_came_out(make_run: MakeRun) -> None:
