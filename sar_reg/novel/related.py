@@ -77,7 +77,7 @@ def related_names(
 def _ranked(
     wordnet: WordNet, understood: Sequence[Understood], kinds: Sequence[int], classes: int, n: int, seed: int
 ) -> tuple[list[Candidate], list[Circle]]:
-    """Candidates by the circle they stand in, then by rarity, then by score; and the circles."""
+    """Candidates by the circle they stand in, its own by rank and score, each base class served; and the circles."""
     words = Words(wordnet)
     apart = words.apart_from([u.reading.synset for u in understood], classes)
     kin = {synset for kind in kinds for synset in wordnet.below(kind)}

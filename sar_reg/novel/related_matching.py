@@ -67,6 +67,8 @@ def tokens(name: str) -> list[str]:
 def readings(wordnet: WordNet, name: str, domain: str | None = None) -> list[Reading]:
     """Every way in which WordNet can read a class name, the whole name or a part of it.
 
+    Of several words that it knows as one, such as "brown rot", the parts say nothing more.
+
     The head of an English name comes last, or before a preposition; other parts count little, so that the
     other class names must speak for them. A maker's name, and `domain` if given, make it a member of that kind.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +97,7 @@ class Ranking:
         A candidate belongs to the base class with which it shares the most special kind, or of several the one that
         is nearest by definition.
         """
-        belongs = self._belonging()
+        belongs = self._belongs_to
         waiting: defaultdict[int, deque[Candidate]] = defaultdict(deque)
         for candidate in order:
             waiting[belongs[candidate.synset]].append(candidate)
@@ -111,14 +112,16 @@ class Ranking:
                 served[belongs[chosen.synset]] += 1
         return list(taken.values())
 
-    def _belonging(self) -> dict[int, int]:
+    @cached_property
+    def _belongs_to(self) -> dict[int, int]:
         """For each candidate's meaning the number of its base class."""
         above = [set(self._wordnet.ancestors(synset)) for synset in self._own]
 
         def closest(synset: int, likeness: NDArray[np.float64]) -> int:
             kinds = set(self._wordnet.ancestors(synset))
             sizes = [
-                min((int(self._wordnet.sizes[k]) for k in kinds & base), default=10**9) for base in above
+                min((int(self._wordnet.sizes[k]) for k in kinds & base), default=len(self._wordnet))
+                for base in above
             ]
             return max(range(len(above)), key=lambda base: (-sizes[base], float(likeness[base])))
 
