@@ -49,8 +49,8 @@ def open_client(client: Any | None, base_url: str | None) -> Generator[Any, None
     key = os.environ.get("OPENAI_API_KEY") or ("-" if url else None)
     if key is None:
         raise InputError(
-            "no key: set the environment variable OPENAI_API_KEY, or pass base_url= of a server of your own "
-            "(vLLM, llama.cpp, Ollama), or use WordNetClasses(), which needs neither key nor network"
+            "no key: set the environment variable OPENAI_API_KEY, or pass base_url= (--base-url) of a server of your "
+            "own (vLLM, llama.cpp, Ollama), or use WordNetClasses(), which needs neither key nor network"
         )
     made = openai.OpenAI(api_key=key, base_url=url, max_retries=0)
     try:

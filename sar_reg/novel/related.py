@@ -54,7 +54,7 @@ def related_names(
     if not understood:
         raise InputError(
             f"WordNet knows none of the {len(names)} base classes ({', '.join(names[:3])}, ...). Say what they are "
-            'with domain="...", for example "aircraft", or use an LLM or a word list'
+            'with domain="..." (--domain), for example "aircraft", or use an LLM or a word list'
         )
     stems = model_stems(wordnet, names, understood)
     shared = "" if stems else _shared_word(names)

@@ -172,7 +172,8 @@ class WordNetClasses:
         elif len(names) < n:
             raise NovelClassesError(
                 f"{n} novel classes were asked for, but WordNet has {len(names)} that fit these base classes "
-                f"(dropped: {cleaned.counts() or 'none'}); lower n_novel, allow fewer, or use an LLM or a word list",
+                f"(dropped: {cleaned.counts() or 'none'}); lower n_novel (--n), allow fewer (--allow-fewer), "
+                "or use an LLM or a word list",
                 names,
             )
         self._warn_of_neighbours()
