@@ -127,7 +127,10 @@ def _entry(answer: Answer, form: AnswerFormat, prompt: str) -> Entry:
 
 def _why_barren(last: Entry) -> str:
     if last.refusal:
-        return f"it refuses ({last.refusal!r}); describe the data set by domain= (--domain), or take another model"
+        return (
+            f"it refuses ({last.refusal!r}); say what the data set shows with domain= (--domain), "
+            "or take another model"
+        )
     if last.finish == "content_filter":
         return "the server's content filter holds the answers back; take another model or reword domain="
     if not last.names:
