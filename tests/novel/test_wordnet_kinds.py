@@ -226,7 +226,11 @@ def test_the_kind_may_be_that_of_most_if_the_others_have_one_of_their_own() -> N
 
 def test_misread_names_have_no_say_in_the_kind() -> None:
     # WordNet reads the last two as adjectives for peoples
-    names = related(["beagle", "pug", "abyssinian", "boxer", "egyptian mau", "german shorthaired"], 40)
+    source = WordNetClasses()
+    names = source.generate(
+        ["beagle", "pug", "abyssinian", "boxer", "egyptian mau", "german shorthaired"], 40
+    )
+    assert source.describe()["outcome"]["kind"] == "domestic animal"
     assert share_below(names, "domestic animal") == 1
 
 
