@@ -96,8 +96,8 @@ def moved_classes(
     kl = similarity_alignment_loss(learned, handcrafted, temperature=temperature, reduction="none")
     before, after = _nearest(handcrafted), _nearest(learned)
     rows = [
-        Moved(name, "base" if i < n_base else "new", kl[i].item(), names[before[i]], names[after[i]])
-        for i, name in enumerate(names)
+        Moved(name, "base" if i < n_base else "new", gap, names[before[i]], names[after[i]])
+        for i, (name, gap) in enumerate(zip(names, kl.tolist(), strict=True))
     ]
     return sorted(rows, key=lambda row: -row.kl)
 

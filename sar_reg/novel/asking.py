@@ -132,7 +132,7 @@ def _why_barren(last: Entry) -> str:
             "or take another model"
         )
     if last.finish == "content_filter":
-        return "the server's content filter holds the answers back; take another model or reword domain="
+        return "the server's content filter holds the answers back; take another model or reword domain= (--domain)"
     if not last.names:
         return (
             f"its last {_PATIENCE} answers held no names (the last one began {last.reply[:80]!r}); "

@@ -17,8 +17,8 @@ from sar_reg.novel.wordnet_graph import NOUN, TOPICS, WordNet
 USUAL, RARE, CAPITALISED, UNCLEAR, GENERAL = range(5)
 _NEAREST = 2000
 _LEAST_TOPIC = 0.04
-_LEAST_CLEAR = 0.25
-_FEW = 1 / 6
+_LEAST_CLEAR = 0.25  # share of a word's uses that must mean the thing
+_FEW = 1 / 6  # share of the base classes below which colours and parts of buildings are another kind of thing
 _PARTS = (
     ("room",), ("area", "room"), ("floor", "storey"), ("porch",), ("court", "courtyard"), ("patio",), ("wall",),
     ("roof",), ("balcony",), ("building material",), ("masonry",),

@@ -13,8 +13,8 @@ from sar_reg.novel.wordnet_graph import NOUN, WordNet
 
 _WIDEST, _WIDEST_OF_MOST = 1000, 600
 """Meanings below a kind, at most: "bird" says something of a list, "physical entity" does not."""
-_MOST = 3 / 4
-_LIKELY = 0.2
+_MOST = 3 / 4  # share of the classes that a kind must hold where none holds all
+_LIKELY = 0.2  # weight, relative to the surest class, below which a name found in part is taken as misread
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def circles_around(
 ) -> list[Circle]:
     """The narrowest kind with as many candidates as names are wanted, or else the one with most.
 
-    Before it comes a narrower one that holds half of the names wanted, and not only rare ones, if there is one.
+    Before it comes what a narrower one shares with it, if that one holds half of the names wanted, not only rare ones.
     """
     enough = 2 * n // len(base)
     gathered = [(kind, _with_families(wordnet, wordnet.below(kind), base, enough)) for kind in kinds]

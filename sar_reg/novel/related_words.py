@@ -15,7 +15,7 @@ from importlib import resources
 from sar_reg.novel.wordnet_graph import OFFENSIVE, TOPICS, Sense, WordNet
 
 LEAST_GOOD = 0.1
-_CLEAR = 0.7
+_CLEAR = 0.7  # share of its uses from which a word needs no longer name
 _NEAR = 0.55  # cosine of two meanings of a word that say about the same of what is meant
 _LITTLE = {"of", "in", "the", "and", "or", "a", "on", "s"}
 _COARSE = {"noun.body", "noun.act", "noun.person", "noun.process", "noun.communication"}

@@ -112,7 +112,7 @@ class WordList:
             raise NovelClassesError(
                 f"{n} novel classes were asked for, but the word list {self.file or ''} has {len(usable)} "
                 f"usable of {len(self.words)} words (dropped: {cleaned.counts() or 'none'}); "
-                "add words, lower n_novel, or allow fewer",
+                "add words, lower n_novel (--n), or allow fewer (--allow-fewer)",
                 usable,
             )
         chosen = sorted(random.Random(seed).sample(range(len(usable)), min(n, len(usable))))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
 from sar_reg.errors import InputError
-from sar_reg.novel.related_words import Words
+from sar_reg.novel.related_words import Words, left_out
 from sar_reg.novel.source import NovelClassesError
 from sar_reg.novel.wordnet import WordNetClasses, load_wordnet
 from tests.novel.kin import related, share_below
@@ -52,6 +53,29 @@ def test_shares_of_the_committed_lists_are_those_in_the_docs(key: str) -> None:
     assert len(set(unfit)) == len(unfit)
     assert len(unfit) <= 0.1 * len(names) == 20
     assert f" {SUBJECTS[key]} {100 * len(unfit) / len(names):g} %" in shares_on_the_page()
+
+
+@pytest.mark.parametrize("kind", READ["dropped"])
+def test_shares_with_what_was_set_aside_after_reading_are_told_where_they_are_above_a_tenth(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped = set(split(READ["dropped"][kind]))
+    kept = dataclasses.replace(left_out(), set_aside=left_out().set_aside - dropped)
+    monkeypatch.setattr("sar_reg.novel.wordnet.left_out", lambda: kept)
+    if kind == "actions":
+        names = (NOVEL.parent / "classnames" / "ucf101.txt").read_text(encoding="utf-8").splitlines()
+        half = -(-len(names) // 2)
+        made, unfit = related(names[:half], 200, exclude=names[half:], seed=1), READ["paper"]["ucf101"]
+    else:
+        made, unfit = related(split(READ["own"][kind]["base"]), 100), READ["own"][kind]["unfit"]
+    written = {name.lower().replace("_", " ") for name in made}
+    assert dropped <= written
+    count = len(dropped) + len(set(split(unfit)) & set(made))
+    page = " ".join((DOCS / "choosing-words.md").read_text(encoding="utf-8").split())
+    told = page.partition("after reading these same lists, ")[2].partition(". For pets")[0]
+    share = f"{100 * count / len(made):g} %"
+    told_of = f"{kind} {share}" in told or f"{kind} would be at {share}" in told
+    assert told_of == (count > 0.1 * len(made))
 
 
 def test_shares_of_the_first_names_are_those_in_the_docs() -> None:
