@@ -23,7 +23,7 @@ from torch.nn import functional
 from benchmarks.cost_model import own_lengths
 from benchmarks.measuring import machine, measure
 from sar_reg.files import write_atomic
-from sar_reg.prompting.attention import attend, by_head
+from sar_reg.prompting.prefix.attention import attend, by_head
 
 RECORD = Path(__file__).parent / "results" / "prompt_attention.json"
 HEADS, SHARED, WIDTH = 8, 5, 512

@@ -14,7 +14,7 @@ import argparse
 from dataclasses import dataclass
 
 D, K = 512, 64
-ROWS, COLUMNS = 16, 64  # the forward kernel's tile, see sar_reg/sampled_kl/triton/tiles.py
+ROWS, COLUMNS = 16, 64  # the forward kernel's tile, see sar_reg/sampled_kl/kernels/tiles.py
 BACKWARD_ROWS = 32
 
 

@@ -28,7 +28,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from sar_reg.files import write_atomic
-from sar_reg.sampled_kl.triton import tiles
+from sar_reg.sampled_kl.kernels import tiles
 
 ARCHITECTURES = (80, 90, 100)
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -104,7 +104,7 @@ def measure(kernel: str, dtype: str, arch: int, reverse: bool, aligned: bool) ->
 
 def source(kernel: str, dtype: str, reverse: bool, tile: dict[str, int], aligned: bool) -> ASTSource:
     """The kernel with the types that its launcher would pass."""
-    module = import_module(f"sar_reg.sampled_kl.triton.{kernel}")
+    module = import_module(f"sar_reg.sampled_kl.kernels.{kernel}")
     jit = getattr(module, f"ring_kl_{kernel}")
     constants: dict[str, object] = {name: value for name, value in tile.items() if name.isupper()}
     constants |= {"REVERSE": reverse, "ACC": tl.float32}

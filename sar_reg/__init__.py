@@ -1,7 +1,7 @@
 """Similarity Alignment Regularization (SAR) for prompt tuning of CLIP."""
 
-from sar_reg.bank import AnchorBank
-from sar_reg.build_bank import build_anchor_bank
+from sar_reg.bank.anchor_bank import AnchorBank
+from sar_reg.bank.build import build_anchor_bank
 from sar_reg.errors import SarRegError
 from sar_reg.loss import SimilarityAlignmentLoss
 from sar_reg.prompting import PromptEncoder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from sar_reg.command_line import main
+from sar_reg.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -22,10 +22,10 @@ import torch
 from numpy.typing import NDArray
 
 from sar_reg.files import write_atomic
-from sar_reg.novel.related_words import LEAST_GOOD, Words
-from sar_reg.novel.wordnet_graph import TOPICS, WordNet
-from sar_reg.novel.wordnet_reading import read_wndb
-from sar_reg.novel.wordnet_store import pack
+from sar_reg.novel.wordnet.graph import TOPICS, WordNet
+from sar_reg.novel.wordnet.reading import read_wndb
+from sar_reg.novel.wordnet.related_words import LEAST_GOOD, Words
+from sar_reg.novel.wordnet.store import pack
 
 DATA = Path(__file__).parents[1] / "sar_reg" / "novel" / "data"
 WIDTH = 32

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 
 from sar_reg.files import write_atomic
-from sar_reg.novel.wordnet import Strategy, WordNetClasses
+from sar_reg.novel.wordnet.classes import Strategy, WordNetClasses
 
 DATA = Path(__file__).parents[1] / "examples" / "protocol" / "data"
 STRATEGIES: tuple[Strategy, ...] = ("related", "random")

@@ -1,1 +1,6 @@
-"""Tests; packages, so that they can share modules."""
+"""The tests mirror the tree of the repository."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = ROOT / "tests" / "golden"

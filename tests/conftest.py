@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests import GOLDEN
 
 # The same examples in every run, so that a change and nothing else makes a test fail. Search further with
 # `pytest --hypothesis-profile default`.
@@ -15,8 +18,6 @@ settings.load_profile("repeatable")
 
 # Processes of a parallel test run that each use all cores slow each other down many times over.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,3 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def golden_dir(pytestconfig: pytest.Config) -> Path:
     """The folder of recorded traces."""
     return pytestconfig.getoption("--golden-dir")
+
+
+@pytest.fixture(scope="session")
+def model() -> Any:
+    """open_clip's CLIP in float64 with random weights."""
+    from tests.prompting.models import clip
+
+    return clip()

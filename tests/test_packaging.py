@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 import sar_reg
+from tests import ROOT
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OURS = {"sar_reg", "examples", "__future__"}
 

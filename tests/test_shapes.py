@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from tests import ROOT
 
 # In a process of its own: modules are checked from their import on, and torch.compile does not trace the checks.
 CHECKED = """

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from examples.protocol.mistakes import one_line_mistakes
+from examples.protocol.cli.errors import one_line_mistakes
 
 if __name__ == "__main__":
     with one_line_mistakes():  # also of the imports, which need the examples' packages
         from examples.coprompt.method import CoPrompt
-        from examples.protocol.command import main
+        from examples.protocol.cli.command import main
 
         main(CoPrompt, Path(__file__).with_name("recipe.toml"))

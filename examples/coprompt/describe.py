@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from examples.coprompt.descriptions import read_descriptions
-from examples.protocol.mistakes import one_line_mistakes
+from examples.protocol.cli.errors import one_line_mistakes
 from sar_reg.errors import SarRegError, require
 from sar_reg.files import write_atomic
 from sar_reg.novel import read_names
-from sar_reg.novel.conversation import Conversation, open_client
-from sar_reg.novel.reply import names_in
+from sar_reg.novel.llm.conversation import Conversation, open_client
+from sar_reg.novel.llm.reply import names_in
 
 tyro: Any = require("tyro", extra="examples")
 

@@ -1,6 +1,6 @@
 """`python -m examples.paper`: the paper's tables and figures."""
 
-from examples.protocol.mistakes import one_line_mistakes
+from examples.protocol.cli.errors import one_line_mistakes
 
 if __name__ == "__main__":
     with one_line_mistakes():  # also of the imports, which need the examples' packages

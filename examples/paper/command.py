@@ -20,13 +20,13 @@ from examples.paper.figure1 import draw_similarities
 from examples.paper.figures import draw_bars, draw_weights
 from examples.paper.results import find_runs
 from examples.paper.sweep import NAMES, Planned, Sweep, load_sweep, plan
-from examples.protocol.cell import Source
+from examples.protocol.cli.errors import one_line_mistakes
+from examples.protocol.cli.progress import Progress
 from examples.protocol.data.catalogue import sources
 from examples.protocol.distributed import choose_device
-from examples.protocol.mistakes import one_line_mistakes
-from examples.protocol.novel_names import novel_source
-from examples.protocol.progress import Progress
-from sar_reg.arguments import nearest
+from examples.protocol.runs.config import Source
+from examples.protocol.runs.novel_names import novel_source
+from sar_reg.cli.arguments import nearest
 from sar_reg.errors import InputError
 
 EXAMPLES = Path(__file__).parent.parent

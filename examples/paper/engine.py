@@ -18,12 +18,12 @@ from typing import Any
 import torch
 
 from examples.paper.sweep import METHODS, Planned
-from examples.protocol.bench import Bench
-from examples.protocol.cell import Cell, Source
-from examples.protocol.command import estimate
+from examples.protocol.cli.command import estimate
 from examples.protocol.distributed import ALONE, choose_device
 from examples.protocol.recipe import Recipe
-from examples.protocol.run import OnEpoch, Run
+from examples.protocol.runs.config import Cell, Source
+from examples.protocol.runs.experiment import Bench
+from examples.protocol.runs.run import OnEpoch, Run
 from sar_reg.errors import require
 from sar_reg.files import write_atomic
 

@@ -11,8 +11,8 @@ from torch.nn.functional import normalize
 from examples.paper.engine import Place, open_run
 from examples.paper.figures import save
 from examples.paper.sweep import Planned
-from examples.protocol.pictures import pyplot
-from examples.protocol.run import Run, features_of
+from examples.protocol.cli.pictures import pyplot
+from examples.protocol.runs.run import Run, features_of
 from sar_reg.errors import require
 from sar_reg.shapes import Float, Tensor
 

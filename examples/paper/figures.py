@@ -9,7 +9,7 @@ from typing import Any
 from examples.paper.accuracy_tables import variant_label
 from examples.paper.results import Accuracies, Runs
 from examples.paper.sweep import Sweep
-from examples.protocol.pictures import COLOURS, pyplot
+from examples.protocol.cli.pictures import COLOURS, pyplot
 from sar_reg.files import write_atomic
 
 NAMES = {"base": "Base", "new": "New", "h": "H"}

@@ -11,9 +11,9 @@ from statistics import mean, stdev
 from typing import Any
 
 from examples.paper.sweep import Planned
-from examples.protocol.cell import Cell
 from examples.protocol.evaluation import harmonic_mean
-from examples.protocol.records import Record, read_record
+from examples.protocol.runs.config import Cell
+from examples.protocol.runs.record import Record, read_record
 
 Group = tuple[str, str, str]
 """Data set, method, variant."""

@@ -13,11 +13,11 @@ from examples.coop.method import CoOp
 from examples.coprompt.method import CoPrompt
 from examples.kgcoop.method import KgCoOp
 from examples.maple.method import MaPLe
-from examples.protocol.cell import Cell, Source
 from examples.protocol.data import TABLE_3
 from examples.protocol.method import PromptMethod
-from examples.protocol.novel_names import llm_list
 from examples.protocol.recipe import Recipe, load_recipe
+from examples.protocol.runs.config import Cell, Source
+from examples.protocol.runs.novel_names import llm_list
 from examples.tcp.method import TCP
 from sar_reg.errors import InputError
 

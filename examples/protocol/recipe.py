@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from sar_reg.arguments import nearest
+from sar_reg.cli.arguments import nearest
 from sar_reg.errors import InputError
 
 if sys.version_info >= (3, 11):

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from examples.protocol.checkpoint import load_checkpoint, save_checkpoint
+from examples.protocol.data.images import Batch, TrainingImages
 from examples.protocol.distributed import ALONE, Ranks
-from examples.protocol.images import Batch, TrainingImages
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import Recipe
 from examples.protocol.schedule import learning_rate, make_optimizer, set_rate

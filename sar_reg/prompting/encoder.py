@@ -9,8 +9,8 @@ import torch
 
 from sar_reg.errors import InputError
 from sar_reg.prompting.plain import encode_plain, encode_plain_in_passes
+from sar_reg.prompting.prefix.plan import Learned, Plan, encode, make_plan
 from sar_reg.prompting.prompts import ClassPosition, prompt_rows, spoken
-from sar_reg.prompting.shared_prefix import Learned, Plan, encode, make_plan
 from sar_reg.prompting.towers import TextTower, text_tower
 from sar_reg.shapes import Float, Int, Tensor
 

@@ -11,8 +11,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from sar_reg.errors import InputError
+from sar_reg.prompting.prefix.plan import Learned
 from sar_reg.prompting.prompts import PromptRows
-from sar_reg.prompting.shared_prefix import Learned
 from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Float, Tensor
 

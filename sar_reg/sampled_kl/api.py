@@ -8,8 +8,8 @@ import os
 import torch
 
 from sar_reg.errors import InputError
-from sar_reg.sampled_kl import dense, reference
-from sar_reg.sampled_kl.ring_op import ring_kl
+from sar_reg.sampled_kl import reference, torch_dense
+from sar_reg.sampled_kl.operator import ring_kl
 from sar_reg.sampled_kl.sampling import ring_order, sample_classes
 from sar_reg.sampled_kl.validation import check_features, check_indices, check_options, check_sample_size
 from sar_reg.shapes import Float, Int, Tensor
@@ -96,11 +96,11 @@ def similarity_alignment_loss(
             order = ring_order(n, seed=seed, step=step, device=learned.device)
             rows = ring_kl(learned, target, order, k, temperature, reverse, chosen)[0]
         elif chosen == "torch" and everyone:
-            rows = dense.row_kl(learned, target, None, temperature, reverse)
+            rows = torch_dense.row_kl(learned, target, None, temperature, reverse)
         else:
             if indices is None:
                 indices = sample_classes(n, k, seed=seed, step=step, sampling=sampling, device=learned.device)
-            row_kl = reference.row_kl if chosen == "reference" else dense.row_kl
+            row_kl = reference.row_kl if chosen == "reference" else torch_dense.row_kl
             rows = row_kl(learned, target, indices, temperature, reverse)
     return rows if reduction == "none" else rows.mean() if reduction == "mean" else rows.sum()
 

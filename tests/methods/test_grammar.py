@@ -8,11 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from examples.protocol import command
+from examples.protocol.cli import command
 from examples.protocol.recipe import OF_METHODS
 from examples.protocol.schedule import make_optimizer
 from sar_reg.errors import InputError
 from sar_reg.shapes import Tensor
+from tests import ROOT
 from tests.methods.conftest import BASE, METHODS, NEW, NOVEL, Build
 
 pytestmark = pytest.mark.filterwarnings("ignore::examples.coprompt.descriptions.DescriptionsMissingWarning")
@@ -160,7 +161,7 @@ OTHER_VALUES = {
 @pytest.mark.parametrize("setting", OF_METHODS)
 def test_a_setting_that_a_method_does_not_use_is_refused(name: str, setting: str) -> None:
     method, flag = METHODS[name][0], f"--{setting.replace('_', '-')}"
-    path = Path(command.__file__).parent.parent / name / "recipe.toml"
+    path = ROOT / "examples" / name / "recipe.toml"
     given = [flag, OTHER_VALUES[setting]]
     if setting in method.uses:
         assert str(getattr(command.parse(method, path, given).recipe, setting)) == OTHER_VALUES[setting]

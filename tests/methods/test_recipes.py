@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from examples.protocol.recipe import Recipe, load_recipe
-from sar_reg.templates import SPECIFIC
+from sar_reg.bank.templates import SPECIFIC
+from tests import ROOT
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = ROOT / "examples"
 METHODS = ("coop", "kgcoop", "tcp", "maple", "coprompt")
 
 LAM = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ import torch
 
 from examples.protocol.recipe import Recipe
 from examples.protocol.schedule import learning_rate, make_optimizer, set_rate
+from tests import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 RECORDED = json.loads((GOLDEN / "protocol.json").read_text(encoding="utf-8"))["lr"]
 
 

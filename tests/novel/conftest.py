@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sar_reg.novel.llm import LLMClasses
-from tests.novel.chat_server import ChatServer, start
+from sar_reg.novel.llm.classes import LLMClasses
+from tests.novel.llm.chat_server import ChatServer, start
 
 KEY = "planted-key-9f8e7d6c5b4a"
 

@@ -10,11 +10,12 @@ from examples.paper import command
 from examples.paper.engine import Place, run_cell
 from examples.paper.results import find_runs
 from examples.paper.sweep import load_sweep, plan
-from examples.protocol.records import read_record
+from examples.protocol.runs.record import read_record
+from tests import ROOT
 
 RENDERED = Path(command.__file__).parent / "rendered"
 RECORDS = Path(command.__file__).parent / "results"
-IMAGES = Path(__file__).parents[2] / "docs" / "images"
+IMAGES = ROOT / "docs" / "images"
 COMMANDS = {
     "table1": (),
     "table2": (),

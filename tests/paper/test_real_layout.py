@@ -15,10 +15,11 @@ from PIL import Image
 from examples.paper import command, engine
 from examples.paper.engine import run_inline
 from examples.paper.sweep import NAMES, Sweep, load_sweep
-from examples.protocol import bench, data
+from examples.protocol import data
 from examples.protocol.data import catalogue
-from tests.fabricated import fabricate
-from tests.protocol.fabricated import small_clip
+from examples.protocol.runs import experiment as bench
+from tests.fabricated.datasets import fabricate
+from tests.fabricated.runs import small_clip
 
 COUNTS = {"imagenet": (24, 0, 12), **dict.fromkeys(data.SHIFTED, (0, 0, 12))}
 

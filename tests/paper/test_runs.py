@@ -13,12 +13,13 @@ from examples.paper.accuracy_tables import accuracy_table
 from examples.paper.engine import Place, run_inline, run_isolated
 from examples.paper.results import find_runs
 from examples.paper.sweep import Planned, load_sweep, plan
-from examples.protocol import bench, novel_names
-from examples.protocol.cell import Source
 from examples.protocol.data import open_dataset
-from examples.protocol.records import write_record
-from tests.fabricated import fabricate
-from tests.protocol.fabricated import WORDS, install
+from examples.protocol.runs import experiment as bench
+from examples.protocol.runs import novel_names
+from examples.protocol.runs.config import Source
+from examples.protocol.runs.record import write_record
+from tests.fabricated.datasets import fabricate
+from tests.fabricated.runs import WORDS, install
 
 SMALL = {"epochs": 1, "batch_size": 8, "shots": 2, "n_novel": len(WORDS), "augmentation": "none"}
 

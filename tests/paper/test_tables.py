@@ -16,7 +16,7 @@ from examples.paper.figures import draw_weights
 from examples.paper.results import find_runs
 from examples.paper.sweep import NAMES, Planned, Sweep, load_sweep, plan
 from examples.paper.table import NOT_RUN, Table
-from examples.protocol.records import write_record
+from examples.protocol.runs.record import write_record
 from sar_reg.errors import InputError
 
 # accuracies on base and new classes of the seeds 1, 2, 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from torch.nn.functional import normalize
@@ -13,6 +12,7 @@ from torch.nn.functional import normalize
 from examples.coprompt.method import CoPrompt
 from examples.maple.method import MaPLe
 from examples.protocol.recipe import load_recipe
+from tests import ROOT
 from tests.parity.traces import START, Trace, assert_near, check_evaluation, check_start, check_training
 
 METHOD = "CoPrompt"
@@ -24,7 +24,7 @@ NAMES = {
     "adapter_text.fc.0.": "adapter_text.down.",
     "adapter_text.fc.2.": "adapter_text.up.",
 }
-RECIPE = Path(__file__).parents[2] / "examples" / "coprompt" / "recipe.toml"
+RECIPE = ROOT / "examples" / "coprompt" / "recipe.toml"
 
 
 @pytest.fixture(scope="module")

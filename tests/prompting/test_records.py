@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import open_clip
 import torch
@@ -13,9 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import cost_model, train_step
 from benchmarks.measuring import class_names
 from sar_reg import PromptEncoder
+from tests import ROOT
 from tests.prompting.models import BLOCKS, NAMES, WIDTH, clip
 
-ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 
 

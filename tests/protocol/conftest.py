@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from examples.coop.method import CoOp
-from examples.protocol.bench import Bench
-from examples.protocol.cell import Cell, Source
 from examples.protocol.recipe import Recipe
-from examples.protocol.run import Run
-from tests.protocol.fabricated import install
+from examples.protocol.runs.config import Cell, Source
+from examples.protocol.runs.experiment import Bench
+from examples.protocol.runs.run import Run
+from tests.fabricated.runs import install
 
 RECIPE = Recipe(
     epochs=3, batch_size=5, lr=0.02, shots=4, augmentation="none", lam=1.0, sample_size=4, n_novel=6

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file
 from torch import distributed
 
-from examples.protocol.bench import Bench
 from examples.protocol.distributed import Ranks
-from examples.protocol.zero_shot import zero_shot_record
+from examples.protocol.runs.experiment import Bench
+from examples.protocol.runs.zero_shot import zero_shot_record
 from sar_reg.errors import InputError
 from tests.protocol.conftest import MakeRun
 
@@ -35,7 +35,7 @@ def test_two_processes_equal_one(make_run: MakeRun, tmp_path: Path) -> None:
     }
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.protocol.start_shared", str(tmp_path / "two")],
+            [sys.executable, "-m", "tests.fabricated.start_shared", str(tmp_path / "two")],
             env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in (0, 1)

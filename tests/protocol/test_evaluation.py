@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from examples.protocol.bench import Bench
 from examples.protocol.evaluation import harmonic_mean, percent_equal, summary
-from examples.protocol.run import evaluate
-from examples.protocol.zero_shot import zero_shot
+from examples.protocol.runs.experiment import Bench
+from examples.protocol.runs.run import evaluate
+from examples.protocol.runs.zero_shot import zero_shot
 from tests.protocol.conftest import MakeRun
 
 

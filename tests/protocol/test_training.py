@@ -9,14 +9,14 @@ import torch
 from torch.nn.functional import cross_entropy, normalize
 
 from examples.coop.method import CoOp
-from examples.protocol.images import Batch
+from examples.protocol.data.images import Batch
 from examples.protocol.recipe import Recipe
 from examples.protocol.schedule import learning_rate, make_optimizer, set_rate
 from examples.protocol.training import train, train_step
 from sar_reg import SimilarityAlignmentLoss, similarity_alignment_loss
 from sar_reg.errors import SarRegError
+from tests.fabricated.runs import small_clip
 from tests.protocol.conftest import MakeRun
-from tests.protocol.fabricated import small_clip
 
 
 def coop(run, recipe: Recipe | None = None) -> tuple[CoOp, SimilarityAlignmentLoss, Batch]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sar_reg import sample_classes, similarity_alignment_loss
-from sar_reg.sampled_kl import blocked, dense, reference
+from sar_reg.sampled_kl import reference, torch_dense, torch_ring
 from sar_reg.sampled_kl.sampling import ring_neighbours
 from tests.sampled_kl.cases import Case, assert_within_budget, features, oracle, run
 
@@ -99,10 +99,10 @@ def test_several_chunks_and_several_row_blocks(monkeypatch: pytest.MonkeyPatch) 
     learned, target = features(case)
     weight = torch.linspace(-1, 1, case.n, dtype=FP64)
     expected = oracle(case, learned, target, weight)
-    monkeypatch.setattr(blocked, "_CHUNK", 64)
+    monkeypatch.setattr(torch_ring, "_CHUNK", 64)
     torch.testing.assert_close(run(case, learned, target, weight, "torch"), expected)
     full = similarity_alignment_loss(learned, target, temperature=0.01, reduction="none")
-    monkeypatch.setattr(dense, "_BLOCK_ELEMENTS", 333 * 50)
+    monkeypatch.setattr(torch_dense, "_BLOCK_ELEMENTS", 333 * 50)
     x = learned.clone().requires_grad_()
     in_blocks = similarity_alignment_loss(x, target, temperature=0.01, reduction="none")
     torch.testing.assert_close(in_blocks.detach(), full)

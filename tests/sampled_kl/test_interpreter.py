@@ -6,9 +6,10 @@ import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+
+from tests import ROOT
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
@@ -17,7 +18,7 @@ def test_kernels_in_the_interpreter() -> None:
     command = [sys.executable, "-m", "pytest", "tests/sampled_kl/interpreter", "-q", "-p", "no:cacheprovider"]
     result = subprocess.run(
         command,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         env=os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

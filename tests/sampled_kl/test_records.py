@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from benchmarks import sampled_kl
+from tests import ROOT
 
-ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 RECORD = json.loads((RESULTS / "sampled_kl.json").read_text(encoding="utf-8"))
 ROWS = {(row["path"], row["n"]): row for row in RECORD["rows"]}

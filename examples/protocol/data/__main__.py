@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from examples.protocol.cli.errors import one_line_mistakes
 from examples.protocol.data.catalogue import SHIFTED, TABLE_3, source_of
 from examples.protocol.data.fetch import download
 from examples.protocol.data.health import DECODED, check, check_all
-from examples.protocol.mistakes import one_line_mistakes
-from sar_reg.doctor import Finding, show
+from sar_reg.cli.doctor import Finding, show
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from sar_reg.arguments import nearest
+from sar_reg.cli.arguments import nearest
 from sar_reg.errors import InputError
 
 if sys.version_info >= (3, 11):

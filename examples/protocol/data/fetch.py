@@ -7,7 +7,7 @@ from pathlib import Path
 from torchvision import datasets
 
 from examples.protocol.data.catalogue import Source
-from sar_reg.doctor import Finding
+from sar_reg.cli.doctor import Finding
 
 MIRROR = "zhengli97/prompt_learning_dataset"
 

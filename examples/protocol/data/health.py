@@ -14,7 +14,7 @@ from examples.protocol.data.catalogue import Source, source_of
 from examples.protocol.data.dataset import Example
 from examples.protocol.data.fetch import images_advice, split_advice
 from examples.protocol.data.file_dataset import FileDataset
-from sar_reg.doctor import Finding
+from sar_reg.cli.doctor import Finding
 from sar_reg.errors import InputError
 
 DECODED = 20

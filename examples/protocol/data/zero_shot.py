@@ -14,9 +14,9 @@ from examples.protocol.data import base_new_split, open_dataset
 from examples.protocol.data.catalogue import source_of
 from examples.protocol.data.dataset import Dataset
 from examples.protocol.data.transforms import build, pixels_of
-from sar_reg.doctor import Finding
+from sar_reg.bank.templates import SPECIFIC
+from sar_reg.cli.doctor import Finding
 from sar_reg.errors import InputError
-from sar_reg.templates import SPECIFIC
 
 # the published numbers were made with the templates of CoOp's code; two differ from the paper's
 TEMPLATES = {**SPECIFIC, "dtd": "{} texture.", "fgvc_aircraft": "a photo of a {}, a type of aircraft."}

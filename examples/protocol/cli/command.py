@@ -1,0 +1,209 @@
+"""The command of every method: train with and without SAR over seeds, compare, keep records and a picture."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+
+from examples.protocol.cli.errors import one_line_mistakes
+from examples.protocol.cli.pictures import draw_comparison
+from examples.protocol.cli.progress import Progress
+from examples.protocol.cli.table import as_text, rows_of
+from examples.protocol.distributed import Ranks, choose_device
+from examples.protocol.method import PromptMethod
+from examples.protocol.recipe import OF_METHODS, Recipe, load_recipe
+from examples.protocol.runs.config import Cell, Source
+from examples.protocol.runs.experiment import Bench
+from examples.protocol.runs.memory import Estimate, estimate_step
+from examples.protocol.runs.record import Record
+from examples.protocol.runs.run import Run, describe_bank, features_of
+from examples.protocol.runs.zero_shot import zero_shot_record
+from sar_reg.errors import InputError, require
+
+tyro: Any = require("tyro", extra="examples")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run and where to put it."""
+
+    source: Annotated[Source, tyro.conf.OmitArgPrefixes]
+    recipe: Annotated[Recipe, tyro.conf.OmitArgPrefixes]
+    protocol: str = ""
+    """Table of the method's recipe.toml: the settings below are its; empty for testbed, else paper."""
+    sar: bool = True
+    """Train with SAR too, for comparison; --no-sar trains the method alone."""
+    seeds: tuple[int, ...] = (1, 2, 3)
+    """Seeds, one run each; they decide shots, order of images, sampled classes and random starts."""
+    out: Path = Path("runs")
+    """Folder for run records, learned tensors and the picture; finished runs there are not repeated."""
+    fresh: bool = False
+    """Repeat runs that are already finished."""
+    save_every: int = 1
+    """Epochs between checkpoints, from which an interrupted run goes on; 0 keeps none."""
+    device: str = ""
+    """cpu, cuda or cuda:N; empty takes a GPU if there is one."""
+    workers: int = 0
+    """Processes that load images."""
+    tensorboard: bool = False
+    """Write the curves for TensorBoard as well, under OUT/tensorboard."""
+    json: bool = False
+    """Print the result as JSON instead of a table."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """The options that decide which settings are the defaults of all others."""
+
+    dataset: str = ""
+    data: str = "testbed"
+    protocol: str = ""
+
+
+def main(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None = None) -> None:
+    """The command line of a method; mistakes of the user end in one line.
+
+    Args:
+        method: the method's class.
+        recipe: its recipe.toml.
+        argv: arguments, those of the process by default.
+    """
+    with one_line_mistakes():
+        options = parse(method, recipe, argv)
+        compare(method, options)
+
+
+def parse(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None) -> Options:
+    """Read the command line; the recipe of the chosen data set gives the defaults."""
+    name = method.__name__
+    place, _ = tyro.cli(Place, args=argv, return_unknown_args=True, add_help=False)
+    on_testbed = place.data == "testbed"
+    if not place.dataset and not on_testbed:
+        raise InputError(f"give --dataset as well, such as --data {place.data} --dataset dtd")
+    dataset = place.dataset or "animals"
+    protocol = place.protocol or ("testbed" if on_testbed else "paper")
+    default = Options(
+        source=Source(dataset=dataset, data=place.data),
+        recipe=load_recipe(recipe, protocol, dataset),
+        protocol=protocol,
+    )
+    options = tyro.cli(
+        Options,
+        args=argv,
+        default=default,
+        prog=f"python -m examples.{name.lower()}",
+        description=f"Train {name} with and without SAR, and compare accuracies on base and new classes.\n\n"
+        "Without arguments: on the images and the small CLIP that come with the repository.\n\n"
+        f"Your own images: python -m examples.{name.lower()} --data FOLDER --dataset NAME",
+    )
+    for field in set(OF_METHODS) - method.uses:
+        if getattr(options.recipe, field) != getattr(default.recipe, field):
+            used = ", ".join(f"--{other.replace('_', '-')}" for other in OF_METHODS if other in method.uses)
+            raise InputError(f"{name} has no use for --{field.replace('_', '-')}; of its own it has {used}")
+    return options
+
+
+def compare(method: type[PromptMethod], options: Options) -> None:
+    """Do the runs that are not finished, then print the comparison and draw the picture."""
+    if not options.seeds or min(options.seeds) < 0:
+        raise InputError(
+            "--seeds takes one whole number or more, none of them negative, such as --seeds 1 2 3"
+        )
+    device = choose_device(options.device)
+    ranks = Ranks.join(device)
+    bench = Bench(options.source, options.recipe, device, workers=options.workers)
+    runs = list_runs(method, options, bench)
+    records = [zero_shot_record(bench, options.out, ranks), *do_runs(runs, options, ranks)]
+    if ranks.first:
+        rows = rows_of(records)
+        picture = draw(runs, bench, rows, options.out) if "new" in bench.tests else None
+        print(as_json(records, picture) if options.json else as_report(bench, runs, rows, picture))
+    ranks.leave()
+
+
+def list_runs(method: type[PromptMethod], options: Options, bench: Bench) -> list[Run]:
+    """The method alone, then with SAR, over the seeds."""
+    cells = [
+        Cell(method.__name__, options.source, options.recipe, seed, sar)
+        for sar in ((False, True) if options.sar else (False,))
+        for seed in options.seeds
+    ]
+    return [Run(method, cell, bench, options.out, save_every=options.save_every) for cell in cells]
+
+
+def do_runs(runs: Sequence[Run], options: Options, ranks: Ranks) -> list[Record]:
+    """The record of each run, from its file where it is finished."""
+    progress = Progress(len(runs) * options.recipe.epochs, shown=ranks.first)
+    records = []
+    for run in runs:
+        if options.fresh and ranks.first:
+            run.forget()
+        ranks.wait()
+        record = run.finished()
+        if record is None:
+            if ranks.first and options.source.data != "testbed" and not records:
+                print(estimate(run, ranks), file=sys.stderr)
+            progress.run(f"{run.cell.title}, seed {run.cell.seed}")
+            record = run.start(ranks=ranks, on_epoch=progress.epoch, tensorboard=options.tensorboard)
+        else:
+            progress.skip(options.recipe.epochs)
+        records.append(record)
+    progress.close()
+    return records
+
+
+def estimate(run: Run, ranks: Ranks) -> Estimate:
+    """The memory that a step of the run takes in each process."""
+    images = math.ceil(run.cell.recipe.batch_size / (ranks.size * run.cell.recipe.accumulate))
+    return estimate_step(run.build(), run.bench.test_transform.settings["size"], images)
+
+
+def draw(runs: Sequence[Run], bench: Bench, rows: Sequence[Any], out: Path) -> Path:
+    """The picture of the first seed's learned similarities and of all accuracies."""
+    names = tuple(name for test in bench.tests.values() for name in test.classnames)
+    handcrafted = torch.cat([bench.zero_shot_rows(test) for test in bench.tests.values()])
+    first = [run for run in runs if run.cell.seed == runs[0].cell.seed]
+    maps = [("handcrafted prompts", handcrafted)]
+    maps += [(run.cell.title, features_of(run.load(), names)) for run in first]
+    cell = runs[0].cell
+    path = out / f"{cell.source.dataset}-{cell.method.lower()}.png"
+    temperature = bench.temperature
+    return draw_comparison(path, maps, len(bench.classnames), rows, temperature=temperature)
+
+
+def as_json(records: Sequence[Record], picture: Path | None) -> str:
+    """Accuracies by title with their means, for programs."""
+    rows = [
+        {"title": row.title, "seeds": row.seeds}
+        | {name: None if math.isnan(value) else value for name, value in row.values.items()}
+        for row in rows_of(records)
+    ]
+    return json.dumps({"rows": rows, "records": records, "picture": str(picture) if picture else None})
+
+
+def as_report(bench: Bench, runs: Sequence[Run], rows: Sequence[Any], picture: Path | None) -> str:
+    """The comparison for people."""
+    recipe = bench.recipe
+    sizes = ", ".join(f"{len(test.classnames)} {name}" for name, test in bench.tests.items())
+    lines = [f"{bench.source.dataset}: {sizes} classes; {recipe.shots} shots, {recipe.epochs} epochs", ""]
+    lines += [as_text(rows), ""]
+    if any(run.cell.sar for run in runs):
+        bank, sampled = bench.bank, recipe.sample_size or "all"
+        about = f"SAR: weight {recipe.lam:g}, {sampled} of {len(bank.classnames)} classes a row and step"
+        lines.append(f"{about}, {bank.n_novel} of them novel")
+        overlap = describe_bank(bench)["overlap_with_held_out"]
+        left_out = bank.provenance.get("outcome", {}).get("dropped", {}).get("excluded", 0)
+        lines.append(
+            f"held-out names among the novel ones: {len(overlap)}; left out for being such: {left_out}"
+        )
+    lines.append(f"records: {runs[0].files.record.parent}")
+    if picture is not None:
+        lines.append(f"picture: {picture}")
+    return "\n".join(lines)

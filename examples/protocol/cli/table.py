@@ -1,0 +1,118 @@
+"""Base, New and H of run records as a small table, for the terminal and for a README."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from examples.protocol.cli.errors import one_line_mistakes
+from examples.protocol.evaluation import summary
+from examples.protocol.runs.record import Record, read_folder
+from sar_reg.files import write_atomic
+
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+
+HEADS = {"base": "Base", "new": "New", "h": "H"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: a method on a data set over its seeds, in percent."""
+
+    dataset: str
+    title: str
+    seeds: int
+    values: dict[str, float]
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the accuracies."""
+        return [name for name in self.values if not name.endswith("_std")]
+
+    def cell(self, name: str) -> str:
+        """Mean ± standard deviation; the mean alone for a single run."""
+        spread = self.values[f"{name}_std"]
+        return f"{self.values[name]:.1f}" if math.isnan(spread) else f"{self.values[name]:.1f} ± {spread:.1f}"
+
+
+def rows_of(records: Sequence[Record]) -> list[Row]:
+    """One row a data set and method: data sets by name, methods as they first appear."""
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        dataset = record["source"]["dataset"]
+        name = dataset if record["source"]["split"] == "scene" else f"{dataset} ({record['source']['split']})"
+        groups.setdefault((name, record["title"]), []).append(record)
+    ordered = sorted(groups.items(), key=lambda item: (item[0][0], _rank(item[0][1])))
+    return [Row(*key, len(group), summary([accuracies(r) for r in group])) for key, group in ordered]
+
+
+def _rank(title: str) -> tuple[bool, bool]:
+    """Zero-shot first, then the method alone, then the method with SAR."""
+    return title != "zero-shot", title.endswith("+ SAR")
+
+
+def accuracies(record: Record) -> dict[str, float]:
+    """A record's accuracies by name."""
+    return {name: value for name, value in record["results"].items() if name != "sar_loss"}
+
+
+def as_text(rows: Sequence[Row]) -> str:
+    """The table for a terminal, at most 80 columns for base, new and H."""
+    width = max(len(row.title) for row in rows)
+    heads = [HEADS.get(name, name) for name in rows[0].columns]
+    lines = ["  ".join([" " * width, *(f"{head:>11}" for head in heads)])]
+    lines += [
+        "  ".join([f"{row.title:{width}}", *(f"{row.cell(name):>11}" for name in row.columns)])
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """The table for a README, data sets as blocks of lines."""
+    heads = [HEADS.get(name, name) for name in rows[0].columns]
+    lines = [f"| data set | | {' | '.join(heads)} | seeds |", "|---" * (len(heads) + 3) + "|"]
+    shown = ""
+    for row in rows:
+        dataset = "" if row.dataset == shown else row.dataset
+        shown = row.dataset
+        seeds = "" if row.title == "zero-shot" else str(row.seeds)
+        cells = (dataset, row.title, *(row.cell(name) for name in row.columns), seeds)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def fill(page: str, table: str) -> str:
+    """The page with the table between its two markers."""
+    head, _, rest = page.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}\n{table}\n{END}{tail}"
+
+
+def main() -> None:
+    """`python -m examples.protocol.cli.table FOLDER [--into README.md]`: print the table or write it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.protocol.cli.table", description="Render run records as a Markdown table."
+    )
+    parser.add_argument("folder", type=Path, help="folder with run records (*.json)")
+    parser.add_argument("--into", type=Path, help="page to write the table into, between its result markers")
+    options = parser.parse_args()
+    with one_line_mistakes():
+        write(options.folder, options.into)
+
+
+def write(folder: Path, into: Path | None) -> None:
+    """Print the table of a folder of records, or put it into a page."""
+    table = as_markdown(rows_of(read_folder(folder)))
+    if into is None:
+        print(table)
+    else:
+        write_atomic(into, fill(into.read_text(encoding="utf-8"), table))
+
+
+if __name__ == "__main__":
+    main()

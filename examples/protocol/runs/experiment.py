@@ -1,0 +1,180 @@
+"""What several runs share, opened once: model, data set, anchor bank, features of the test images."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from examples.protocol.runs.config import Source
+from examples.protocol.data import base_new_split, few_shot, open_dataset
+from examples.protocol.data.dataset import Dataset, Subset, fingerprint
+from examples.protocol.data.transforms import Transform, build, pixels_of
+from examples.protocol.distributed import Ranks
+from examples.protocol.data.images import Pictures, TrainingImages, image_features
+from examples.protocol.method import PromptMethod
+from examples.protocol.runs.novel_names import novel_source
+from examples.protocol.runs.loading import load_clip, open_source, open_testbed
+from examples.protocol.recipe import Recipe
+from examples.protocol.runs.record import hash_tensors
+from sar_reg import AnchorBank, build_anchor_bank
+from sar_reg.novel import read_names
+from sar_reg.prompting.towers import text_tower
+from sar_reg.shapes import Tensor
+from sar_reg.bank.templates import SPECIFIC, resolve_templates
+
+
+class Bench:
+    """A model and a data set at work.
+
+    Args:
+        source: where they come from.
+        recipe: decides the bank's size and the model's precision.
+        device: where the model goes.
+        workers: processes that load images.
+    """
+
+    def __init__(self, source: Source, recipe: Recipe, device: torch.device, *, workers: int = 0) -> None:
+        self.source = source
+        self.recipe = recipe
+        self.device = device
+        self.workers = workers
+        self.dataset = open_source(
+            source, source.dataset
+        )  # first: a wrong folder is told before weights are fetched
+        self.model, self.tokenizer = load_clip(source, recipe, device)
+        self._features: dict[str, Tensor] = {}
+
+    @cached_property
+    def tests(self) -> dict[str, Dataset]:
+        """The test sets by name: base and new classes, or all classes and each target."""
+        if self.source.targets:
+            targets = {name: self._target(name) for name in self.source.targets}
+            return {"source": self.dataset, **targets}
+        base, new = self._split(self.dataset)
+        return {"base": base, "new": new}
+
+    def _split(self, dataset: Dataset) -> tuple[Subset, Subset]:
+        names = read_names(self.source.base_classes) if self.source.base_classes else None
+        return base_new_split(dataset, names)
+
+    def _target(self, name: str) -> Dataset:
+        if self.source.data == "testbed":
+            return open_testbed(self.source.dataset, name)
+        return open_dataset(name, self.source.data)
+
+    def training_set(self, seed: int) -> Dataset:
+        """The shots of the classes that are trained on: drawn from all classes, then cut to base."""
+        drawn = few_shot(self.dataset, self.recipe.shots, seed)
+        return drawn if self.source.targets else self._split(drawn)[0]
+
+    @cached_property
+    def test_transform(self) -> Transform:
+        """The transform of test images."""
+        return build("none", pixels_of(self.model))
+
+    @cached_property
+    def classnames(self) -> tuple[str, ...]:
+        """The classes that are trained on."""
+        return next(iter(self.tests.values())).classnames
+
+    @cached_property
+    def held_out(self) -> tuple[str, ...]:
+        """Names of test classes that are not trained on."""
+        known = set(self.classnames)
+        return tuple(name for test in self.tests.values() for name in test.classnames if name not in known)
+
+    @cached_property
+    def templates(self) -> tuple[str, ...]:
+        """The handcrafted prompts; a data set that is not the paper's has ImageNet's."""
+        prompts = resolve_templates(self.source.dataset if self.source.dataset in SPECIFIC else "imagenet")
+        return prompts if self.recipe.ensemble else prompts[-1:]
+
+    @cached_property
+    def temperature(self) -> float:
+        """CLIP's own τ."""
+        return text_tower(self.model, self.tokenizer).temperature
+
+    @cached_property
+    def bank(self) -> AnchorBank:
+        """Base and novel classes; no held-out class is among the novel ones, but for the oracle's."""
+        return build_anchor_bank(
+            self.model,
+            self.tokenizer,
+            self.classnames,
+            novel=novel_source(self.source, self.held_out),
+            n_novel=self.recipe.n_novel,
+            templates=self.templates,
+            exclude=() if self.source.novel == "oracle" else self.held_out,
+        )
+
+    def zero_shot_rows(self, test: Dataset) -> Tensor:
+        """Features of a test set's class names from the handcrafted prompts alone."""
+        return build_anchor_bank(
+            self.model, self.tokenizer, test.classnames, n_novel=0, templates=self.templates
+        ).embeddings
+
+    def training_images(self, seed: int, method: PromptMethod, ranks: Ranks) -> TrainingImages:
+        """The epochs of one run; features are computed once where the transform draws nothing."""
+        subset = self.training_set(seed)
+        kind = self.recipe.augmentation
+        transform = build(kind, pixels_of(self.model))
+        pictures = Pictures(subset, subset.train, transform, views=method.views, seed=seed)
+        kept = None
+        if kind == "none" and not method.trains_image_side:
+            key = f"train/{seed}"
+            if key not in self._features:
+                self._features[key] = self._encode(pictures, method)
+            kept = self._features[key]
+        return TrainingImages(
+            pictures, kept, batch_size=self.recipe.batch_size, workers=self.workers, ranks=ranks
+        )
+
+    def test_images(self, name: str, method: PromptMethod) -> tuple[Tensor, Tensor]:
+        """Image features and labels of a test set; kept for all runs where the image side is frozen."""
+        test = self.tests[name]
+        labels = torch.tensor([example.label for example in test.test])
+        if name in self._features and not method.trains_image_side:
+            return self._features[name], labels
+        pictures = Pictures(test, test.test, self.test_transform)
+        features = self._encode(pictures, method)
+        if not method.trains_image_side:
+            self._features[name] = features
+        return features, labels
+
+    def _encode(self, pictures: Pictures, method: PromptMethod) -> Tensor:
+        size = self.recipe.test_batch_size
+        return image_features(method, pictures, batch_size=size, workers=self.workers)
+
+    @property
+    def name(self) -> str:
+        """How files of its runs begin."""
+        style = "" if self.source.split == "scene" else f"-{self.source.split}"
+        return f"{self.source.dataset}{style}{''.join(f'-to-{name}' for name in self.source.targets)}"
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """Of the model's two towers and of the data set."""
+        model = self.about["model"]
+        return [model["text_fingerprint"], model["image_fingerprint"], self.about["data"]["fingerprint"]]
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """Fingerprints of model and data, for the record."""
+        return {
+            "model": {
+                "name": "testbed" if self.source.data == "testbed" else self.source.model,
+                "weights": "shipped" if self.source.data == "testbed" else self.source.pretrained,
+                "text_fingerprint": text_tower(self.model, self.tokenizer).fingerprint(),
+                "image_fingerprint": hash_tensors(self.model.visual.state_dict()),
+            },
+            "data": {
+                "fingerprint": fingerprint(self.dataset),
+                "test_transform": dict(self.test_transform.settings),
+                "tests": {
+                    name: {"classes": len(test.classnames), "images": len(test.test)}
+                    for name, test in self.tests.items()
+                },
+            },
+        }

@@ -1,0 +1,101 @@
+"""Opening what a source names: a frozen CLIP with its tokenizer, and a data set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from examples.protocol.runs.config import Source
+from examples.protocol.data import open_dataset, open_folder
+from examples.protocol.data.catalogue import sources
+from examples.protocol.data.dataset import Dataset, Example
+from examples.protocol.method import Tokenizer
+from examples.protocol.recipe import Recipe
+from sar_reg.cli.arguments import nearest
+from sar_reg.errors import InputError, require
+from sar_reg.bank.templates import SPECIFIC
+
+
+def load_clip(source: Source, recipe: Recipe, device: torch.device) -> tuple[Any, Tokenizer]:
+    """The frozen model and its tokenizer: the testbed's, or one of open_clip's."""
+    if source.data == "testbed":
+        if recipe.precision == "fp16":
+            raise InputError(
+                "precision fp16 repeats the released code on real CLIP weights; give --data FOLDER"
+            )
+        from examples.testbed import load_model
+
+        return load_model(device)
+    open_clip = require("open_clip", extra="examples")
+    precision = "fp16" if recipe.precision == "fp16" else "fp32"
+    known = source.pretrained in open_clip.list_pretrained_tags_by_model(source.model)
+    if not known and not Path(source.pretrained).is_file():
+        hint = nearest(source.model, set(open_clip.list_models()) - {source.model})
+        raise InputError(
+            f"open_clip has no weights {source.pretrained!r} for {source.model!r}{hint}; "
+            "see python -c 'import open_clip; print(open_clip.list_pretrained())'"
+        )
+    try:
+        model = open_clip.create_model(
+            source.model, pretrained=source.pretrained, precision=precision, device=device
+        )
+    except Exception as error:  # open_clip lets through whatever its downloads and loaders raise
+        why = str(error).splitlines()[0]
+        raise InputError(
+            f"the weights {source.pretrained!r} of {source.model!r} could not be loaded ({why}). Without network, "
+            "fetch them elsewhere and give the file with --pretrained FILE"
+        ) from error
+    return model.eval().requires_grad_(False), open_clip.get_tokenizer(source.model)
+
+
+def open_source(source: Source, key: str) -> Dataset:
+    """The complete data set."""
+    if source.data == "testbed":
+        return open_testbed(key, source.split)
+    root = Path(source.data)
+    if not root.is_dir():
+        raise InputError(
+            f"there is no folder {root}; give --data testbed, or the folder that holds the data sets"
+        )
+    if not (root / key).is_dir() and key not in sources():
+        raise InputError(
+            f'there is no folder {root / key} with images of yours, and no data set of the benchmark is called "{key}"'
+            f"{nearest(key, sources())}"
+        )
+    return (
+        open_folder(root / key) if (root / key).is_dir() and key not in SPECIFIC else open_dataset(key, root)
+    )
+
+
+def open_testbed(key: str, split: str) -> Dataset:
+    """One of the data sets that come with this repository."""
+    from examples import testbed
+
+    if key not in testbed.DATASETS:
+        known = ", ".join(testbed.DATASETS)
+        raise InputError(
+            f"the testbed has no data set {key!r}; it has: {known}{nearest(key, testbed.DATASETS)}"
+        )
+    return Kept(testbed.open_dataset(key, split=split))
+
+
+class Kept:
+    """A data set that keeps the pictures it has opened: the testbed's are small, and drawing them takes time."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.key = dataset.key
+        self.classnames = dataset.classnames
+        self.train, self.val, self.test = dataset.train, dataset.val, dataset.test
+        self._draw = dataset.image
+        self._drawn: dict[Example, Image.Image] = {}
+
+    def image(self, example: Example) -> Image.Image:
+        """The example's picture, drawn at its first use."""
+        unlabelled = replace(example, label=0)  # base and new classes count their labels anew
+        if unlabelled not in self._drawn:
+            self._drawn[unlabelled] = self._draw(example)
+        return self._drawn[unlabelled]

@@ -1,0 +1,51 @@
+"""Which novel class names a run uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from examples.protocol.runs.config import Source
+from sar_reg.errors import InputError
+from sar_reg.novel import NovelSource, Oracle, WordList
+
+LISTS = Path(__file__).parents[1] / "data" / "novel"
+
+
+def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
+    """Turn `source.novel` into a source of names.
+
+    A list that was made for the data set comes before a fresh draw: runs then use what is in the repository.
+
+    Args:
+        source: where the run's words come from, by kind or as a file.
+        held_out: the classes that are tested but not trained on, for the oracle alone.
+    """
+    kind = source.novel or "related"
+    if kind == "oracle":
+        return Oracle(held_out)
+    if kind == "list":
+        from examples import testbed
+
+        return WordList(testbed.words())
+    if kind == "llm":
+        made = llm_list(source.dataset)
+        if not made.is_file():
+            raise InputError(
+                f"there is no list of a language model for {source.dataset} at {made}; make one with "
+                "python -m sar_reg novel --source llm, as docs/choosing-words.md says"
+            )
+        return WordList(made)
+    if kind in ("related", "random"):
+        made = LISTS / f"{source.dataset}.wordnet-{kind}.json"
+        if made.is_file():
+            return WordList(made)
+        from sar_reg.novel import WordNetClasses
+
+        return WordNetClasses(kind)
+    return WordList(kind)
+
+
+def llm_list(dataset: str) -> Path:
+    """Where a list that a language model made for a data set is kept; none is shipped."""
+    return LISTS / f"{dataset}.llm.json"

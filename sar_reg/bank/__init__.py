@@ -1,0 +1,1 @@
+"""The anchor bank: frozen features of base and novel class names."""

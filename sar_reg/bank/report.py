@@ -1,0 +1,155 @@
+"""What is in an anchor bank, where its novel names came from, and how many of them a benchmark holds out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch.nn import functional as F
+
+from sar_reg.errors import InputError
+from sar_reg.novel.same_name import KnownNames
+from sar_reg.shapes import Float, Tensor
+
+if TYPE_CHECKING:
+    from sar_reg.bank.anchor_bank import AnchorBank
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Novel names of a bank that are among given held-out names.
+
+    Attributes:
+        held_out: how many names were compared with.
+        exact: novel names equal to a held-out one, up to case, `_` and spaces.
+        other_spelling: pairs (novel, held-out) equal up to plural, article, accents, hyphens or word order.
+        similar: triples (novel, held-out, cosine) above the threshold, the closest first; only if features
+            of the held-out names were given.
+    """
+
+    held_out: int
+    exact: tuple[str, ...]
+    other_spelling: tuple[tuple[str, str], ...]
+    similar: tuple[tuple[str, str, float], ...] = ()
+
+    def __str__(self) -> str:
+        counts = f"{len(self.exact)} the same, {len(self.other_spelling)} in another spelling"
+        lines = [f"Overlap with {self.held_out} held-out names: {counts}"]
+        lines += [f"  {name}" for name in self.exact[:_SHOWN]]
+        lines += [f"  {novel} ~ {known}" for novel, known in self.other_spelling[:_SHOWN]]
+        lines += [f"  {novel} ~ {known} (cosine {c:.3f})" for novel, known, c in self.similar[:_SHOWN]]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class BankReport:
+    """The contents of a bank in words; `str(report)` fits a terminal, `as_dict()` a run record.
+
+    Attributes:
+        n_base: number of base classes.
+        n_novel: number of novel classes.
+        provenance: where the novel names came from, as the source described it.
+        nearest: for a sample of novel classes, the base class with the most similar text feature and the cosine.
+        overlap: with the held-out names given, or `None`.
+    """
+
+    n_base: int
+    n_novel: int
+    provenance: dict[str, Any]
+    nearest: tuple[tuple[str, str, float], ...]
+    overlap: Overlap | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        lines = [f"{self.n_base} base and {self.n_novel} novel classes", *_origin(self.provenance)]
+        if self.nearest:
+            lines.append(
+                f"Nearest base class of {len(self.nearest)} novel ones, by cosine of the text features:"
+            )
+            lines += [f"  {novel:<34.34} {base:<34.34} {cosine:.3f}" for novel, base, cosine in self.nearest]
+        return "\n".join([*lines, *([str(self.overlap)] if self.overlap else [])])
+
+
+def report(bank: AnchorBank, held_out: Sequence[str] = (), *, sample: int = 10, seed: int = 0) -> BankReport:
+    """See `AnchorBank.report`."""
+    overlap = find_overlap(bank, held_out) if held_out else None
+    nearest = _nearest(bank, min(sample, bank.n_novel), seed)
+    return BankReport(bank.n_base, bank.n_novel, dict(bank.provenance), nearest, overlap)
+
+
+def find_overlap(
+    bank: AnchorBank,
+    held_out: Sequence[str],
+    features: Float[Tensor, "held_out width"] | None = None,
+    threshold: float = 0.95,
+) -> Overlap:
+    """See `AnchorBank.overlap`."""
+    known = KnownNames(held_out)
+    matches = [(name, match) for name in bank.novel_classes if (match := known.match(name)) is not None]
+    similar = () if features is None else _similar(bank, held_out, features, threshold)
+    return Overlap(
+        held_out=len(held_out),
+        exact=tuple(name for name, match in matches if match.kind == "same"),
+        other_spelling=tuple((name, match.known) for name, match in matches if match.kind == "near"),
+        similar=similar,
+    )
+
+
+def _similar(
+    bank: AnchorBank, held_out: Sequence[str], features: Tensor, threshold: float
+) -> tuple[tuple[str, str, float], ...]:
+    width = bank.embeddings.shape[1]
+    if tuple(features.shape) != (len(held_out), width):
+        raise InputError(
+            f"features must have shape ({len(held_out)}, {width}), a row for each held-out name, "
+            f"but have {tuple(features.shape)}"
+        )
+    novel = bank.embeddings[bank.n_base :]
+    cosines = novel @ F.normalize(features.detach().to(novel), dim=1).T
+    places = cast("list[tuple[int, int]]", torch.nonzero(cosines >= threshold).tolist())
+    found = [(bank.novel_classes[i], held_out[j], float(cosines[i, j])) for i, j in places]
+    return tuple(sorted(found, key=lambda pair: -pair[2]))
+
+
+def _nearest(bank: AnchorBank, sample: int, seed: int) -> tuple[tuple[str, str, float], ...]:
+    if sample < 1:
+        return ()
+    generator = torch.Generator().manual_seed(seed)
+    chosen = sorted(torch.randperm(bank.n_novel, generator=generator)[:sample].tolist())
+    rows = bank.embeddings[[bank.n_base + i for i in chosen]]
+    best = (rows @ bank.embeddings[: bank.n_base].T).max(dim=1)
+    nearest, cosines = best.indices.tolist(), best.values.tolist()
+    novel, base = bank.novel_classes, bank.base_classes
+    found = [(novel[i], base[j], float(c)) for i, j, c in zip(chosen, nearest, cosines, strict=True)]
+    return tuple(sorted(found, key=lambda pair: -pair[2]))
+
+
+def _origin(provenance: dict[str, Any]) -> list[str]:
+    """Source, model, date, and how many names were asked for, kept and dropped, from a source's description."""
+    lines = [f"Novel classes from: {_source(provenance)}"]
+    if provenance.get("origin"):
+        lines.append(f"  the list was made by: {_source(provenance['origin'])}")
+    if provenance.get("looks_at_test_classes"):
+        lines.append("  MADE FROM THE TEST CLASSES: an upper reference, not a result")
+    result: dict[str, Any] = provenance.get("outcome") or {}
+    if result:
+        dropped: dict[str, int] = result.get("dropped") or {}
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
+        lines.append(f"  asked {result['asked']}, kept {result['kept']}, dropped {sum(dropped.values())}")
+        lines += [f"  dropped: {reasons}"] if reasons else []
+        if result.get("kind"):
+            lines.append(f'  kinds of "{result["kind"]}", as the base classes are: {result["of_that_kind"]}')
+    return lines
+
+
+def _source(about: dict[str, Any]) -> str:
+    details = [str(about[key]) for key in ("model", "strategy", "file") if about.get(key)]
+    date: str | None = (about.get("outcome") or {}).get("last")
+    return " ".join([str(about.get("source", "unknown")), *details]) + (f", {date}" if date else "")

@@ -1,0 +1,99 @@
+"""Python, packages, graphics cards and the kernel that will run on them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sar_reg.cli.doctor.finding import Finding
+
+REQUIRED = ("torch", "numpy", "safetensors")
+OPTIONAL = {
+    "open_clip_torch": ("open_clip", "CLIP models"),
+    "torchvision": ("open_clip", "images and transforms"),
+    "transformers": ("transformers", "CLIP models of Hugging Face"),
+    "nltk": ("wordnet", "another version of WordNet"),
+    "openai": ("llm", "novel classes from a language model"),
+    "pydantic": ("llm", "the same"),
+    "tyro": ("examples", "the command lines of the examples"),
+    "pillow": ("examples", "images"),
+    "tqdm": ("examples", "progress bars"),
+    "psutil": ("examples", "the memory estimate"),
+    "matplotlib": ("examples", "figures"),
+    "scikit-learn": ("examples", "t-SNE, and torchvision's .mat files through scipy"),
+    "tensorboard": ("examples", "curves in TensorBoard"),
+    "ray": ("cluster", "sweeps across GPUs and machines"),
+}
+
+
+def check_environment() -> list[Finding]:
+    """Versions, processors, cards and Triton."""
+    python = (
+        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
+    )
+    return [Finding("python", "ok", python), *_packages(), *_cards(), _triton()]
+
+
+def free_space(folder: Path) -> Finding:
+    """How much more fits on the disk that `folder` is, or will be, on."""
+    there = next(parent for parent in (folder.resolve(), *folder.resolve().parents) if parent.exists())
+    free = shutil.disk_usage(there).free / 2**30
+    fact = f"{free:.0f} GiB free at {there}; ImageNet takes 150, SUN397 37, the others 25"
+    return Finding("disk", "note", fact)
+
+
+def _packages() -> list[Finding]:
+    found = [
+        Finding("packages", "ok", ", ".join(f"{name} {_version(name)}" for name in ("sar-reg", *REQUIRED)))
+    ]
+    for name, (extra, purpose) in OPTIONAL.items():
+        if installed := _version(name):
+            found.append(Finding(name, "ok", installed))
+        else:
+            found.append(
+                Finding(name, "note", f"not installed; for {purpose}", f'pip install "sar-reg[{extra}]"')
+            )
+    return found
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "" if distribution != "sar-reg" else "from a checkout"
+
+
+def _cards() -> list[Finding]:
+    cuda: Any = torch.cuda
+    if not cuda.is_available():
+        advice = (
+            "the testbed trains on a CPU in minutes; for the real data sets use a machine with an NVIDIA GPU"
+        )
+        return [Finding("gpu", "note", "none that PyTorch can use", advice)]
+    found: list[Finding] = []
+    for index in range(cuda.device_count()):
+        card = cuda.get_device_properties(index)
+        bf16 = "bf16" if card.major >= 8 else "no bf16: use precision fp32 or fp16"
+        kind = f"compute capability {card.major}.{card.minor}, {bf16}"
+        fact = f"{card.name}, {card.total_memory / 2**30:.0f} GiB, {kind}"
+        found.append(Finding(f"gpu {index}", "ok", fact))
+    return found
+
+
+def _triton() -> Finding:
+    if importlib.util.find_spec("triton") is None:
+        return Finding(
+            "triton", "note", "not installed; the loss uses its PyTorch implementation", "pip install triton"
+        )
+    if not torch.cuda.is_available():
+        return Finding(
+            "triton", "note", f"{_version('triton')}, without a GPU; the loss uses its PyTorch implementation"
+        )
+    return Finding("triton", "ok", f"{_version('triton')}; the loss can use its kernels")

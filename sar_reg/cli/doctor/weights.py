@@ -1,0 +1,119 @@
+"""Are a CLIP model's weights on this machine, the right ones, and used with the right activation?"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sar_reg.cli.doctor.finding import Finding
+from sar_reg.errors import MissingExtraError, require
+
+HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in evaluation mode and its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+
+
+def check_weights(name: str, pretrained: str) -> tuple[list[Finding], Loaded | None]:
+    """Find, hash, load and fingerprint the weights; nothing is downloaded.
+
+    Args:
+        name: model name in open_clip.
+        pretrained: a tag of open_clip, or a file.
+    """
+    subject = f"weights {name} {pretrained}"
+    try:
+        open_clip: Any = require("open_clip", extra="open_clip")
+    except MissingExtraError as error:
+        return [Finding(subject, "note", "cannot be checked", str(error))], None
+    file, known = (
+        (Path(pretrained), "") if Path(pretrained).is_file() else _on_disk(open_clip, name, pretrained)
+    )
+    if file is None:
+        known_tags: list[str] = open_clip.list_pretrained_tags_by_model(name)
+        if pretrained not in known_tags:
+            fact = f"open_clip {open_clip.__version__} knows no such weights"
+            return [
+                Finding(
+                    subject, "failure", fact, f"use a file or one of: {', '.join(known_tags) or '(no tag)'}"
+                )
+            ], None
+        load = f"import open_clip; open_clip.create_model('{name}', pretrained='{pretrained}')"
+        advice = f'download once (some hundred MB):\npython -c "{load}"'
+        return [Finding(subject, "note", "not on this machine", advice)], None
+    findings = [_file(subject, file, known), *_activation(open_clip, subject, name, pretrained)]
+    try:
+        loaded = _load(open_clip, name, file)
+    except (RuntimeError, ValueError, OSError, KeyError) as error:
+        fact = f"{file} does not load as {name} ({type(error).__name__}: {str(error)[:200]})"
+        return [
+            *findings,
+            Finding(subject, "failure", fact, "name the model that the file belongs to, or fetch it again"),
+        ], None
+    return [*findings, _fingerprint(subject, loaded)], loaded
+
+
+def _on_disk(open_clip: Any, name: str, tag: str) -> tuple[Path | None, str]:
+    """The cached file of a tag, and its sha256 where its address tells it."""
+    settings: dict[str, Any] = open_clip.get_pretrained_cfg(name, tag) or {}
+    address = str(settings.get("url", ""))
+    plain = Path("~/.cache/clip").expanduser() / os.path.basename(address)
+    if address and plain.is_file():
+        known = address.split("/")[-2]
+        return plain, known if len(known) == 64 else ""
+    model_id, file = os.path.split(str(settings.get("hf_hub", "")))
+    if model_id:
+        hub: Any = require("huggingface_hub", extra="open_clip")
+        for candidate in (file,) if file else HUB_FILES:
+            cached = hub.try_to_load_from_cache(model_id, candidate)
+            if isinstance(cached, str):
+                return Path(cached), ""
+    return None, ""
+
+
+def _file(subject: str, file: Path, known: str) -> Finding:
+    digest = _hash(file)
+    if known and digest != known:
+        return Finding(
+            subject, "failure", f"{file} is damaged: sha256 {digest}, expected {known}", "delete it"
+        )
+    return Finding(subject, "ok", f"{file}, sha256 {digest}{' as published' if known else ''}")
+
+
+def _hash(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _activation(open_clip: Any, subject: str, name: str, pretrained: str) -> list[Finding]:
+    settings: dict[str, Any] = open_clip.get_pretrained_cfg(name, pretrained) or {}
+    model: dict[str, Any] = open_clip.get_model_config(name) or {}
+    if not settings.get("quick_gelu") or model.get("quick_gelu"):
+        return []
+    fact = "the weights were trained with QuickGELU and this model uses GELU: accuracy drops without an error"
+    return [Finding(subject, "warning", fact, f"use the model {name}-quickgelu")]
+
+
+def _load(open_clip: Any, name: str, file: Path) -> Loaded:
+    model = open_clip.create_model(name, pretrained=str(file), precision="fp32").eval().requires_grad_(False)
+    return Loaded(model, open_clip.get_tokenizer(name))
+
+
+def _fingerprint(subject: str, loaded: Loaded) -> Finding:
+    from sar_reg.prompting.towers import text_tower
+
+    tower: Any = text_tower(loaded.model, loaded.tokenizer)
+    mark = tower.fingerprint()[:16]
+    fact = f"text tower {mark}…, width {tower.width}, temperature {tower.temperature:.4f}"
+    return Finding(subject, "ok", fact)

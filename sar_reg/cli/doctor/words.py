@@ -1,0 +1,41 @@
+"""Which sources of novel class names can be used here."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+from sar_reg.cli.doctor.finding import Finding
+from sar_reg.novel.llm.redaction import public_url
+
+
+def check_words() -> list[Finding]:
+    """WordNet as shipped, and the way to a language model; no request is sent."""
+    return [_wordnet(), _language_model()]
+
+
+def _wordnet() -> Finding:
+    try:
+        from sar_reg.novel import WordNetClasses
+
+        words = WordNetClasses().generate(["golden retriever", "tabby cat"], 2, exclude=(), seed=0)
+    except Exception as error:  # whatever stops the words is what the doctor has to report
+        fact = f"cannot be used ({type(error).__name__}: {error})"
+        return Finding(
+            "words: WordNet", "failure", fact, "reinstall the package; its word data is missing or cut"
+        )
+    return Finding("words: WordNet", "ok", f"near two pets it finds {', '.join(words)}")
+
+
+def _language_model() -> Finding:
+    subject = "words: language model"
+    if importlib.util.find_spec("openai") is None:
+        return Finding(subject, "note", "the client is not installed", 'pip install "sar-reg[llm]"')
+    address, key = os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY")
+    if not address and not key:
+        advice = "set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own; WordNet needs neither"
+        return Finding(subject, "note", "no key and no server address in the environment", advice)
+    where = public_url(address) if address else "the address built into the client"
+    return Finding(
+        subject, "ok", f"OPENAI_API_KEY is {'set' if key else 'not set'}; server: {where} (not contacted)"
+    )

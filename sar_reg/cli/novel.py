@@ -1,0 +1,82 @@
+"""`python -m sar_reg novel`: make a list of novel classes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import sar_reg
+from sar_reg.cli.terminal import tell
+from sar_reg.cli.words import add_class_arguments, class_list, novel_source
+from sar_reg.files import write_atomic
+from sar_reg.novel import LLMClasses
+from sar_reg.novel.source import DescribedSource, preview
+from sar_reg.progress import ProgressLine
+
+_DESCRIPTION = (
+    "Make a list of novel classes that suit given base classes. Prints one name a line, or writes a JSON file "
+    "that also says where the names came from. What a language model answered is kept beside that file, prompt "
+    "and time included, and a second call asks only for what is missing."
+)
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "novel",
+        help="make a list of novel classes",
+        description=_DESCRIPTION,
+    )
+    add_class_arguments(parser)
+    result = parser.add_argument_group("result")
+    result.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="JSON, or one name a line if it ends in .txt"
+    )
+    result.add_argument("--json", action="store_true", help="print JSON instead of lines")
+    parser.add_argument("-v", "--verbose", action="store_true", help="tell what is asked and answered")
+    parser.set_defaults(run=run, kept="nothing was written")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make the list; 0 if all went well."""
+    base = class_list(options.base)
+    exclude = class_list(options.exclude) if options.exclude else []
+    progress = ProgressLine("names")
+    source = novel_source(options, progress)
+    if isinstance(source, LLMClasses):
+        place = options.output or Path("novel.json")
+        source = source.with_cache(place.with_name(f"{place.stem}.answers"))
+        options.kept = f"what was received is kept in {source.cache_dir}; the same command goes on from there"
+    if options.dry_run:
+        print(preview(source, base, options.n, exclude=exclude, seed=options.seed))
+        return 0
+    try:
+        names = source.generate(base, options.n, exclude=exclude, seed=options.seed)
+    finally:
+        progress.end()
+    about = source.describe() if isinstance(source, DescribedSource) else {}
+    entry = {
+        "names": names,
+        "source": about,
+        "base": base,
+        "excluded": len(exclude),
+        "seed": options.seed,
+        "made_by": f"sar_reg {sar_reg.__version__}",
+    }
+    _give(options, names, json.dumps(entry, indent=1, ensure_ascii=False))
+    dropped: dict[str, int] = about.get("outcome", {}).get("dropped", {})
+    reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "none"
+    tell(
+        f"{len(names)} novel classes (dropped: {reasons}){f' in {options.output}' if options.output else ''}"
+    )
+    return 0
+
+
+def _give(options: argparse.Namespace, names: list[str], entry: str) -> None:
+    lines = "\n".join(names)
+    if options.output:
+        write_atomic(options.output, (lines if options.output.suffix == ".txt" else entry) + "\n")
+    if options.json or not options.output:
+        print(entry if options.json else lines)

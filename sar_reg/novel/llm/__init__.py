@@ -1,0 +1,1 @@
+"""Class names from a language model behind an OpenAI-compatible server."""

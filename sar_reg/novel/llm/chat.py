@@ -1,0 +1,114 @@
+"""One request to an OpenAI-compatible chat server, bounded in time and size; no secret leaves this file."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sar_reg.errors import SarRegError, require
+from sar_reg.novel.llm.failure import Asked, Failure, from_status, no_answer
+from sar_reg.novel.llm.prompt import AnswerFormat
+
+MAX_BYTES = 1_000_000
+_SCHEMA = {
+    "type": "object",
+    "properties": {"names": {"type": "array", "items": {"type": "string"}}},
+    "required": ["names"],
+    "additionalProperties": False,
+}
+_RESPONSE_FORMATS: dict[AnswerFormat, dict[str, Any]] = {
+    "schema": {"type": "json_schema", "json_schema": {"name": "classes", "strict": True, "schema": _SCHEMA}},
+    "json": {"type": "json_object"},
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model said, without secrets."""
+
+    text: str
+    refusal: str
+    finish: str
+    model: str
+    system_fingerprint: str | None
+
+
+class _BoundsError(SarRegError):
+    """An answer is larger or slower than allowed."""
+
+
+def ask(
+    client: Any, asked: Asked, prompt: str, form: AnswerFormat, temperature: float | None
+) -> Answer | Failure:
+    """Send one request and read its answer.
+
+    Errors of the client are returned as `Failure`, not raised: their text and causes can hold the key.
+    """
+    openai = require("openai", extra="llm")
+    arguments: dict[str, Any] = {
+        "model": asked.model,
+        "messages": [{"role": "user", "content": prompt}],
+        "timeout": asked.timeout,
+    }
+    if form in _RESPONSE_FORMATS:
+        arguments["response_format"] = _RESPONSE_FORMATS[form]
+    if temperature is not None:
+        arguments["temperature"] = temperature
+    try:
+        return _read(_body(client, arguments, asked.timeout), asked)
+    except _BoundsError as error:
+        return Failure("again", f"{asked.host} {error}")
+    except openai.APIStatusError as error:
+        return from_status(error, asked)
+    except openai.APIConnectionError as error:
+        return no_answer(error.__cause__ or error, asked)
+    except openai.OpenAIError as error:
+        return Failure("stop", f"the client failed: {asked.short(str(error))}")
+    except Exception as error:
+        # While a body is read, openai 2 lets errors of httpx through and openai 3 those of httpx2.
+        if not type(error).__module__.startswith("httpx"):
+            raise
+        return no_answer(error, asked)
+
+
+def _body(client: Any, arguments: dict[str, Any], timeout: float) -> bytes:
+    """Read piece by piece: the client's own time-out starts anew with every byte that trickles in."""
+    deadline = time.monotonic() + timeout
+    body = bytearray()
+    with client.chat.completions.with_streaming_response.create(**arguments) as response:
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) > MAX_BYTES:
+                raise _BoundsError(
+                    f"sent more than {MAX_BYTES // 1000} kB, which is no list of class names; "
+                    "check the model and base_url="
+                )
+            if time.monotonic() > deadline:
+                raise _BoundsError(f"did not finish its answer within {timeout:g} s; raise timeout=")
+    return bytes(body)
+
+
+def _read(body: bytes, asked: Asked) -> Answer | Failure:
+    try:
+        content = json.loads(body)
+        choice = cast("dict[str, Any]", content["choices"][0])
+        message = cast("dict[str, Any]", choice["message"])
+        text, refusal = message.get("content") or "", message.get("refusal") or ""
+        if not isinstance(text, str) or not isinstance(refusal, str):
+            raise TypeError("the content is not text")
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        start = asked.short(body[:120].decode("utf-8", "replace"))
+        return Failure(
+            "again",
+            f"{asked.host} answered with something that is no chat completion ({start!r}); "
+            "check base_url= (it usually ends in /v1) and whether a proxy stands between",
+        )
+    return Answer(
+        text=asked.hide(text),
+        refusal=asked.short(refusal),
+        finish=str(choice.get("finish_reason")),
+        model=asked.short(str(content.get("model") or asked.model)),
+        system_fingerprint=asked.short(str(content.get("system_fingerprint") or "")) or None,
+    )

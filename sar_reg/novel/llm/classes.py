@@ -1,0 +1,184 @@
+"""Novel classes named by a language model behind an OpenAI-compatible server."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sar_reg.cache import content_key
+from sar_reg.errors import InputError
+from sar_reg.novel.cleaning import Cleaned, Filtering
+from sar_reg.novel.llm.asking import Task, fill
+from sar_reg.novel.llm.conversation import Conversation, open_client
+from sar_reg.novel.llm.journal import Journal
+from sar_reg.novel.llm.preview import Preview, estimate
+from sar_reg.novel.llm.prompt import class_prompt
+from sar_reg.novel.llm.redaction import public_url
+from sar_reg.novel.source import NovelClassesError, outcome
+
+log = logging.getLogger(__name__)
+
+_OPENAI = "https://api.openai.com/v1"
+
+
+@dataclass(eq=False)
+class LLMClasses:
+    """Novel classes from a language model, asked in batches until there are enough.
+
+    Tells the model what it has named already, keeps every valid name, asks again only for what is missing,
+    and stops with an account when the model repeats itself. Answers are asked for by JSON schema; where a
+    server cannot do that, in JSON mode, then as a plain list. The key comes from the environment
+    (`OPENAI_API_KEY`) or from `client` and is never kept, shown or written.
+
+    A model does not repeat itself from day to day: what makes a run repeatable is the list of names, kept in
+    the cache or written by `python -m sar_reg novel`. `seed` only keeps separate lists apart.
+
+    Attributes:
+        model: the model's name at the server; the paper used ChatGPT-4o.
+        base_url: a server such as `http://localhost:8000/v1`; `OPENAI_BASE_URL` or OpenAI's by default.
+        client: an `openai.OpenAI` of your own, instead of `base_url`.
+        domain: one line on what the data set shows, such as "breeds of cats and dogs".
+        batch_size: names asked for at a time.
+        temperature: sent to the server if given.
+        filtering: as in `clean_names`.
+        timeout: seconds for one answer.
+        max_requests: bound on all requests of a call, repeats included; by default 4 a batch and 8 more.
+        allow_fewer: return what there is, with a warning in the log, when the model has no more.
+        cache_dir: where answers are kept, so that a second call goes on where the first stopped.
+        offline: never touch the network; use only answers in `cache_dir`.
+        progress: called with (usable names, names wanted) after each answer.
+        sleep: how to wait before a repeat.
+
+    Raises:
+        InputError: for values out of range.
+    """
+
+    model: str = "gpt-4o"
+    base_url: str | None = field(default=None, repr=False)
+    client: Any = field(default=None, repr=False)
+    domain: str | None = None
+    batch_size: int = 50
+    temperature: float | None = None
+    filtering: Filtering = "strict"
+    timeout: float = 60.0
+    max_requests: int | None = None
+    allow_fewer: bool = False
+    cache_dir: str | os.PathLike[str] | None = None
+    offline: bool = False
+    progress: Callable[[int, int], None] | None = field(default=None, repr=False)
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    _outcome: dict[str, Any] = field(default_factory=dict[str, Any], init=False, repr=False)
+    _journals: dict[str, Journal] = field(default_factory=dict[str, Journal], init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.timeout) and self.timeout > 0):
+            raise InputError(f"timeout must be a positive number of seconds, not {self.timeout}")
+        if self.batch_size < 1 or (self.max_requests is not None and self.max_requests < 1):
+            raise InputError("batch_size and max_requests must be 1 or more")
+        if self.base_url is not None and "@" in urlsplit(self.base_url).netloc:
+            raise InputError(
+                "base_url must not hold a user or password, since HTTP clients log addresses; "
+                "set OPENAI_API_KEY, or pass a client= that sends them"
+            )
+
+    def with_cache(self, cache_dir: str | os.PathLike[str] | None, *, offline: bool = False) -> LLMClasses:
+        """The same source keeping its answers in `cache_dir`, unless it has a folder of its own."""
+        return replace(self, cache_dir=self.cache_dir or cache_dir, offline=self.offline or offline)
+
+    def generate(
+        self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str] = (), seed: int = 0
+    ) -> list[str]:
+        """Ask for `n` names; see the class.
+
+        Raises:
+            NovelClassesError: if the server fails for good or the model stops naming new classes. The error
+                carries the names received, which the next call will not ask for again.
+            InputError: if there is no key, `domain` contains an excluded name, or `cache_dir` is unusable.
+            MissingExtraError: without the package `openai`.
+        """
+        task = self._task(base_classes, n, exclude)
+        journal = self._journal(task, seed)
+        problem, requests = None, 0
+        if len(task.clean(journal.names()).names) < n:
+            if self.offline:
+                problem = "offline=True forbids asking for more; call once without it"
+            else:
+                problem, requests = self._ask(journal, task, n)
+        cleaned = task.clean(journal.names())
+        names = cleaned.names[:n]
+        self._outcome = {
+            **outcome(n, len(names), cleaned.counts()),
+            **journal.account(),
+            "requests": requests,
+        }
+        if problem is not None:
+            self._fall_short(problem, n, names, cleaned, journal)
+        return names
+
+    def preview(
+        self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str] = (), seed: int = 0
+    ) -> Preview:
+        """The prompt, an estimate of tokens and the cache key of what `generate` would do. Calls nobody."""
+        task = self._task(base_classes, n, exclude)
+        known = task.clean(self._journal(task, seed).names()).names
+        return estimate(task, known, n, batch_size=self.batch_size, cache_key=self._key(task, seed))
+
+    def describe(self) -> dict[str, Any]:
+        """Model, server, domain, options and a hash of the prompt's wording; `"outcome"` of the last call."""
+        url = getattr(self.client, "base_url", None) or self.base_url or os.environ.get("OPENAI_BASE_URL")
+        wording = "\n".join(class_prompt([], ["…"], 0, domain="…", form=form) for form in ("schema", "list"))
+        return {
+            "source": "llm",
+            "model": self.model,
+            "server": public_url(url or _OPENAI),
+            "domain": self.domain,
+            "batch_size": self.batch_size,
+            "temperature": self.temperature,
+            "filtering": self.filtering,
+            "prompt_sha256": hashlib.sha256(wording.encode()).hexdigest(),
+            "outcome": self._outcome,
+        }
+
+    def _task(self, base_classes: Sequence[str], n: int, exclude: Sequence[str]) -> Task:
+        if n < 1:
+            raise InputError(f"the number of novel classes must be 1 or more, not {n}")
+        return Task(base_classes, exclude, self.domain, self.filtering)
+
+    def _key(self, task: Task, seed: int) -> str:
+        about = {key: value for key, value in self.describe().items() if key != "outcome"}
+        return content_key(
+            source=about, base=list(task.base_classes), exclude=sorted(task.exclude), seed=seed
+        )
+
+    def _journal(self, task: Task, seed: int) -> Journal:
+        key = self._key(task, seed)
+        if self.cache_dir is not None:
+            return Journal(Path(self.cache_dir) / f"answers-{key}")
+        return self._journals.setdefault(key, Journal(None))
+
+    def _ask(self, journal: Journal, task: Task, n: int) -> tuple[str | None, int]:
+        bound = self.max_requests or 4 * math.ceil(n / self.batch_size) + 8
+        with open_client(self.client, self.base_url) as client:
+            journal.open_folder()
+            talk = Conversation(client, self.model, self.timeout, bound, self.temperature, self.sleep)
+            problem = fill(journal, task, talk, n, batch_size=self.batch_size, progress=self.progress)
+        return problem, talk.requests
+
+    def _fall_short(self, problem: str, n: int, names: list[str], cleaned: Cleaned, journal: Journal) -> None:
+        dropped = cleaned.counts() or "none"
+        message = f"{self.model} gave {len(names)} of {n} novel classes (dropped: {dropped}): {problem}"
+        if self.allow_fewer and names:
+            log.warning("%s. Going on with fewer, as allow_fewer=True says.", message)
+            return
+        place = f"is kept in {journal.folder}" if journal.folder else "is kept in this object"
+        raise NovelClassesError(
+            f"{message}. What was received {place}; the same call again asks only for the rest", names
+        )

@@ -1,0 +1,1 @@
+"""Class names from WordNet."""

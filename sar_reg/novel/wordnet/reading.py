@@ -1,0 +1,161 @@
+"""Reading a WNDB folder (`data.noun`, `data.adj`, `index.sense`), such as nltk's corpus or Debian's package."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+
+from sar_reg.errors import InputError
+from sar_reg.novel.wordnet.graph import ADJECTIVE, INSTANCE, NOUN, OFFENSIVE, UNFIT, Sense, WordNet
+
+OpenFile = Callable[[str], IO[bytes]]
+
+_FILES = {"n": "data.noun", "a": "data.adj"}
+_PARENT = {"@", "@i", "&"}
+_LINK = {"^", "=", "+", "!"}
+_UNFIT = {"slang", "street name", "archaism", "trade name", "trademark", "plural", "combining form"}
+_OFFENSIVE = {"ethnic slur", "disparagement", "obscenity"}
+_OFFENSIVE_GLOSS = re.compile(
+    r"ethnic slur|\((?:offensive|vulgar|obscene|disparaging|derogatory)"
+    r"|(?:offensive|insulting|obscene|vulgar|derogatory|disparaging|contemptuous) (?:term|word|name|slang|expression)"
+    r"|terms? of (?:abuse|contempt|disparagement)"
+)
+_PLACE_MARK = re.compile(r"\((?:a|p|ip)\)$")
+
+
+@dataclass
+class _Entry:
+    """One line of a data file."""
+
+    topic: int
+    satellite: bool
+    words: list[str]
+    pointers: list[tuple[str, tuple[str, int]]]
+    gloss: str
+
+
+def read_wndb(open_file: OpenFile) -> WordNet:
+    """Read WordNet's database files, about ten seconds.
+
+    Args:
+        open_file: opens a file of the folder by its name, in binary mode.
+
+    Raises:
+        InputError: if a file is missing or not in WNDB format.
+    """
+    try:
+        entries, version = _entries(open_file)
+        usage, elsewhere = _usage(open_file)
+    except (OSError, ValueError, IndexError) as error:
+        raise InputError(
+            f"cannot read WordNet: {error}. Needed are data.noun, data.adj and index.sense in WNDB format, "
+            "as in nltk's corpus folder corpora/wordnet"
+        ) from error
+    number = {key: i for i, key in enumerate(entries)}
+    wordnet = WordNet(
+        version,
+        [],
+        [],
+        [],
+        [],
+        [],
+        [],
+        _mentions(entries),
+        elsewhere,
+        np.zeros((len(entries), 0)),
+    )
+    for key, entry in entries.items():
+        to = [(mark, number[target]) for mark, target in entry.pointers if target in number]
+        usages = _usage_domains(entry, entries)
+        offensive = bool(usages & _OFFENSIVE or _OFFENSIVE_GLOSS.search(entry.gloss))
+        instance = any(mark == "@i" for mark, _ in entry.pointers)
+        if instance:  # a city called "berlin" makes the word less clear for a carriage
+            for word in entry.words:
+                elsewhere[word.lower()] = elsewhere.get(word.lower(), 0) + 4
+        wordnet.kind.append(NOUN if key[0] == "n" else ADJECTIVE)
+        wordnet.topic.append(entry.topic)
+        wordnet.flags.append(INSTANCE * instance + UNFIT * bool(usages & _UNFIT) + OFFENSIVE * offensive)
+        wordnet.senses.append(
+            tuple(Sense(word, *usage.get((key, word.lower()), (0, 99))) for word in entry.words)
+        )
+        wordnet.parents.append(_targets(to, _PARENT, heads_only=not entry.satellite and key[0] == "a"))
+        wordnet.links.append(_targets(to, _LINK))
+        wordnet.definitions.append(entry.gloss.partition('; "')[0])
+    return wordnet
+
+
+def _targets(to: list[tuple[str, int]], marks: set[str], heads_only: bool = False) -> tuple[int, ...]:
+    # a head adjective lists its satellites with the same mark as they list it
+    return tuple(dict.fromkeys(i for mark, i in to if mark in marks and not (heads_only and mark == "&")))
+
+
+def _entries(open_file: OpenFile) -> tuple[dict[tuple[str, int], _Entry], str]:
+    entries: dict[tuple[str, int], _Entry] = {}
+    version = "unknown"
+    for pos, name in _FILES.items():
+        with open_file(name) as stream:
+            for raw in stream:
+                line = raw.decode("utf-8")
+                if line.startswith("  "):
+                    version = line.split()[2] if line.split()[1:2] == ["WordNet"] else version
+                else:
+                    key, entry = _entry(pos, line)
+                    entries[key] = entry
+    return entries, version
+
+
+def _entry(pos: str, line: str) -> tuple[tuple[str, int], _Entry]:
+    data, _, gloss = line.partition(" | ")
+    fields = data.split()
+    n_words = int(fields[3], 16)
+    words = [_PLACE_MARK.sub("", w).replace("_", " ") for w in fields[4 : 4 + 2 * n_words : 2]]
+    start = 4 + 2 * n_words
+    pointers = [
+        (fields[i], (fields[i + 2].replace("s", "a"), int(fields[i + 1])))
+        for i in range(start + 1, start + 1 + 4 * int(fields[start]), 4)
+    ]
+    entry = _Entry(int(fields[1]), fields[2] == "s", words, pointers, gloss.strip())
+    return (pos, int(fields[0])), entry
+
+
+def _usage(
+    open_file: OpenFile,
+) -> tuple[dict[tuple[tuple[str, int], str], tuple[int, int]], dict[str, int]]:
+    """From `index.sense`: (synset, word) → (tag count, sense number), and tag counts as verb or adverb."""
+    usage: dict[tuple[tuple[str, int], str], tuple[int, int]] = {}
+    elsewhere: Counter[str] = Counter()
+    kinds = {"1": "n", "3": "a", "5": "a"}
+    with open_file("index.sense") as stream:
+        for raw in stream:
+            key, offset, number, count = raw.decode("utf-8").split()
+            lemma, _, rest = key.partition("%")
+            word = lemma.replace("_", " ")
+            if rest[0] in kinds:
+                usage[(kinds[rest[0]], int(offset)), word] = (int(count), int(number))
+            elif int(count):
+                elsewhere[word] += int(count)
+    return usage, dict(elsewhere)
+
+
+def _usage_domains(entry: _Entry, entries: dict[tuple[str, int], _Entry]) -> set[str]:
+    domains = [entries[key] for mark, key in entry.pointers if mark == ";u" and key in entries]
+    return {word for domain in domains for word in domain.words}
+
+
+def _mentions(entries: dict[tuple[str, int], _Entry]) -> dict[str, int]:
+    """How many definitions and examples use each word or phrase: a plain sign of how common it is."""
+    known = {word.lower() for entry in entries.values() for word in entry.words}
+    counts: Counter[str] = Counter()
+    for entry in entries.values():
+        text = [
+            part.rstrip("s") if part not in known else part
+            for part in re.findall(r"[a-z'-]+", entry.gloss.lower())
+        ]
+        phrases = {" ".join(text[i : i + n]) for n in (1, 2, 3) for i in range(len(text) - n + 1)}
+        counts.update(phrases & known)
+    return dict(counts)

@@ -1,0 +1,246 @@
+"""The doctor's findings on this machine, on weights of a tiny model, and its exit code."""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sar_reg.cli import doctor
+from sar_reg.cli.doctor import Finding, command, show
+from sar_reg.cli.doctor.data import check_data
+from sar_reg.cli.doctor.environment import OPTIONAL, check_environment, free_space
+from sar_reg.cli.doctor.weights import check_weights
+from sar_reg.cli.doctor.words import check_words
+from tests import ROOT
+from tests.fabricated.datasets import fabricate
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+TINY = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file with the weights of `tiny-doctor`, a model that open_clip is told of."""
+    folder = tmp_path_factory.mktemp("weights")
+    for name, settings in {"tiny-doctor": TINY, "tiny-narrow": {**TINY, "embed_dim": 8}}.items():
+        (folder / f"{name}.json").write_text(json.dumps(settings))
+        open_clip.add_model_config(folder / f"{name}.json")
+    torch.manual_seed(0)
+    model = open_clip.create_model("tiny-doctor")
+    save_file(model.state_dict(), folder / "tiny.safetensors")
+    return folder / "tiny.safetensors"
+
+
+def verdicts(findings: list[Finding]) -> dict[str, str]:
+    return {finding.subject: finding.verdict for finding in findings}
+
+
+def test_environment() -> None:
+    found = verdicts(check_environment())
+    assert found["python"] == found["packages"] == found["open_clip_torch"] == "ok"
+    assert found.keys() >= {"torchvision", "transformers", "nltk", "openai", "triton"}
+    assert ("gpu" in found) != torch.cuda.is_available()
+
+
+def test_a_missing_package_comes_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "sar_reg.cli.doctor.environment.OPTIONAL", {"no-such-package": ("llm", "novel classes")}
+    )
+    finding = next(finding for finding in check_environment() if finding.subject == "no-such-package")
+    assert (finding.verdict, finding.fact) == ("note", "not installed; for novel classes")
+    assert finding.advice == 'pip install "sar-reg[llm]"'
+
+
+def test_every_extra_is_looked_for() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    listed = {
+        re.match(r"[\w-]+", requirement)[0]: extra
+        for extra in ("llm", "wordnet", "open_clip", "transformers", "examples", "cluster")
+        for requirement in extras[extra]
+        if not requirement.startswith(("sar-reg[", "tomli"))
+    }
+    assert {name: extra for name, (extra, _) in OPTIONAL.items()} == listed
+
+
+def test_free_space_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
+    assert f"free at {tmp_path}" in free_space(tmp_path / "a" / "b").fact
+
+
+def test_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    wordnet, model = check_words()
+    assert wordnet.verdict == "ok"
+    assert (model.verdict, "OPENAI_API_KEY" in model.advice) == ("note", True)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://me:hidden@localhost:8000/v1?key=hidden")
+    model = check_words()[1]
+    assert model.verdict == "ok"
+    assert "localhost:8000" in model.fact
+    assert "secret" not in model.fact
+    assert "hidden" not in model.fact
+
+
+def test_broken_word_data_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sar_reg.novel.wordnet.classes", None)
+    monkeypatch.delattr("sar_reg.novel.WordNetClasses", raising=False)
+    wordnet = check_words()[0]
+    assert wordnet.verdict == "failure"
+    assert wordnet.fact.startswith("cannot be used (ImportError: ")
+
+
+def test_weights_of_a_file(weights: Path) -> None:
+    findings, loaded = check_weights("tiny-doctor", str(weights))
+    assert [finding.verdict for finding in findings] == ["ok", "ok"]
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() in findings[0].fact
+    assert "width 32, temperature 0.0700" in findings[1].fact
+    assert loaded is not None
+    assert not loaded.model.training
+    assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
+    again, _ = check_weights("tiny-doctor", str(weights))
+    assert again == findings
+
+
+def test_weights_that_do_not_fit(weights: Path) -> None:
+    findings, loaded = check_weights("tiny-narrow", str(weights))
+    assert loaded is None
+    assert findings[-1].verdict == "failure"
+    assert "does not load as tiny-narrow (RuntimeError: Error(s) in loading state_dict" in findings[-1].fact
+
+
+def test_weights_that_are_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    findings, loaded = check_weights("ViT-B-16-quickgelu", "openai")
+    assert loaded is None
+    assert (findings[0].verdict, findings[0].fact) == ("note", "not on this machine")
+    assert "open_clip.create_model('ViT-B-16-quickgelu', pretrained='openai')" in findings[0].advice
+    findings, _ = check_weights("ViT-B-16-quickgelu", "no-such-tag")
+    assert findings[0].verdict == "failure"
+    assert "openai" in findings[0].advice
+
+
+def test_a_damaged_download_and_the_wrong_activation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    cached = tmp_path / ".cache" / "clip" / "ViT-B-16.pt"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"cut off")
+    monkeypatch.setattr(
+        "sar_reg.cli.doctor.weights._load", lambda *_: (_ for _ in ()).throw(RuntimeError("cut"))
+    )
+    damaged, activation, load = check_weights("ViT-B-16", "openai")[0]
+    assert damaged.verdict == "failure"
+    assert "expected 5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f" in damaged.fact
+    assert activation.verdict == "warning"
+    assert activation.advice == "use the model ViT-B-16-quickgelu"
+    assert load.verdict == "failure"
+    assert len(check_weights("ViT-B-16-quickgelu", "openai")[0]) == 2
+
+
+def test_without_open_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    findings, loaded = check_weights("ViT-B-16", "openai")
+    assert loaded is None
+    assert 'pip install "sar-reg[open_clip]"' in findings[0].advice
+
+
+def test_without_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "examples.protocol.data.health", None)
+    (finding,) = check_data(tmp_path, ["dtd"], decode=1)
+    assert finding.verdict == "failure"
+    assert finding.advice == (
+        'clone the repository, pip install ".[examples]" in it, and run this command from its root folder'
+    )
+
+
+def test_the_library_does_not_import_the_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(("examples", "sar_reg.cli.doctor"))]:
+        monkeypatch.delitem(sys.modules, name)
+    imported: list[str] = []
+    plain = builtins.__import__
+
+    def watched(name: str, *arguments, **named):
+        imported.append(name)
+        return plain(name, *arguments, **named)
+
+    monkeypatch.setattr(builtins, "__import__", watched)
+    __import__("sar_reg.cli.doctor")
+    assert "sar_reg.cli.doctor.command" in imported
+    assert not [name for name in imported if name.startswith("examples")]
+
+
+def test_command(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = ["--model", "tiny-doctor", "--pretrained", str(weights)]
+    assert doctor.main([*model]) == 0
+    assert "note    data: not looked at" in capsys.readouterr().out
+    fabricate(tmp_path, "dtd")
+    assert doctor.main([*model, "--data", str(tmp_path), "--only", "dtd", "--json"]) == 1
+    findings = {finding["subject"]: finding for finding in json.loads(capsys.readouterr().out)}
+    assert findings["dtd: images"]["verdict"] == "ok"
+    assert findings["dtd: numbers"]["verdict"] == "failure"
+    assert findings["zero-shot"]["advice"].startswith("--zero-shot dtd")
+
+
+def test_command_with_zero_shot(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", str(tmp_path), "--only", "dtd", "--zero-shot", "dtd", "--pretrained"]
+    assert doctor.main([*arguments, str(weights), "--model", "tiny-doctor"]) == 1
+    assert "failure dtd: zero-shot: dtd: " in capsys.readouterr().out
+    assert doctor.main([*arguments, "no-such-tag"]) == 1
+    assert "failure zero-shot: needs the weights" in capsys.readouterr().out
+    assert doctor.main(["--zero-shot", "dtd"]) == 1
+    assert "failure zero-shot: needs the images" in capsys.readouterr().out
+
+
+def test_show_counts_and_indents() -> None:
+    lines = show([Finding("a", "ok", "b"), Finding("c", "failure", "d", "first\nsecond")]).splitlines()
+    assert lines == [
+        "ok      a: b",
+        "failure c: d",
+        "        → first",
+        "        → second",
+        "1 ok, 0 note, 0 warning, 1 failure",
+    ]
+
+
+def test_lines_fit_a_terminal_and_commands_stay_whole() -> None:
+    command = 'python -c "' + 30 * "print(); " + '"'
+    lines = show([Finding("a", "note", "b", f"{40 * 'word '}:\n{command}")]).splitlines()
+    assert f"        → {command}" in lines
+    assert all(len(line) <= 80 for line in lines if command not in line)
+    assert " ".join(" ".join(lines).split()).count("word") == 40
+
+
+def test_what_it_looks_at_is_shown_on_terminals_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "check_words", list)
+    monkeypatch.setattr(command, "check_weights", lambda *_: ([], None))
+    command.main([])
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    command.main([])
+    shown = capsys.readouterr().err.split("\r")
+    assert [text.strip() for text in shown if text.strip()] == [
+        "looking at packages …",
+        "looking at sources of words …",
+        "looking at weights …",
+    ]
+    assert max(map(len, shown)) < 80

@@ -1,0 +1,191 @@
+"""Numbers that were written by hand into README and docs are those of the records, or of the paper's tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from statistics import mean, stdev
+
+import pytest
+
+from examples.paper import published
+from examples.protocol.evaluation import harmonic_mean
+from examples.protocol.runs.record import read_folder
+from tests import ROOT
+
+RESULTS = ROOT / "benchmarks" / "results"
+PAPER = published.paper()
+METHODS = ("CoOp", "KgCoOp", "TCP", "MaPLe", "CoPrompt")
+
+
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def record(name: str) -> dict:
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+
+
+def test_costs_in_the_readme() -> None:
+    rows = record("train_step.json")["rows"]
+
+    def ratio(plain: int, ours: int) -> str:
+        a, b = rows[f"coop, plain, {plain} classes, M=4"], rows[f"coop, ours, {ours} classes, M=4"]
+        seconds = [row["forward_s"] + row["backward_s"] for row in (a, b)]
+        return f"{seconds[0] / seconds[1]:.1f}× less | {a['kept_mb'] / b['kept_mb']:.1f}× less |"
+
+    _, _, costs = read("README.md").partition("<!-- costs: begin -->")
+    lines = costs.partition("<!-- costs: end -->")[0].strip().splitlines()[2:]
+    expected = [ratio(100, 300), ratio(500, 700), ratio(300, 300)]
+    assert [line.split(" | ", 1)[1] for line in lines] == expected
+    loss = rows["loss, 300 classes"]
+    assert f"The loss itself takes {loss['forward_s'] + loss['backward_s']:.3f} s" in read("README.md")
+    times = expected[0].split("×")[0]
+    assert f"CoOp with SAR encodes its text {times} times faster than CoOp without it" in read(
+        "docs/testbed.md"
+    )
+
+
+def test_the_bank_on_the_page_of_performance() -> None:
+    page, content = read("docs/performance.md"), record("bank.json")
+    for name in ("plain", "cropped"):
+        row = content["rows"][name]
+        scaled = row["seconds"] * content["classes"] / row["names"]
+        assert re.search(rf"\| {name} \| [\d,]* ?\| {scaled:.0f} \|", page)
+    assert f"| ours | 26,914 | {content['rows']['ours']['seconds']:.1f} |" in page
+    assert f"{content['times faster than plain']:.0f} times faster" in page
+
+
+def test_the_papers_extra_time_is_64_percent() -> None:
+    alone = PAPER["2", "imagenet", "CoOp", "baseline", "train_time_s"]
+    more = PAPER["2", "imagenet", "CoOp", "sar", "train_time_delta_s"]
+    assert f"{100 * more / alone:.0f} %" == "64 %"
+
+
+def pair(dataset: str, method: str, metric: str) -> str:
+    """The paper's Table 3 without and with SAR."""
+    return " → ".join(
+        f"{PAPER['3', dataset, method, variant, metric]:.2f}" for variant in ("baseline", "sar")
+    )
+
+
+def test_the_papers_averages() -> None:
+    readme, page = read("README.md"), read("docs/when-not.md")
+    assert f"New {pair('average', 'CoOp', 'new')} and" in readme
+    assert f"H {pair('average', 'CoOp', 'h')} for CoOp" in readme
+    for method in METHODS:
+        without, with_sar = (PAPER["3", "average", method, v, "h"] for v in ("baseline", "sar"))
+        means = f"{pair('average', method, 'new')} | {pair('average', method, 'h')}"
+        assert f"| {method} | {means} | {with_sar - without:+.2f} |" in page
+
+
+def test_where_new_accuracy_falls_in_the_paper() -> None:
+    page = read("docs/when-not.md")
+    keys = {"Oxford Pets": "oxford_pets", "EuroSAT": "eurosat", "Caltech101": "caltech101"}
+    lines = re.findall(r"^- (Oxford Pets|EuroSAT|Caltech101): (.*)\.$", page, re.MULTILINE)
+    assert len(lines) == 3
+    for title, cells in lines:
+        for cell in cells.split(", "):
+            method, _, numbers = cell.partition(" ")
+            assert numbers == pair(keys[title], method, "new")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_papers_rows_on_the_page_of_each_method(method: str) -> None:
+    _, _, section = read(f"examples/{method.lower()}/README.md").partition("## The paper's numbers")
+    rows = re.findall(r"^\| (\w+|\*\*mean of 11\*\*) \| (\d.*?) \| (\d.*?) \|$", section, re.MULTILINE)
+    assert len(rows) == 12
+    for dataset, *cells in rows:
+        key = "average" if "mean" in dataset else dataset
+        for variant, cell in zip(("baseline", "sar"), cells, strict=True):
+            values = [PAPER["3", key, method, variant, metric] for metric in ("base", "new", "h")]
+            assert cell == " / ".join(f"{value:.2f}" for value in values)
+
+
+def accuracies(method: str, title: str) -> Iterator[tuple[str, dict[str, float]]]:
+    for found in read_folder(ROOT / "examples" / method.lower() / "results"):
+        if found["title"] == title and found["source"]["split"] == "scene":
+            yield found["source"]["dataset"], found["results"]
+
+
+def averages(runs: list[dict[str, float]]) -> list[float]:
+    """Means of Base and New, and H of these means, as in the paper."""
+    base, new = (mean(run[name] for run in runs) for name in ("base", "new"))
+    return [base, new, harmonic_mean(base, new)]
+
+
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_means_over_the_testbed_on_the_page_of_each_method(method: str) -> None:
+    page = read(f"examples/{method.lower()}/README.md")
+    means = []
+    for title in (method, f"{method} + SAR"):
+        runs = [results for dataset, results in accuracies(method, title) if dataset != "food"]
+        assert len(runs) == 15
+        means.append(averages(runs))
+        assert f"{title} {' / '.join(f'{value:.1f}' for value in means[-1])}" in page
+    base, new, h = (f"{b - a:+.1f}".replace("-", "−") for a, b in zip(*means, strict=True))
+    assert f"SAR changes New by {new}, Base by {base} and H by {h}." in page
+
+
+def test_gains_on_each_data_set_on_the_page_of_coop() -> None:
+    runs: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for title in ("CoOp", "CoOp + SAR"):
+        for dataset, results in accuracies("CoOp", title):
+            runs.setdefault((dataset, title), []).append(results)
+    datasets = sorted({dataset for dataset, _ in runs})
+
+    def changes(metric: str) -> list[float]:
+        return sorted(
+            mean(run[metric] for run in runs[d, "CoOp + SAR"]) - mean(run[metric] for run in runs[d, "CoOp"])
+            for d in datasets
+        )
+
+    new, h, base = (changes(metric) for metric in ("new", "h", "base"))
+    spread = [stdev(run["new"] for run in runs[d, "CoOp"]) for d in datasets]
+    page = " ".join(read("examples/coop/README.md").split())
+    assert len(datasets) == 6
+    assert (
+        f"New is above CoOp's on all six data sets by {new[0]:.1f} to {new[-1]:.1f} points (CoOp's spread over seeds: "
+        f"{min(spread):.1f} to {max(spread):.1f}) and H by {h[0]:.1f} to {h[-1]:.1f}; Base is {-base[-1]:.1f} to "
+        f"{-base[0]:.1f} points below CoOp's"
+    ) in page
+
+
+def test_gains_over_the_testbed_on_the_page_when_not() -> None:
+    gains = {}
+    for method in METHODS:
+        without, with_sar = (
+            averages([results for _, results in accuracies(method, title)])[2]
+            for title in (method, f"{method} + SAR")
+        )
+        gains[method] = f"{with_sar - without:+.1f}".replace("-", "−")
+    page = " ".join(read("docs/when-not.md").split())
+    expected = (
+        f"CoOp's H rises by {gains['CoOp'][1:]} points over six data sets, MaPLe's by {gains['MaPLe'][1:]}, and "
+        f"those of KgCoOp ({gains['KgCoOp']}), TCP ({gains['TCP']}) and CoPrompt ({gains['CoPrompt']})"
+    )
+    assert expected in page
+
+
+def test_what_sar_costs_on_shifted_domains() -> None:
+    rows = csv.DictReader(io.StringIO(read("examples/paper/rendered/table5.csv")))
+    style = {
+        (row["method"], row["variant"]): float(row["ours"])
+        for row in rows
+        if row["dataset"] == "average" and row["metric"] == "style"
+    }
+    losses = {method: f"{style[method, 'baseline'] - style[method, 'sar']:.1f}" for method in METHODS}
+    assert (min(losses.values()), max(losses.values())) == ("0.2", "1.1")
+    assert [method for method, loss in losses.items() if loss == "0.2"] == ["MaPLe"]
+    assert [method for method, loss in losses.items() if loss == "1.1"] == ["CoOp", "CoPrompt"]
+    gains = [
+        PAPER["5", "average", m, "sar", "acc"] - PAPER["5", "average", m, "baseline", "acc"] for m in METHODS
+    ]
+    assert (f"{min(gains):.2f}", f"{max(gains):.2f}") == ("0.01", "0.66")
+    for page in ("docs/when-not.md", "docs/testbed.md"):
+        text = " ".join(read(page).split())
+        assert "0.2 (MaPLe) to 1.1 points (CoOp, CoPrompt)" in text
+        assert "0.66 points" in text

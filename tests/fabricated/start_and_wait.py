@@ -1,0 +1,30 @@
+"""Does one run of the fabricated bench, slowly: `python -m tests.fabricated.start_and_wait OUT EPOCHS`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from examples.coop.method import CoOp
+from examples.protocol.runs.config import Cell
+from examples.protocol.runs.experiment import Bench
+from examples.protocol.runs.run import Run
+from tests.fabricated.runs import install
+from tests.protocol.conftest import RECIPE, SOURCE
+
+
+def main(out: str, epochs: str) -> None:
+    """Run with a pause after each epoch, so that there is time to be killed."""
+    install()
+    recipe = replace(RECIPE, epochs=int(epochs))
+    bench = Bench(SOURCE, recipe, torch.device("cpu"))
+    run = Run(CoOp, Cell("CoOp", SOURCE, recipe, seed=1, sar=True), bench, Path(out))
+    run.start(on_epoch=lambda epoch, values: time.sleep(0.1))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,128 @@
+"""Loading WordNet: once for all threads, from the package, a folder, or nltk; what the package ships."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+
+from sar_reg.errors import InputError, MissingExtraError
+from sar_reg.novel.wordnet import classes as loading
+from sar_reg.novel.wordnet.classes import WordNetClasses, load_wordnet
+from sar_reg.novel.wordnet.related_words import left_out
+from tests.novel.wordnet.wndb import write_wndb
+
+
+@pytest.fixture
+def nothing_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "_loaded", {})
+
+
+@pytest.mark.usefixtures("nothing_loaded")
+def test_eight_threads_read_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_wndb(tmp_path)
+    reads: list[str | None] = []
+    read = loading._read
+
+    def counted(root: str | None) -> object:
+        reads.append(root)
+        return read(root)
+
+    monkeypatch.setattr(loading, "_read", counted)
+    barrier = Barrier(8)
+
+    def load(_: int) -> int:
+        barrier.wait()
+        return id(load_wordnet(tmp_path))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(load, range(8)))) == 1
+    assert reads == [str(tmp_path)]
+
+
+def test_threads_name_the_same_classes() -> None:
+    source = WordNetClasses()
+    with ThreadPoolExecutor(4) as pool:
+        lists = list(pool.map(lambda _: source.generate(["beagle", "pug"], 20, seed=1), range(4)))
+    assert all(names == lists[0] for names in lists)
+
+
+@pytest.mark.usefixtures("nothing_loaded")
+def test_a_folder_of_the_user_is_read(tmp_path: Path) -> None:
+    source = WordNetClasses(wordnet_root=write_wndb(tmp_path / "dict"))
+    assert source.generate(["pug"], 1) == ["collie"]
+    assert source.describe()["wordnet"] == "9.9 (dict)"
+    with pytest.raises(InputError, match="cannot read WordNet"):
+        load_wordnet(tmp_path / "nowhere")
+
+
+@pytest.mark.usefixtures("nothing_loaded")
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_corpus_of_nltk_is_read(tmp_path: Path, packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    nltk_data = pytest.importorskip("nltk.data")
+    monkeypatch.setattr(nltk_data, "path", [str(tmp_path)])
+    with pytest.raises(
+        InputError, match=r"nltk finds no WordNet corpus. Run `python -m nltk.downloader wordnet`"
+    ):
+        load_wordnet("nltk")
+    folder = write_wndb(tmp_path / "corpora" / "wordnet")
+    if packed:
+        shutil.make_archive(str(folder), "zip", folder.parent, "wordnet")
+        shutil.rmtree(folder)
+    assert load_wordnet("nltk").index["pug"]
+
+
+@pytest.mark.usefixtures("nothing_loaded")
+def test_without_nltk_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nltk.data", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "sar-reg\[wordnet\]"'):
+        load_wordnet("nltk")
+
+
+def test_what_the_package_ships_is_small_and_carries_its_licence() -> None:
+    data = resources.files("sar_reg.novel").joinpath("data")
+    sizes = {entry.name: len(entry.read_bytes()) for entry in data.iterdir()}
+    assert sum(sizes.values()) < 3_000_000
+    licence = data.joinpath("WORDNET_LICENSE.txt").read_text(encoding="utf-8")
+    assert "WordNet 3.0 Copyright 2006 by Princeton University" in licence
+    assert "without fee or" in licence
+
+
+def test_the_packaged_wordnet_is_whole() -> None:
+    wordnet = load_wordnet()
+    assert wordnet.version == "3.0"
+    assert len(wordnet) > 90_000
+    beagle = wordnet.index["beagle"][0]
+    assert {"dog", "mammal", "entity"} <= {wordnet.senses[a][0].word for a in wordnet.ancestors(beagle)}
+    assert "paris" not in wordnet.index or not any(
+        "France" in s.word for s in wordnet.senses[wordnet.index["paris"][0]]
+    )
+
+
+def test_describe_and_repr_say_what_names_depend_on() -> None:
+    source = WordNetClasses("random", domain="dog")
+    assert repr(source) == "WordNetClasses('random', domain='dog', filtering='strict')"
+    assert source.describe() == {
+        "source": "wordnet", "strategy": "random", "domain": "dog", "wordnet": "3.0 (packaged)",
+        "left_out": left_out().digest, "filtering": "strict", "outcome": {},
+    }  # fmt: skip
+    source.generate(["pug"], 3)
+    assert source.describe()["outcome"] == {"asked": 3, "kept": 3, "dropped": {}}
+
+
+def test_the_digest_is_that_of_the_words_left_out() -> None:
+    folder = resources.files("sar_reg.novel").joinpath("data")
+    names = ("left_out", "set_aside", "surfaces")
+    packaged = b"".join(folder.joinpath(f"{name}.json").read_bytes() for name in names)
+    assert left_out().digest == hashlib.sha256(packaged).hexdigest()[:12]
+
+
+def test_an_unknown_strategy_is_refused() -> None:
+    with pytest.raises(InputError, match='strategy must be "related" or "random", not \'nouns\''):
+        WordNetClasses("nouns")  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,105 @@
+"""Reading a WNDB folder, and the compact form that the package ships."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pytest
+
+from sar_reg.errors import InputError
+from sar_reg.novel.wordnet.graph import ADJECTIVE, INSTANCE, NOUN, OFFENSIVE, UNFIT, WordNet
+from sar_reg.novel.wordnet.reading import read_wndb
+from sar_reg.novel.wordnet.store import pack, unpack
+from tests.novel.wordnet.wndb import ENTRIES, write_wndb
+
+
+def opener(folder: Path) -> Callable[[str], IO[bytes]]:
+    return lambda name: (folder / name).open("rb")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> WordNet:
+    return read_wndb(opener(write_wndb(tmp_path)))
+
+
+def synset(wordnet: WordNet, word: str) -> int:
+    return wordnet.index[word][0]
+
+
+def test_words_counts_topics_and_version(small: WordNet) -> None:
+    dog = synset(small, "dog")
+    assert small.version == "9.9"
+    assert len(small) == len(ENTRIES)
+    assert [(s.word, s.count, s.rank) for s in small.senses[dog]] == [("dog", 42, 1), ("domestic dog", 0, 1)]
+    assert (small.topic[dog], small.kind[dog]) == (5, NOUN)
+    assert small.kind[synset(small, "dotted")] == ADJECTIVE
+    assert small.definitions[dog] == "a friend"
+
+
+def test_parents_children_and_information(small: WordNet) -> None:
+    thing, dog, pug = (synset(small, word) for word in ("thing", "dog", "pug"))
+    assert small.ancestors(pug) == {pug: 0, dog: 1, thing: 2}
+    assert small.sizes[dog] == 6
+    assert small.below(dog) >= {pug, synset(small, "collie"), synset(small, "rex")}
+    assert small.information(pug) == 1.0 > small.information(dog) > small.information(thing)
+
+
+def test_a_satellite_adjective_hangs_below_its_head_and_not_the_other_way(small: WordNet) -> None:
+    spotted, dotted = synset(small, "spotted"), synset(small, "dotted")
+    assert small.parents[dotted] == (spotted,)
+    assert small.parents[spotted] == ()
+    assert small.links[spotted] == (synset(small, "thing"),)
+
+
+def test_flags_for_proper_nouns_slang_and_offence(small: WordNet) -> None:
+    flags = {word: small.flags[synset(small, word)] for word in ("dog", "rex", "pooch", "cur")}
+    assert flags == {"dog": 0, "rex": INSTANCE, "pooch": UNFIT, "cur": OFFENSIVE}
+
+
+def test_mentions_in_definitions_and_uses_as_verb(small: WordNet) -> None:
+    assert small.mentions["dog"] == 6  # "the dog barked", "a small dog", ..., and "dogs" once
+    assert small.elsewhere["dog"] == 7
+
+
+def test_the_compact_form_keeps_all_but_proper_nouns(small: WordNet) -> None:
+    packed = unpack(io.BytesIO(pack(small)))
+    assert len(packed) == len(small) - 1
+    assert "rex" not in packed.index
+    for word in ("dog", "pug", "dotted", "pooch"):
+        old, new = synset(small, word), synset(packed, word)
+        assert packed.senses[new] == small.senses[old]
+        assert packed.flags[new] == small.flags[old]
+        assert [packed.senses[p] for p in packed.parents[new]] == [
+            small.senses[p] for p in small.parents[old]
+        ]
+    assert packed.elsewhere == {"dog": 7}
+
+
+def test_meanings_survive_as_unit_rows(small: WordNet) -> None:
+    meanings = np.zeros((len(small), 4), np.float32)
+    meanings[synset(small, "pug")] = [0.6, 0.0, 0.0, 0.8]
+    packed = unpack(io.BytesIO(pack(replace(small, meanings=meanings))))
+    assert np.allclose(packed.meanings[synset(packed, "pug")], [0.6, 0, 0, 0.8], atol=0.01)
+    assert not packed.meanings[synset(packed, "dog")].any()
+
+
+def test_packing_is_reproducible(small: WordNet) -> None:
+    assert pack(small) == pack(small)
+
+
+@pytest.mark.parametrize("missing", ["data.noun", "data.adj", "index.sense"])
+def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
+    (write_wndb(tmp_path) / missing).unlink()
+    with pytest.raises(InputError, match=f"cannot read WordNet.*{missing}.*in WNDB format"):
+        read_wndb(opener(tmp_path))
+
+
+def test_a_file_in_another_format_is_refused(tmp_path: Path) -> None:
+    (write_wndb(tmp_path) / "data.noun").write_text("dog\tan animal\n")
+    with pytest.raises(InputError, match="cannot read WordNet"):
+        read_wndb(opener(tmp_path))

@@ -1,0 +1,160 @@
+"""The command line: comparison, resumed starts, help, and one line for a mistake."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from examples.coop.method import CoOp
+from examples.protocol.cli.command import main
+from examples.protocol.runs import run as run_module
+from examples.protocol.runs import zero_shot
+from tests.fabricated.runs import RECIPE
+
+QUICK = ("--dataset", "squares", "--epochs", "2", "--shots", "3", "--n-novel", "5", "--sample-size", "3")
+
+
+@pytest.fixture
+def coop(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """`coop("--flag", …)` runs the command in a folder of its own; gives what it printed."""
+
+    def command(*arguments: str) -> tuple[str, str]:
+        main(CoOp, RECIPE, [*QUICK, "--out", str(tmp_path / "runs"), *arguments])
+        printed = capsys.readouterr()
+        return printed.out, printed.err
+
+    return command
+
+
+def test_the_comparison(coop, tmp_path: Path) -> None:
+    printed, progress = coop()
+    assert progress == "", "no bar where nobody looks"
+    assert "squares: 4 base, 3 new classes; 3 shots, 2 epochs" in printed
+    lines = printed.splitlines()
+    assert all(len(line) <= 80 for line in lines if str(tmp_path) not in line)
+    assert re.search(r"Base +New +H", printed)
+    for title in ("CoOp", r"CoOp \+ SAR"):
+        assert re.search(
+            rf"^{title} +\d+\.\d ± \d+\.\d +\d+\.\d ± \d+\.\d +\d+\.\d ± \d+\.\d$", printed, re.MULTILINE
+        )
+    assert len(list((tmp_path / "runs").glob("*.json"))) == 7
+    with Image.open(tmp_path / "runs" / "squares-coop.png") as picture:
+        assert picture.width > 1000
+
+
+def test_the_handcrafted_prompts_have_no_spread_over_seeds(coop) -> None:
+    printed, _ = coop("--no-sar", "--seeds", "1", "2")
+    assert re.search(r"^zero-shot +\d+\.\d +\d+\.\d +\d+\.\d$", printed, re.MULTILINE)
+    assert "SAR" not in printed
+
+
+def test_a_second_start_repeats_nothing(coop, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = coop()
+    monkeypatch.setattr(run_module, "train", None)  # would fail if called
+    monkeypatch.setattr(zero_shot, "zero_shot", None)
+    second, _ = coop()
+    assert first == second
+
+
+def test_fresh_repeats(coop, monkeypatch: pytest.MonkeyPatch) -> None:
+    coop("--no-sar", "--seeds", "1")
+    monkeypatch.setattr(run_module, "train", None)
+    with pytest.raises(TypeError, match="not callable"):
+        coop("--no-sar", "--seeds", "1", "--fresh")
+
+
+def test_json_holds_means_and_records(coop) -> None:
+    printed, _ = coop("--json", "--seeds", "2")
+    content = json.loads(printed)
+    assert [row["title"] for row in content["rows"]] == ["zero-shot", "CoOp", "CoOp + SAR"]
+    assert content["rows"][1]["base_std"] is None
+    assert [record["seed"] for record in content["records"][1:]] == [2, 2]
+    assert content["records"][2]["recipe"]["sample_size"] == 3
+
+
+def test_curves_are_kept_for_tensorboard_on_request(coop, tmp_path: Path) -> None:
+    coop("--tensorboard", "--no-sar", "--seeds", "1")
+    (log,) = (tmp_path / "runs").glob("squares-coop-seed1-*.log.jsonl")
+    assert len(log.read_text().splitlines()) == 2
+    (events,) = (tmp_path / "runs" / "tensorboard").glob("*/events.out.tfevents.*")
+    assert events.parent.name == log.name.removesuffix(".log.jsonl")
+
+
+def test_a_users_own_novel_names(coop, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("walrus\ngolden ring\nviolin\nkettle\nGolden_Ring\nladder\nsaddle\n")
+    content = json.loads(coop("--json", "--seeds", "1", "--novel", str(words))[0])
+    bank = content["records"][2]["bank"]
+    assert bank["novel"] == ["walrus", "violin", "kettle", "ladder", "saddle"]
+    assert bank["overlap_with_held_out"] == []
+    printed, _ = coop("--seeds", "1", "--novel", str(words))
+    assert "held-out names among the novel ones: 0; left out for being such: 2" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--novel", "nowhere.txt"], "error: cannot read class names from nowhere.txt"),
+        (["--n-novel", "500"], "error: 500 novel classes were asked for, but the word list"),
+        (["--protocol", "nature"], "recipe.toml has no protocol 'nature'; it has: paper"),
+        (["--protocol", "papr"], "; did you mean paper?"),
+        (["--device", "tpu"], "error: the device 'tpu' cannot be used (Expected one of cpu"),
+        (
+            ["--depth", "5"],
+            "error: CoOp has no use for --depth; of its own it has --n-ctx, --ctx-init, --class-position",
+        ),
+        (["--seeds"], "error: --seeds takes one whole number or more"),
+        (["--seeds", "-1"], "error: --seeds takes one whole number or more"),
+        (["--data", "/nowhere", "--dataset", ""], "error: give --dataset as well, such as --data /nowhere"),
+    ],
+)
+def test_mistakes_end_in_one_line(
+    coop, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        coop(*arguments)
+    printed = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert message in printed
+    assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--epochs", "0"], "epochs must be 1 or more, not 0"), (["--shotz", "3"], "--shotz")],
+)
+def test_wrong_options_are_named(
+    coop, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit):
+        coop(*arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_help_says_what_each_option_does_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(CoOp, RECIPE, ["--data", "testbed", "--help"])
+    printed = " ".join(re.sub("[│╭╰─╮╯]", " ", capsys.readouterr().out).split())
+    assert ended.value.code == 0
+    assert "python -m examples.coop" in printed
+    assert "Weight λ of the SAR loss. (default: " in printed
+    assert "--sar, --no-sar Train with SAR too" in printed
+    assert "Repeat runs that are already finished. (default: False)" in printed
+
+
+@pytest.mark.parametrize("module", ["examples.coop", "examples.coprompt", "examples.paper"])
+@pytest.mark.parametrize("package", ["PIL", "tyro"])
+def test_without_the_examples_packages_one_line_says_what_to_install(module: str, package: str) -> None:
+    start = f"import runpy, sys; sys.modules[{package!r}] = None; runpy.run_module({module!r}, run_name='__main__')"
+    ended = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: ")
+    assert ended.stderr.count("\n") == 1
+    assert package in ended.stderr
+    assert "[examples]" in ended.stderr

@@ -1,0 +1,80 @@
+"""Tables are made from records alone, and those in the pages are the ones the records give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from examples.protocol.cli import table
+from examples.protocol.cli.table import as_markdown, as_text, fill, rows_of
+from examples.protocol.runs.record import read_folder
+from tests import ROOT
+
+EXAMPLES = ROOT / "examples"
+
+
+def record(dataset: str, title: str, base: float, new: float, split: str = "scene") -> dict:
+    results = {"base": base, "new": new, "h": 2 * base * new / (base + new), "sar_loss": 0.1}
+    return {"source": {"dataset": dataset, "split": split}, "title": title, "results": results}
+
+
+RECORDS = [
+    record("food", "CoOp + SAR", 70.0, 60.0),
+    record("food", "CoOp", 72.0, 50.0),
+    record("food", "CoOp", 74.0, 54.0),
+    record("food", "zero-shot", 60.0, 60.0),
+    record("animals", "CoOp", 50.0, 50.0, split="style"),
+]
+
+
+def test_rows_are_grouped_and_ordered() -> None:
+    rows = rows_of(RECORDS)
+    assert [(row.dataset, row.title, row.seeds) for row in rows] == [
+        ("animals (style)", "CoOp", 1),
+        ("food", "zero-shot", 1),
+        ("food", "CoOp", 2),
+        ("food", "CoOp + SAR", 1),
+    ]
+    assert rows[2].cell("base") == "73.0 ± 1.4"
+    assert rows[2].cell("h").startswith(f"{2 * 73 * 52 / (73 + 52):.1f} ± ")
+
+
+def test_text_and_markdown() -> None:
+    rows = rows_of(RECORDS)[1:]
+    assert as_text(rows).splitlines()[2] == "CoOp         73.0 ± 1.4   52.0 ± 2.8   60.7 ± 2.4"
+    assert as_markdown(rows).splitlines() == [
+        "| data set | | Base | New | H | seeds |",
+        "|---|---|---|---|---|---|",
+        "| food | zero-shot | 60.0 | 60.0 | 60.0 |  |",
+        "|  | CoOp | 73.0 ± 1.4 | 52.0 ± 2.8 | 60.7 ± 2.4 | 2 |",
+        "|  | CoOp + SAR | 70.0 | 60.0 | 64.6 | 1 |",
+    ]
+
+
+def test_a_page_keeps_its_text_around_the_table() -> None:
+    page = "# A\n<!-- results: begin -->\nold\n<!-- results: end -->\nend\n"
+    filled = fill(page, "new")
+    assert filled == "# A\n<!-- results: begin -->\nnew\n<!-- results: end -->\nend\n"
+    assert fill(filled, "new") == filled
+
+
+def test_the_pages_show_what_the_records_give() -> None:
+    pages = [
+        (recipe.with_name("README.md"), recipe.with_name("results"))
+        for recipe in EXAMPLES.glob("*/recipe.toml")
+    ]
+    assert len(pages) == 5
+    for page, folder in [*pages, (EXAMPLES.parent / "README.md", EXAMPLES / "coop" / "results")]:
+        text = page.read_text(encoding="utf-8")
+        assert fill(text, as_markdown(rows_of(read_folder(folder)))) == text, str(page)
+
+
+def test_a_folder_without_records_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["table", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        table.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: there are no run records (*.json) in ")

@@ -1,0 +1,65 @@
+"""The zero-shot check, with a stand-in for CLIP that sees colours and reads numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from examples.protocol.data import base_new_split, open_dataset, zero_shot
+from examples.protocol.data.catalogue import source_of
+from examples.protocol.data.transforms import CLIP_MEAN, CLIP_STD
+from tests.fabricated.datasets import fabricate, names_of
+
+NAMES = [name.replace("_", " ") for name in names_of("dtd", 4)]
+
+
+class ColourReader(nn.Module):
+    """Takes an image for the class whose red it has; `off` moves the texts' classes."""
+
+    def __init__(self, off: int = 0) -> None:
+        super().__init__()
+        self.off = off
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        red = images[:, 0].mean(dim=(1, 2)) * CLIP_STD[0] + CLIP_MEAN[0]
+        return torch.eye(4)[(red * 255 / 60).round().long()]
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        return torch.eye(4)[(tokens + self.off) % 4]
+
+
+def tokenizer(texts: list[str]) -> Tensor:
+    assert all(text.endswith(" texture.") for text in texts)
+    return torch.tensor([NAMES.index(text.removesuffix(" texture.")) for text in texts])
+
+
+def test_accuracy_is_among_the_names_of_its_half(tmp_path: Path) -> None:
+    fabricate(tmp_path, "dtd")
+    base, new = base_new_split(open_dataset("dtd", tmp_path, verify=False))
+    for half in (base, new):
+        assert zero_shot.accuracy(half, "{} texture.", ColourReader(), tokenizer, batch_size=4) == 100.0
+        assert zero_shot.accuracy(half, "{} texture.", ColourReader(off=2), tokenizer) == 50.0
+
+
+def test_finding_compares_with_the_published_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fabricate(tmp_path, "dtd")
+    finding = zero_shot.check("dtd", tmp_path, ColourReader(), tokenizer, verify=False)
+    assert (finding.verdict, finding.fact) == ("failure", "base 100.00, new 100.00; published 53.24, 59.90")
+    monkeypatch.setattr(zero_shot, "TOLERANCE", 50.0)
+    assert zero_shot.check("dtd", tmp_path, ColourReader(), tokenizer, verify=False).verdict == "ok"
+    assert zero_shot.check("dtd", tmp_path, ColourReader(), tokenizer).verdict == "failure"
+    assert zero_shot.check("imagenet_r", tmp_path, ColourReader(), tokenizer).verdict == "note"
+    image = open_dataset("dtd", tmp_path, verify=False).test[0].source
+    (tmp_path / "dtd" / "images" / image).unlink()
+    damaged = zero_shot.check("dtd", tmp_path, ColourReader(), tokenizer, verify=False)
+    assert (damaged.verdict, f"{image} is missing" in damaged.fact) == ("failure", True)
+
+
+def test_templates_are_those_of_the_published_numbers() -> None:
+    assert zero_shot.TEMPLATES["dtd"] == "{} texture."
+    assert zero_shot.TEMPLATES["fgvc_aircraft"] == "a photo of a {}, a type of aircraft."
+    assert zero_shot.TEMPLATES["eurosat"] == "a centered satellite photo of {}."
+    assert all(source_of(key).zero_shot for key in zero_shot.TEMPLATES)

@@ -1,0 +1,96 @@
+"""What a source names is opened, or refused in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from examples.protocol.runs import experiment as bench, loading as opening, novel_names
+from examples.protocol.runs.config import Source
+from examples.protocol.recipe import Recipe
+from sar_reg.errors import InputError
+from sar_reg.novel import Oracle, WordList
+from tests.fabricated.runs import Squares
+
+CPU = torch.device("cpu")
+
+
+def test_unknown_data_sets_and_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError,
+        match=r"the testbed has no data set 'animal'; it has: animals, food, .*; did you mean animals\?",
+    ):
+        opening.open_source(Source("animal"), "animal")
+    with pytest.raises(InputError, match="there is no folder /nowhere; give --data testbed, or the folder"):
+        opening.open_source(Source("dtd", data="/nowhere"), "dtd")
+    with pytest.raises(InputError, match=r"dtd: .* is missing, and no split is ever made up"):
+        opening.open_source(Source("dtd", data=str(tmp_path)), "dtd")
+
+
+def test_a_folder_of_ones_own(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(4):
+            Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / "pets" / name / f"{i}.png")
+    dataset = opening.open_source(Source("pets", data=str(tmp_path)), "pets")
+    assert dataset.classnames == ("cat", "dog")
+    assert len(dataset.train) == 4
+
+
+def test_unknown_weights_are_refused() -> None:
+    source = Source("dtd", data="somewhere", pretrained="nobody")
+    with pytest.raises(InputError, match="open_clip has no weights 'nobody' for 'ViT-B-16-quickgelu'"):
+        opening.load_clip(source, Recipe(), CPU)
+
+
+def test_fp16_on_the_testbed_is_refused() -> None:
+    with pytest.raises(InputError, match="precision fp16 repeats the released code on real CLIP weights"):
+        opening.load_clip(Source("food"), Recipe(precision="fp16"), CPU)
+
+
+def test_kept_pictures_are_drawn_once_whatever_their_label() -> None:
+    class Counting(Squares):
+        drawn = 0
+
+        def image(self, example):
+            Counting.drawn += 1
+            return super().image(example)
+
+    kept = opening.Kept(Counting())
+    example = kept.test[0]
+    first = kept.image(example)
+    assert kept.image(replace(example, label=3)) is first
+    assert kept.image(replace(example, scene=99)) is not first
+    assert Counting.drawn == 2
+    assert kept.classnames == Squares().classnames
+
+
+def test_sources_of_novel_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(novel_names, "LISTS", tmp_path)
+    (tmp_path / "food.wordnet-related.json").write_text('["kettle", "saddle"]')
+    related = novel_names.novel_source(Source("food"), ())
+    assert isinstance(related, WordList)
+    assert related.words == ("kettle", "saddle")
+    oracle = novel_names.novel_source(Source("food", novel="oracle"), ("egg", "fig"))
+    assert isinstance(oracle, Oracle)
+    words = novel_names.novel_source(Source("food", novel="list"), ())
+    assert len(words.words) > 1000
+
+
+def test_weights_that_cannot_be_loaded_end_in_words(tmp_path: Path) -> None:
+    damaged = tmp_path / "weights.bin"
+    damaged.write_bytes(b"no weights")
+    source = Source("dtd", data="somewhere", model="ViT-S-32-alt", pretrained=str(damaged))
+    with pytest.raises(InputError, match=r"could not be loaded .* give the file with --pretrained FILE"):
+        opening.load_clip(source, Recipe(), CPU)
+
+
+def test_a_wrong_folder_is_told_before_weights_are_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "open_source", opening.open_source)
+    monkeypatch.setattr(bench, "load_clip", opening.load_clip)
+    with pytest.raises(InputError, match="there is no folder /nowhere"):
+        bench.Bench(Source("dtd", data="/nowhere", pretrained="nobody"), Recipe(), CPU)
