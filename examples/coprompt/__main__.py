@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from examples.protocol.cli.errors import one_line_mistakes
+from examples.protocol.cli.errors import one_line_errors
 
 if __name__ == "__main__":
-    with one_line_mistakes():  # also of the imports, which need the examples' packages
+    with one_line_errors():  # also of the imports, which need the examples' packages
         from examples.coprompt.method import CoPrompt
         from examples.protocol.cli.command import main
 

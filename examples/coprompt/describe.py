@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.coprompt.descriptions import read_descriptions
-from examples.protocol.cli.errors import one_line_mistakes
+from examples.protocol.cli.errors import one_line_errors
 from sar_reg.errors import SarRegError, require
 from sar_reg.files import write_atomic
 from sar_reg.novel import read_names
@@ -104,7 +104,7 @@ def describe(names: Sequence[str], options: Options, client: Any = None) -> dict
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line; mistakes end in one line."""
-    with one_line_mistakes():
+    with one_line_errors():
         options = tyro.cli(Options, args=argv, prog="python -m examples.coprompt.describe")
         described = describe(read_names(options.classes), options)
     print(f"{options.out}: {len(described)} classes")

@@ -15,14 +15,14 @@ from examples import testbed
 from examples.paper.accuracy_tables import accuracy_table
 from examples.paper.cost_table import cost_table
 from examples.paper.domain_table import domain_table
-from examples.paper.engine import Failure, Place, run_cell, run_inline, run_isolated, run_on_ray
+from examples.paper.engine import Execution, Failure, execute_run, run_inline, run_isolated, run_on_ray
 from examples.paper.figure1 import draw_similarities
 from examples.paper.figures import draw_bars, draw_weights
 from examples.paper.results import find_runs
-from examples.paper.sweep import NAMES, Planned, Sweep, load_sweep, plan
-from examples.protocol.cli.errors import one_line_mistakes
+from examples.paper.sweep import NAMES, PlannedRun, Sweep, load_sweep, plan
+from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.cli.progress import Progress
-from examples.protocol.data.catalogue import sources
+from examples.protocol.data.catalogue import catalogue
 from examples.protocol.distributed import choose_device
 from examples.protocol.runs.config import Source
 from examples.protocol.runs.novel_names import novel_source
@@ -82,7 +82,7 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line; mistakes of the user end in one line."""
     options = tyro.cli(Options, args=argv, prog="python -m examples.paper", description=Options.__doc__)
-    with one_line_mistakes():
+    with one_line_errors():
         names = NAMES if options.what == "all" else (options.what,)
         failures = [failure for name in names for failure in reproduce(name, options)]
     for failure in failures:
@@ -105,7 +105,7 @@ def reproduce(name: str, options: Options) -> list[Failure]:
     )
     # A cost is read off a run that had its process to itself, never off another table's run.
     out = options.out / name if sweep.isolated else options.out
-    place = Place(out, options.device, options.workers, fresh=options.fresh)
+    execution = Execution(out, options.device, options.workers, fresh=options.fresh)
     runs_here = options.run and not options.print_commands
     if runs_here and options.data != "testbed" and not Path(options.data).is_dir():
         raise InputError(
@@ -117,31 +117,31 @@ def reproduce(name: str, options: Options) -> list[Failure]:
     if options.only >= 0:
         if options.only >= len(planned):
             raise InputError(f"--only takes 0 … {len(planned) - 1} here, the runs of {name}")
-        failure = run_cell(planned[options.only], place)
+        failure = execute_run(planned[options.only], execution)
         return [failure] if failure else []
     if runs_here:
         # a mistyped device or a list that is missing is the user's mistake, and not that of every run
         choose_device(options.device)
-        for source in dict.fromkeys(run.cell.source for run in planned if run.cell.source.novel == "llm"):
+        for source in dict.fromkeys(run.config.source for run in planned if run.config.source.novel == "llm"):
             novel_source(source, ())
-    failures = _run(sweep, planned, place, options) if options.run else []
-    for path in render(sweep, planned, place, options, failed=bool(failures)):
+    failures = _run(sweep, planned, execution, options) if options.run else []
+    for path in render(sweep, planned, execution, options, failed=bool(failures)):
         print(path)
     return failures
 
 
 def render(
-    sweep: Sweep, planned: list[Planned], place: Place, options: Options, *, failed: bool
+    sweep: Sweep, planned: list[PlannedRun], execution: Execution, options: Options, *, failed: bool
 ) -> Iterator[Path]:
     """Write the table or figure from run records; figure 1 not where a run of it `failed`."""
     folder = options.render or options.out / "rendered"
     if sweep.name == "fig1":
         if options.run and not failed:  # it needs the learned tensors, not only the records
-            yield from draw_similarities(planned, place, folder)
+            yield from draw_similarities(planned, execution, folder)
         return
     real = options.data != "testbed"
     own = f"*/results/{sweep.name}" if sweep.isolated else "*/results"
-    runs = find_runs(planned, (*EXAMPLES.glob(own), *options.records, place.out))
+    runs = find_runs(planned, (*EXAMPLES.glob(own), *options.records, execution.out))
     kind = {"table2": cost_table, "table5": domain_table}.get(sweep.name, accuracy_table)
     yield from kind(sweep, runs, real=real).write(folder)
     if sweep.name in ("fig3", "fig5"):
@@ -150,8 +150,8 @@ def render(
         yield from draw_weights(sweep, runs, folder)
 
 
-def _run(sweep: Sweep, planned: list[Planned], place: Place, options: Options) -> list[Failure]:
-    epochs = [run.cell.recipe.epochs for run in planned]
+def _run(sweep: Sweep, planned: list[PlannedRun], execution: Execution, options: Options) -> list[Failure]:
+    epochs = [run.config.recipe.epochs for run in planned]
     progress = Progress(sum(epochs))
     counted = 0
 
@@ -161,11 +161,11 @@ def _run(sweep: Sweep, planned: list[Planned], place: Place, options: Options) -
         progress.epoch(epoch, values)
 
     if options.engine == "ray":
-        outcomes = run_on_ray(planned, place, isolated=sweep.isolated)
+        outcomes = run_on_ray(planned, execution, isolated=sweep.isolated)
     elif sweep.isolated:
-        outcomes = run_isolated(planned, place, lambda number: _command(sweep.name, number, options))
+        outcomes = run_isolated(planned, execution, lambda number: _command(sweep.name, number, options))
     else:
-        outcomes = run_inline(planned, place, one_more)
+        outcomes = run_inline(planned, execution, one_more)
     failures, due = [], 0
     for number, outcome in enumerate(outcomes):
         due += epochs[number]
@@ -204,7 +204,7 @@ def _narrowed(sweep: Sweep, options: Options) -> Sweep:
         raise InputError(
             f"{sweep.name} has no method {', '.join(sorted(unknown))}; it has: {', '.join(sweep.methods)}"
         )
-    known = testbed.DATASETS if options.data == "testbed" else sources()
+    known = testbed.DATASETS if options.data == "testbed" else catalogue()
     for key in options.datasets:
         if key not in known:
             raise InputError(

@@ -17,19 +17,19 @@ from typing import Any
 
 import torch
 
-from examples.paper.sweep import METHODS, Planned
+from examples.paper.sweep import METHODS, PlannedRun
 from examples.protocol.cli.command import estimate
-from examples.protocol.distributed import ALONE, choose_device
+from examples.protocol.distributed import SINGLE_PROCESS, choose_device
 from examples.protocol.recipe import Recipe
-from examples.protocol.runs.config import Cell, Source
-from examples.protocol.runs.experiment import Bench
+from examples.protocol.runs.config import RunConfig, Source
+from examples.protocol.runs.experiment import Experiment
 from examples.protocol.runs.run import OnEpoch, Run
 from sar_reg.errors import require
 from sar_reg.files import write_atomic
 
 
 @dataclass(frozen=True)
-class Place:
+class Execution:
     """Where runs compute and what they leave.
 
     Attributes:
@@ -55,52 +55,54 @@ class Failure:
     log: Path
 
 
-def run_cell(planned: Planned, place: Place, on_epoch: OnEpoch | None = None) -> Failure | None:
+def execute_run(planned: PlannedRun, execution: Execution, on_epoch: OnEpoch | None = None) -> Failure | None:
     """Do one run, or take it as done; whatever it raises ends up in a log, which a later success removes."""
     try:
-        run = open_run(planned.cell, place)
-        if place.fresh:
+        run = open_run(planned.config, execution)
+        if execution.fresh:
             run.forget()
         if run.finished() is None:
-            if planned.cell.source.data != "testbed":
-                print(f"{planned.name}: {estimate(run, ALONE)}", file=sys.stderr)
+            if planned.config.source.data != "testbed":
+                print(f"{planned.name}: {estimate(run, SINGLE_PROCESS)}", file=sys.stderr)
             run.start(on_epoch=on_epoch)
     except Exception:
-        return _failure(planned, place, traceback.format_exc())
-    _log(planned, place).unlink(missing_ok=True)
+        return _failure(planned, execution, traceback.format_exc())
+    _log(planned, execution).unlink(missing_ok=True)
     return None
 
 
-def _failure(planned: Planned, place: Place, text: str) -> Failure:
-    return Failure(planned.name, write_atomic(_log(planned, place), text))
+def _failure(planned: PlannedRun, execution: Execution, text: str) -> Failure:
+    return Failure(planned.name, write_atomic(_log(planned, execution), text))
 
 
-def _log(planned: Planned, place: Place) -> Path:
-    return place.out / "failed" / f"{planned.name}.log"
+def _log(planned: PlannedRun, execution: Execution) -> Path:
+    return execution.out / "failed" / f"{planned.name}.log"
 
 
-def open_run(cell: Cell, place: Place) -> Run:
-    """The run of a cell, on a bench that it shares with its neighbours in the plan."""
+def open_run(config: RunConfig, execution: Execution) -> Run:
+    """The run of a config, on a experiment that it shares with its neighbours in the plan."""
     shared = replace(
-        cell.recipe, epochs=1, lr=0.0, lam=0.0, sample_size=0, sampling="ring"
-    )  # not the bench's
-    bench = _bench(cell.source, shared, place.device, place.workers)
-    return Run(METHODS[cell.method], cell, bench, place.out, save_every=place.save_every)
+        config.recipe, epochs=1, lr=0.0, lam=0.0, sample_size=0, sampling="ring"
+    )  # not the experiment's
+    experiment = _experiment(config.source, shared, execution.device, execution.workers)
+    return Run(METHODS[config.method], config, experiment, execution.out, save_every=execution.save_every)
 
 
 @lru_cache(maxsize=1)
-def _bench(source: Source, recipe: Recipe, device: str, workers: int) -> Bench:
-    return Bench(source, recipe, choose_device(device), workers=workers)
+def _experiment(source: Source, recipe: Recipe, device: str, workers: int) -> Experiment:
+    return Experiment(source, recipe, choose_device(device), workers=workers)
 
 
-def run_inline(planned: Sequence[Planned], place: Place, on_epoch: OnEpoch) -> Iterator[Failure | None]:
+def run_inline(
+    planned: Sequence[PlannedRun], execution: Execution, on_epoch: OnEpoch
+) -> Iterator[Failure | None]:
     """One after the other in this process."""
     for run in planned:
-        yield run_cell(run, place, on_epoch)
+        yield execute_run(run, execution, on_epoch)
 
 
 def run_isolated(
-    planned: Sequence[Planned], place: Place, command: Callable[[int], Sequence[str]]
+    planned: Sequence[PlannedRun], execution: Execution, command: Callable[[int], Sequence[str]]
 ) -> Iterator[Failure | None]:
     """One after the other, each in a new process that `command` starts by the run's number in the plan."""
     for number, run in enumerate(planned):
@@ -108,18 +110,18 @@ def run_isolated(
         if done.returncode == 0:
             yield None
             continue
-        log = _log(run, place)
+        log = _log(run, execution)
         known = log.read_text("utf-8") if log.is_file() else ""  # the run's own words, if it came that far
-        yield _failure(run, place, known or f"{done.stdout}\n{done.stderr}")
+        yield _failure(run, execution, known or f"{done.stdout}\n{done.stderr}")
 
 
 def run_on_ray(
-    planned: Sequence[Planned], place: Place, *, isolated: bool = False
+    planned: Sequence[PlannedRun], execution: Execution, *, isolated: bool = False
 ) -> Iterator[Failure | None]:
     """On a Ray cluster: that of RAY_ADDRESS, or this machine's cores and GPUs.
 
     One GPU a run where there are GPUs, else one core. A run whose worker dies is started again, up to three
-    times, and goes on from its checkpoint; `place.out` must be a folder that all machines see. Workers are used
+    times, and goes on from its checkpoint; `execution.out` must be a folder that all machines see. Workers are used
     again for other runs unless they are to be `isolated`.
     """
     ray: Any = require("ray", extra="cluster")
@@ -129,20 +131,20 @@ def run_on_ray(
     try:
         gpus = 1 if ray.cluster_resources().get("GPU", 0) else 0
         calls = 1 if isolated else 0  # of a worker, before it ends; 0: any number
-        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=3, max_calls=calls)(_cell_on_ray)
-        waiting = {task.remote(run, place): run for run in planned}
+        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=3, max_calls=calls)(_execute_on_ray)
+        waiting = {task.remote(run, execution): run for run in planned}
         while waiting:
             (ready,), _ = ray.wait(list(waiting), num_returns=1)
             run = waiting.pop(ready)
             try:
                 yield ray.get(ready)
             except ray.exceptions.RayError as error:
-                yield _failure(run, place, str(error))
+                yield _failure(run, execution, str(error))
     finally:
         if started_here:
             ray.shutdown()
 
 
-def _cell_on_ray(planned: Planned, place: Place) -> Failure | None:
+def _execute_on_ray(planned: PlannedRun, execution: Execution) -> Failure | None:
     torch.set_num_threads(1)  # as many runs as cores share the machine
-    return run_cell(planned, place)
+    return execute_run(planned, execution)

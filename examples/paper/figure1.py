@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch.nn.functional import normalize
 
-from examples.paper.engine import Place, open_run
+from examples.paper.engine import Execution, open_run
 from examples.paper.figures import save
-from examples.paper.sweep import Planned
+from examples.paper.sweep import PlannedRun
 from examples.protocol.cli.pictures import pyplot
 from examples.protocol.runs.run import Run, features_of
 from sar_reg.errors import require
@@ -19,30 +19,30 @@ from sar_reg.shapes import Float, Tensor
 SHOWN_CLASSES, SHOWN_IMAGES = 40, 600
 
 
-def draw_similarities(planned: Sequence[Planned], place: Place, folder: Path) -> list[Path]:
+def draw_similarities(planned: Sequence[PlannedRun], execution: Execution, folder: Path) -> list[Path]:
     """Draw both rows of the figure; a run whose learned tensors are not here is done first."""
-    runs = [open_run(run.cell, place) for run in planned]
+    runs = [open_run(run.config, execution) for run in planned]
     for run in runs:
         if run.finished() is None:
             run.start()
-    bench = runs[0].bench
-    names = tuple(name for test in bench.tests.values() for name in test.classnames)
-    handcrafted = torch.cat([bench.zero_shot_rows(test) for test in bench.tests.values()])
+    experiment = runs[0].experiment
+    names = tuple(name for test in experiment.tests.values() for name in test.classnames)
+    handcrafted = torch.cat([experiment.zero_shot_rows(test) for test in experiment.tests.values()])
     texts = {"handcrafted": handcrafted.cpu()}
-    texts |= {run.cell.title: features_of(run.load(), names).float().cpu() for run in runs}
+    texts |= {run.config.title: features_of(run.load(), names).float().cpu() for run in runs}
     images, labels = _test_images(runs[0])
     plt = pyplot()
     scale = require("matplotlib.colors", extra="examples").PowerNorm(0.5, 0, 1)
     figure, axes = plt.subplots(2, len(texts), figsize=(4.2 * len(texts), 8), layout="constrained")
     for (title, text), top, bottom in zip(texts.items(), *axes, strict=True):
-        heat = similarities(text, bench.bank.temperature)[:SHOWN_CLASSES, :SHOWN_CLASSES]
+        heat = similarities(text, experiment.bank.temperature)[:SHOWN_CLASSES, :SHOWN_CLASSES]
         shown = top.imshow(heat.numpy(), cmap="magma", norm=scale, interpolation="nearest")
         top.set_title(f"{title}: similarities")
         top.set_xlabel("other class")
         top.set_ylabel("class")
         top.set_xticks([])
         top.set_yticks([])
-        points = _tsne(normalize(images, dim=1) @ normalize(text, dim=1).T / bench.bank.temperature)
+        points = _tsne(normalize(images, dim=1) @ normalize(text, dim=1).T / experiment.bank.temperature)
         bottom.scatter(*points.T.numpy(), c=labels.numpy(), cmap="nipy_spectral", s=5, linewidths=0)
         bottom.set_title(f"{title}: test logits, t-SNE")
         bottom.set_xticks([])
@@ -61,8 +61,8 @@ def similarities(
 
 def _test_images(run: Run) -> tuple[Tensor, Tensor]:
     method, features, labels, first = run.load(), [], [], 0
-    for name, test in run.bench.tests.items():
-        images, own = run.bench.test_images(name, method)
+    for name, test in run.experiment.tests.items():
+        images, own = run.experiment.test_images(name, method)
         features.append(images)
         labels.append(own + first)
         first += len(test.classnames)

@@ -10,9 +10,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from examples.paper.sweep import Planned
+from examples.paper.sweep import PlannedRun
 from examples.protocol.evaluation import harmonic_mean
-from examples.protocol.runs.config import Cell
+from examples.protocol.runs.config import RunConfig
 from examples.protocol.runs.record import Record, read_record
 
 Group = tuple[str, str, str]
@@ -32,7 +32,7 @@ def settings_key(settings: Mapping[str, Any]) -> str:
     return json.dumps(parts, sort_keys=True)
 
 
-def find_runs(planned: Iterable[Planned], folders: Sequence[Path]) -> dict[Group, dict[int, Record]]:
+def find_runs(planned: Iterable[PlannedRun], folders: Sequence[Path]) -> dict[Group, dict[int, Record]]:
     """The finished runs of a plan; groups without any are there and empty.
 
     Of several runs with equal settings, as when data or word lists have changed in between, the last folder's
@@ -44,10 +44,10 @@ def find_runs(planned: Iterable[Planned], folders: Sequence[Path]) -> dict[Group
         stored |= {settings_key(record): record for record in sorted(records, key=_finished)}
     found: dict[Group, dict[int, Record]] = {}
     for run in planned:
-        seeds = found.setdefault(group_of(run.cell, run.variant), {})
-        record = stored.get(key_of(run.cell))
+        seeds = found.setdefault(group_of(run.config, run.variant), {})
+        record = stored.get(key_of(run.config))
         if record is not None:
-            seeds[run.cell.seed] = record
+            seeds[run.config.seed] = record
     return found
 
 
@@ -56,14 +56,14 @@ def _finished(record: Record) -> float:
     return datetime.strptime(when, "%Y-%m-%dT%H:%M:%S%z").timestamp() if when else 0.0
 
 
-def group_of(cell: Cell, variant: str) -> Group:
+def group_of(config: RunConfig, variant: str) -> Group:
     """Where a run stands in a table."""
-    return cell.source.dataset, cell.method, variant
+    return config.source.dataset, config.method, variant
 
 
-def key_of(cell: Cell) -> str:
+def key_of(config: RunConfig) -> str:
     """The key under which the cell's record is found."""
-    return settings_key(json.loads(json.dumps(cell.settings())))
+    return settings_key(json.loads(json.dumps(config.settings())))
 
 
 class Accuracies:

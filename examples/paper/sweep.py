@@ -16,7 +16,7 @@ from examples.maple.method import MaPLe
 from examples.protocol.data import TABLE_3
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import Recipe, load_recipe
-from examples.protocol.runs.config import Cell, Source
+from examples.protocol.runs.config import RunConfig, Source
 from examples.protocol.runs.novel_names import llm_list
 from examples.tcp.method import TCP
 from sar_reg.errors import InputError
@@ -87,16 +87,18 @@ class Sweep:
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRun:
     """One run of a sweep, and the variant it belongs to."""
 
     variant: str
-    cell: Cell
+    config: RunConfig
 
     @property
     def name(self) -> str:
         """Its name in logs and progress."""
-        return f"{self.cell.source.dataset}-{self.cell.method.lower()}-{self.variant}-seed{self.cell.seed}"
+        return (
+            f"{self.config.source.dataset}-{self.config.method.lower()}-{self.variant}-seed{self.config.seed}"
+        )
 
 
 def load_sweep(name: str) -> Sweep:
@@ -120,7 +122,7 @@ def plan(
     origin: Mapping[str, str] = MappingProxyType({}),
     descriptions: str = "",
     **changes: Any,
-) -> list[Planned]:
+) -> list[PlannedRun]:
     """List the runs of a sweep.
 
     Args:
@@ -147,7 +149,9 @@ def plan(
                 sar = bool(settings["sar"])
                 if settings.get("novel") == "llm" and not llm_list(key).is_file():
                     continue
-                planned += [Planned(variant, Cell(method, source, run, seed, sar)) for seed in sweep.seeds]
+                planned += [
+                    PlannedRun(variant, RunConfig(method, source, run, seed, sar)) for seed in sweep.seeds
+                ]
     return planned
 
 

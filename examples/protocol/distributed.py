@@ -43,14 +43,14 @@ def usable(name: str) -> torch.device:
 
 
 @dataclass(frozen=True)
-class Ranks:
-    """This process among those that train together; one process alone is `Ranks()`."""
+class ProcessGroup:
+    """This process among those that train together; one process alone is `ProcessGroup()`."""
 
     rank: int = 0
     size: int = 1
 
     @classmethod
-    def join(cls, device: torch.device) -> Ranks:
+    def join(cls, device: torch.device) -> ProcessGroup:
         """Join the other processes that `torchrun` started; without it, be alone."""
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size == 1:
@@ -64,7 +64,7 @@ class Ranks:
         """Whether this process writes and prints."""
         return self.rank == 0
 
-    def mine(self, batch: list[T]) -> list[T]:
+    def my_share(self, batch: list[T]) -> list[T]:
         """This process's part of a batch.
 
         Raises:
@@ -110,4 +110,4 @@ class Ranks:
             distributed.destroy_process_group()
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = ProcessGroup()

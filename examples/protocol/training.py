@@ -11,7 +11,7 @@ import torch
 
 from examples.protocol.checkpoint import load_checkpoint, save_checkpoint
 from examples.protocol.data.images import Batch, TrainingImages
-from examples.protocol.distributed import ALONE, Ranks
+from examples.protocol.distributed import SINGLE_PROCESS, ProcessGroup
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import Recipe
 from examples.protocol.schedule import learning_rate, make_optimizer, set_rate
@@ -59,7 +59,7 @@ def train(
     images: TrainingImages,
     recipe: Recipe,
     *,
-    ranks: Ranks = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
     checkpoints: Checkpoints = NOT_KEPT,
     on_epoch: Callable[[int, dict[str, float]], None] | None = None,
 ) -> tuple[Curves, int]:
@@ -70,7 +70,7 @@ def train(
         sar: the regulariser, or None for the method alone.
         images: the epochs.
         recipe: hyper-parameters.
-        ranks: the processes that share each batch.
+        group: the processes that share each batch.
         checkpoints: where to go on from, if there is something, and where to save.
         on_epoch: called after each epoch with its number and its means.
 
@@ -86,14 +86,14 @@ def train(
         stored = load_checkpoint(checkpoints.path, method, optimizer, sar, run=checkpoints.run)
         curves = stored["curves"] if stored else {}
     start = len(curves.get("lr", []))
-    ranks.check_same(start)
+    group.check_same(start)
     for epoch in range(start, recipe.epochs):
         rate = learning_rate(epoch, recipe.lr, recipe.epochs)
         set_rate(optimizer, rate)
         means = Means()
         for batch in images.epoch(epoch):
-            means.add(train_step(method, sar, batch.to(method.tower.device), optimizer, recipe, ranks))
-        ranks.add_up(means.sums.values())
+            means.add(train_step(method, sar, batch.to(method.tower.device), optimizer, recipe, group))
+        group.add_up(means.sums.values())
         values = {"lr": rate, **means.values()}
         _check_finite(values, epoch)
         for name, value in values.items():
@@ -101,7 +101,7 @@ def train(
         if on_epoch is not None:
             on_epoch(epoch, values)
         due = checkpoints.every and (epoch + 1) % checkpoints.every == 0
-        if due and checkpoints.path is not None and ranks.first:
+        if due and checkpoints.path is not None and group.first:
             progress = {"curves": curves}
             save_checkpoint(checkpoints.path, method, optimizer, sar, run=checkpoints.run, progress=progress)
     return curves, start
@@ -113,7 +113,7 @@ def train_step(
     batch: Batch,
     optimizer: torch.optim.Optimizer,
     recipe: Recipe,
-    ranks: Ranks = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> dict[str, Tensor]:
     """One step of the optimiser; returns this process's share of each term, detached.
 
@@ -137,7 +137,7 @@ def train_step(
         loss.backward()
         for name, value in {"loss": loss, **computed}.items():
             terms[name] = terms.get(name, 0.0) + value.detach().float()
-    ranks.add_up(tensor.grad for tensor in method.learned().values() if tensor.grad is not None)
+    group.add_up(tensor.grad for tensor in method.learned().values() if tensor.grad is not None)
     optimizer.step()
     return terms
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from examples.protocol.data.catalogue import Source, sources
+from examples.protocol.data.catalogue import CatalogueEntry, catalogue
 from tests import ROOT
 
 PAGE = (ROOT / "docs" / "data.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("source", sources().values(), ids=lambda source: source.key)
-def test_every_data_set_has_its_row(source: Source) -> None:
+@pytest.mark.parametrize("source", catalogue().values(), ids=lambda source: source.key)
+def test_every_data_set_has_its_row(source: CatalogueEntry) -> None:
     row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{source.key}` |"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[1].startswith(f"`{source.folders[0]}/")

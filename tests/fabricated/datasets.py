@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from examples.protocol.data.catalogue import SHIFTED, Source, source_of
+from examples.protocol.data.catalogue import SHIFTED, CatalogueEntry, entry_of
 from tests import ROOT
 
 CLASSNAMES = ROOT / "examples" / "protocol" / "data" / "classnames"
@@ -32,7 +32,7 @@ def fabricate(root: Path, key: str, *, classes: int = 4, images: tuple[int, int,
 
     Open it with `open_dataset(key, root, verify=False)`: its numbers are not the published ones.
     """
-    source, names = source_of(key), names_of(key, classes)
+    source, names = entry_of(key), names_of(key, classes)
     home = source.home(root)
     if source.form == "json":
         _write_json(source, home, names, images)
@@ -49,7 +49,7 @@ def write_image(path: Path, label: int, number: int) -> None:
     Image.new("RGB", (24, 20), (60 * label % 256, 9 * number % 256, 120)).save(path)
 
 
-def _write_json(source: Source, home: Path, names: list[str], images: tuple[int, int, int]) -> None:
+def _write_json(source: CatalogueEntry, home: Path, names: list[str], images: tuple[int, int, int]) -> None:
     split: dict[str, list[list[object]]] = {part: [] for part in PARTS}
     pattern, numbers = PATHS.get(source.key, "{folder}/{number:04}.jpg"), count(1)
     for part, many in zip(PARTS, images, strict=True):
@@ -75,7 +75,9 @@ def _write_aircraft(home: Path, names: list[str], images: tuple[int, int, int]) 
     (home / "variants.txt").write_text("\n".join(names) + "\n")
 
 
-def _write_imagenet(source: Source, home: Path, names: list[str], images: tuple[int, int, int]) -> None:
+def _write_imagenet(
+    source: CatalogueEntry, home: Path, names: list[str], images: tuple[int, int, int]
+) -> None:
     ids = [f"n{1440764 + 7 * label:08}" for label in range(len(names))]
     parts = {"train/": images[0], "val/": images[2]} if source.key == "imagenet" else {"": images[2]}
     for part, many in parts.items():

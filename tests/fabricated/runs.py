@@ -19,7 +19,7 @@ import examples.coop
 from examples.coop.method import CoOp
 from examples.protocol.cli import command
 from examples.protocol.data.dataset import Example
-from examples.protocol.runs import experiment as bench
+from examples.protocol.runs import experiment
 from sar_reg.novel import WordList
 
 NAMES = ("amber disc", "blue_tile", "crimson", "dark cube", "emerald", "fuchsia", "golden ring")
@@ -74,9 +74,9 @@ def small_clip() -> tuple[open_clip.CLIP, Any]:
 
 def install(replace: Any = setattr) -> None:
     """Put them in the place of the testbed; `replace` may be pytest's `monkeypatch.setattr`."""
-    replace(bench, "load_clip", lambda source, recipe, device: small_clip())
-    replace(bench, "open_source", lambda source, key: Squares())
-    replace(bench, "novel_source", lambda source, held_out: WordList(source.novel or WORDS))
+    replace(experiment, "load_clip", lambda source, recipe, device: small_clip())
+    replace(experiment, "open_source", lambda source, key: Squares())
+    replace(experiment, "novel_source", lambda source, held_out: WordList(source.novel or WORDS))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Does one run of the fabricated bench, slowly: `python -m tests.fabricated.start_and_wait OUT EPOCHS`."""
+"""Does one run of the fabricated experiment, slowly: `python -m tests.fabricated.start_and_wait OUT EPOCHS`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from examples.coop.method import CoOp
-from examples.protocol.runs.config import Cell
-from examples.protocol.runs.experiment import Bench
+from examples.protocol.runs.config import RunConfig
+from examples.protocol.runs.experiment import Experiment
 from examples.protocol.runs.run import Run
 from tests.fabricated.runs import install
 from tests.protocol.conftest import RECIPE, SOURCE
@@ -21,8 +21,8 @@ def main(out: str, epochs: str) -> None:
     """Run with a pause after each epoch, so that there is time to be killed."""
     install()
     recipe = replace(RECIPE, epochs=int(epochs))
-    bench = Bench(SOURCE, recipe, torch.device("cpu"))
-    run = Run(CoOp, Cell("CoOp", SOURCE, recipe, seed=1, sar=True), bench, Path(out))
+    experiment = Experiment(SOURCE, recipe, torch.device("cpu"))
+    run = Run(CoOp, RunConfig("CoOp", SOURCE, recipe, seed=1, sar=True), experiment, Path(out))
     run.start(on_epoch=lambda epoch, values: time.sleep(0.1))
 
 

@@ -1,4 +1,4 @@
-"""One of several processes of a run on the fabricated bench: `python -m tests.fabricated.start_shared OUT`."""
+"""One of several processes of a run on the fabricated experiment: `python -m tests.fabricated.start_shared OUT`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from examples.coop.method import CoOp
-from examples.protocol.distributed import Ranks
-from examples.protocol.runs.config import Cell
-from examples.protocol.runs.experiment import Bench
+from examples.protocol.distributed import ProcessGroup
+from examples.protocol.runs.config import RunConfig
+from examples.protocol.runs.experiment import Experiment
 from examples.protocol.runs.run import Run
 from tests.fabricated.runs import install
 from tests.protocol.conftest import RECIPE, SOURCE
@@ -21,10 +21,10 @@ def main(out: str) -> None:
     """Join the group that the environment describes and do the run with it."""
     install()
     recipe = replace(RECIPE, epochs=5)
-    bench = Bench(SOURCE, recipe, torch.device("cpu"))
-    ranks = Ranks.join(bench.device)
-    Run(CoOp, Cell("CoOp", SOURCE, recipe, seed=1, sar=True), bench, Path(out)).start(ranks=ranks)
-    ranks.leave()
+    experiment = Experiment(SOURCE, recipe, torch.device("cpu"))
+    group = ProcessGroup.join(experiment.device)
+    Run(CoOp, RunConfig("CoOp", SOURCE, recipe, seed=1, sar=True), experiment, Path(out)).start(group=group)
+    group.leave()
 
 
 if __name__ == "__main__":

@@ -12,15 +12,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from examples.paper.engine import Place, run_inline, run_on_ray
+from examples.paper.engine import Execution, run_inline, run_on_ray
 from examples.paper.results import find_runs
-from examples.paper.sweep import Planned, load_sweep, plan
+from examples.paper.sweep import PlannedRun, load_sweep, plan
 
 EPOCHS = 40
 
 
 @pytest.fixture(scope="module")
-def planned() -> list[Planned]:
+def planned() -> list[PlannedRun]:
     sweep = replace(load_sweep("table3"), methods=("CoOp",), seeds=(1,))
     return plan(sweep, "testbed", datasets=("activities",), epochs=EPOCHS, shots=8, n_novel=60)
 
@@ -44,7 +44,7 @@ class Killer(threading.Thread):
     def _workers(self) -> Iterator[psutil.Process]:
         for process in psutil.Process().children(recursive=True):
             try:
-                if "_cell_on_ray" in " ".join(process.cmdline()):
+                if "_execute_on_ray" in " ".join(process.cmdline()):
                     yield process
             except psutil.Error:
                 continue
@@ -60,16 +60,16 @@ def _kill(process: psutil.Process) -> bool:
 
 # Ray leaves sockets of its own to the interpreter's end
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_nothing_is_lost_when_a_worker_dies(planned: list[Planned], tmp_path: Path) -> None:
+def test_nothing_is_lost_when_a_worker_dies(planned: list[PlannedRun], tmp_path: Path) -> None:
     pytest.importorskip("ray")
     killer = Killer(tmp_path / "ray")
     killer.start()
-    outcomes = list(run_on_ray(planned, Place(tmp_path / "ray")))
+    outcomes = list(run_on_ray(planned, Execution(tmp_path / "ray")))
     killer.join()
     assert killer.killed is not None
     assert outcomes == [None] * len(planned)
     on_ray = find_runs(planned, [tmp_path / "ray"])
-    assert list(run_inline(planned, Place(tmp_path / "here"), lambda *_: None)) == [None] * len(planned)
+    assert list(run_inline(planned, Execution(tmp_path / "here"), lambda *_: None)) == [None] * len(planned)
     here = find_runs(planned, [tmp_path / "here"])
     for group, runs in here.items():
         assert {seed: run["results"] for seed, run in runs.items()} == {

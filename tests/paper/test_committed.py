@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from examples.paper import command
-from examples.paper.engine import Place, run_cell
+from examples.paper.engine import Execution, execute_run
 from examples.paper.results import find_runs
 from examples.paper.sweep import load_sweep, plan
 from examples.protocol.runs.record import read_record
@@ -51,11 +51,11 @@ def test_a_run_done_again_gives_the_committed_numbers(tmp_path: Path) -> None:
     (planned,) = (
         run
         for run in plan(load_sweep("fig4"), "testbed", datasets=("smileys",))
-        if run.variant == "1.0" and run.cell.seed == 1
+        if run.variant == "1.0" and run.config.seed == 1
     )
     (by_seed,) = find_runs([planned], [RECORDS]).values()
     committed = by_seed[1]
-    assert run_cell(planned, Place(tmp_path, "cpu", 0)) is None
+    assert execute_run(planned, Execution(tmp_path, "cpu", 0)) is None
     (path,) = tmp_path.glob("*-seed1-*.json")
     again = read_record(path)
     assert again is not None

@@ -17,7 +17,7 @@ from examples.paper.engine import run_inline
 from examples.paper.sweep import NAMES, Sweep, load_sweep
 from examples.protocol import data
 from examples.protocol.data import catalogue
-from examples.protocol.runs import experiment as bench
+from examples.protocol.runs import experiment
 from tests.fabricated.datasets import fabricate
 from tests.fabricated.runs import small_clip
 
@@ -26,7 +26,7 @@ COUNTS = {"imagenet": (24, 0, 12), **dict.fromkeys(data.SHIFTED, (0, 0, 12))}
 
 def small_source(key: str) -> catalogue.Source:
     """The data set's facts, with the numbers of the fabricated one as the published ones."""
-    return replace(catalogue.source_of(key), classes=4, counts=COUNTS.get(key, (24, 8, 12)))
+    return replace(catalogue.entry_of(key), classes=4, counts=COUNTS.get(key, (24, 8, 12)))
 
 
 def small_sweep(name: str) -> Sweep:
@@ -35,11 +35,11 @@ def small_sweep(name: str) -> Sweep:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "load_clip", lambda source, recipe, device: small_clip())
-    monkeypatch.setattr(data, "source_of", small_source)
+    monkeypatch.setattr(experiment, "load_clip", lambda source, recipe, device: small_clip())
+    monkeypatch.setattr(data, "entry_of", small_source)
     monkeypatch.setattr(command, "load_sweep", small_sweep)
     monkeypatch.setattr(command, "run_isolated", lambda planned, place, _: run_inline(planned, place, quiet))
-    engine._bench.cache_clear()
+    engine._experiment.cache_clear()
 
 
 def quiet(epoch: int, values: dict[str, float]) -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from examples.paper import command, engine
 from examples.paper.accuracy_tables import accuracy_table
-from examples.paper.engine import Place, run_inline, run_isolated
+from examples.paper.engine import Execution, run_inline, run_isolated
 from examples.paper.results import find_runs
-from examples.paper.sweep import Planned, load_sweep, plan
+from examples.paper.sweep import PlannedRun, load_sweep, plan
 from examples.protocol.data import open_dataset
-from examples.protocol.runs import experiment as bench
+from examples.protocol.runs import experiment
 from examples.protocol.runs import novel_names
 from examples.protocol.runs.config import Source
 from examples.protocol.runs.record import write_record
@@ -26,12 +26,12 @@ SMALL = {"epochs": 1, "batch_size": 8, "shots": 2, "n_novel": len(WORDS), "augme
 
 @pytest.fixture(autouse=True)
 def fabricated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Random weights and coloured squares in the place of model and data."""
+    """Random weights and coloured squares in the execution of model and data."""
     install(monkeypatch.setattr)
-    engine._bench.cache_clear()
+    engine._experiment.cache_clear()
 
 
-def planned_runs(name: str, data: str = "testbed", dataset: str = "squares") -> list[Planned]:
+def planned_runs(name: str, data: str = "testbed", dataset: str = "squares") -> list[PlannedRun]:
     sweep = replace(load_sweep(name), methods=("CoOp",), seeds=(1,))
     return plan(sweep, data, datasets=(dataset,), **SMALL)
 
@@ -41,8 +41,8 @@ def quiet(epoch: int, values: dict[str, float]) -> None:
 
 
 def test_runs_end_in_a_table_and_are_not_repeated(tmp_path: Path) -> None:
-    planned, place = planned_runs("table1"), Place(tmp_path)
-    assert list(run_inline(planned, place, quiet)) == [None] * 4
+    planned, execution = planned_runs("table1"), Execution(tmp_path)
+    assert list(run_inline(planned, execution, quiet)) == [None] * 4
     table = accuracy_table(load_sweep("table1"), find_runs(planned, [tmp_path]), real=False)
     assert [row[1] for row in table.rows] == [
         "CoOp",
@@ -50,19 +50,19 @@ def test_runs_end_in_a_table_and_are_not_repeated(tmp_path: Path) -> None:
         "CoOp + SAR, 8 prompts, all classes",
         "CoOp + SAR",
     ]
-    assert all(0 <= float(cell) <= 100 for row in table.rows for cell in row[2:5])
+    assert all(0 <= float(config) <= 100 for row in table.rows for config in row[2:5])
     epochs: list[int] = []
-    assert list(run_inline(planned, place, lambda epoch, _: epochs.append(epoch))) == [None] * 4
+    assert list(run_inline(planned, execution, lambda epoch, _: epochs.append(epoch))) == [None] * 4
     assert epochs == []
-    fresh = replace(place, fresh=True)
+    fresh = replace(execution, fresh=True)
     assert list(run_inline(planned[:1], fresh, lambda epoch, _: epochs.append(epoch))) == [None]
     assert epochs == [0]
 
 
 def test_a_failed_run_leaves_a_log_and_stops_nothing(tmp_path: Path) -> None:
     good, bad = planned_runs("table3")
-    bad = replace(bad, cell=replace(bad.cell, method="Oops"))
-    failure, fine = run_inline([bad, good], Place(tmp_path), quiet)
+    bad = replace(bad, config=replace(bad.config, method="Oops"))
+    failure, fine = run_inline([bad, good], Execution(tmp_path), quiet)
     assert fine is None
     assert failure is not None
     assert failure.name == "squares-oops-sar-seed1"
@@ -74,10 +74,10 @@ def test_a_failed_run_leaves_a_log_and_stops_nothing(tmp_path: Path) -> None:
 def test_a_table_on_the_papers_data_from_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fabricate(tmp_path / "data", "dtd")
     monkeypatch.setattr(
-        bench, "open_source", lambda source, key: open_dataset(key, source.data, verify=False)
+        experiment, "open_source", lambda source, key: open_dataset(key, source.data, verify=False)
     )
     planned = planned_runs("table3", str(tmp_path / "data"), "dtd")
-    assert list(run_inline(planned, Place(tmp_path / "runs"), quiet)) == [None] * 2
+    assert list(run_inline(planned, Execution(tmp_path / "runs"), quiet)) == [None] * 2
     table = accuracy_table(load_sweep("table3"), find_runs(planned, [tmp_path / "runs"]), real=True)
     rows = {(row[0], row[1]): row for row in table.rows}
     assert rows["dtd", "CoOp"][3] == "78.74 / 45.65 / 57.79"
@@ -110,20 +110,22 @@ def test_a_runs_own_command_repeats_it_and_finds_its_words(capsys: pytest.Captur
 
 
 def test_failed_variants_have_logs_of_their_own(tmp_path: Path) -> None:
-    planned = [replace(p, cell=replace(p.cell, method="Oops")) for p in planned_runs("table1")]
-    failures = [failure for failure in run_inline(planned, Place(tmp_path), quiet) if failure]
+    planned = [replace(p, config=replace(p.config, method="Oops")) for p in planned_runs("table1")]
+    failures = [failure for failure in run_inline(planned, Execution(tmp_path), quiet) if failure]
     assert len({failure.log for failure in failures}) == len(planned) == 4
     fine = planned_runs("table1")[0]
     log = tmp_path / "failed" / f"{fine.name}.log"
     log.write_text("an earlier failure")
-    assert list(run_inline([fine], Place(tmp_path), quiet)) == [None]
+    assert list(run_inline([fine], Execution(tmp_path), quiet)) == [None]
     assert not log.exists()
 
 
 def test_a_process_that_fails_is_logged_and_stops_nothing(tmp_path: Path) -> None:
     planned = planned_runs("table2")
     ends = [["-c", "print('oh'); raise SystemExit(3)"], ["-c", ""], ["-c", "import no_such_module"]]
-    outcomes = list(run_isolated(planned, Place(tmp_path), lambda number: [sys.executable, *ends[number]]))
+    outcomes = list(
+        run_isolated(planned, Execution(tmp_path), lambda number: [sys.executable, *ends[number]])
+    )
     assert outcomes[1] is None
     assert outcomes[0].log.read_text().startswith("oh")
     assert "no_such_module" in outcomes[2].log.read_text()
@@ -147,7 +149,7 @@ def test_costs_are_read_off_runs_of_their_own(tmp_path: Path, capsys: pytest.Cap
         "peak_memory_mib": 1.0,
     }
     for run in plan(load_sweep("table2"), "/data"):
-        write_record(tmp_path / f"{run.variant}-{run.cell.seed}.json", {**run.cell.settings(), **cost})
+        write_record(tmp_path / f"{run.variant}-{run.config.seed}.json", {**run.config.settings(), **cost})
     arguments = ("table2", "--data", "/data", "--no-run", "--out", str(tmp_path))
     assert run_command(*arguments) == 0
     written = Path(capsys.readouterr().out.splitlines()[0])
@@ -205,4 +207,4 @@ def test_words_of_a_language_model_are_planned_where_there_are_some(
     source = novel_names.novel_source(Source("food101", "/data", novel="llm"), ())
     assert set(source.generate(["pizza"], 2, exclude=(), seed=0)) == {"ramen", "borscht"}
     chosen = plan(load_sweep("table4"), "/data", datasets=("food101",), origin={"novel": "llm"})
-    assert {run.cell.source.novel for run in chosen} == {"llm"}
+    assert {run.config.source.novel for run in chosen} == {"llm"}

@@ -14,7 +14,7 @@ from examples.paper.cost_table import cost_table
 from examples.paper.domain_table import domain_table
 from examples.paper.figures import draw_weights
 from examples.paper.results import find_runs
-from examples.paper.sweep import NAMES, Planned, Sweep, load_sweep, plan
+from examples.paper.sweep import NAMES, PlannedRun, Sweep, load_sweep, plan
 from examples.paper.table import NOT_RUN, Table
 from examples.protocol.runs.record import write_record
 from sar_reg.errors import InputError
@@ -28,9 +28,9 @@ def narrowed(name: str) -> Sweep:
     return replace(load_sweep(name), methods=("CoOp",))
 
 
-def record(folder: Path, run: Planned, **content: object) -> None:
-    name = f"{run.cell.source.dataset}-{run.variant}-{run.cell.seed}.json"
-    write_record(folder / name, {**run.cell.settings(), **content})
+def record(folder: Path, run: PlannedRun, **content: object) -> None:
+    name = f"{run.config.source.dataset}-{run.variant}-{run.config.seed}.json"
+    write_record(folder / name, {**run.config.settings(), **content})
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ def table3(tmp_path: Path) -> Table:
     sweep = narrowed("table3")
     planned = plan(sweep, "/data", datasets=("dtd", "eurosat"))
     for run in planned:
-        base, new = (WITH if run.cell.sar else WITHOUT)[run.cell.source.dataset][run.cell.seed - 1]
+        base, new = (WITH if run.config.sar else WITHOUT)[run.config.source.dataset][run.config.seed - 1]
         elsewhere = replace(
-            run, cell=replace(run.cell, source=replace(run.cell.source, data="/another/folder"))
+            run, config=replace(run.config, source=replace(run.config.source, data="/another/folder"))
         )
         record(tmp_path, elsewhere, results={"base": float(base), "new": float(new)})
     return accuracy_table(sweep, find_runs(planned, [tmp_path]), real=True)
@@ -91,7 +91,7 @@ def test_one_seed_has_no_spread(tmp_path: Path) -> None:
     sweep = replace(narrowed("table3"), seeds=(1,))
     planned = plan(sweep, "/data", datasets=("dtd",))
     for run in planned:
-        record(tmp_path, run, results={"base": 80.0, "new": 40.0 + 3 * run.cell.sar})
+        record(tmp_path, run, results={"base": 80.0, "new": 40.0 + 3 * run.config.sar})
     table = accuracy_table(sweep, find_runs(planned, [tmp_path]), real=True)
     assert table.rows[1][8] == "+3.00"
     assert "nan" not in table.markdown() + table.csv()
@@ -119,7 +119,7 @@ def test_of_equal_runs_the_one_that_finished_last_counts(tmp_path: Path) -> None
     run = plan(narrowed("table3"), "/data", datasets=("dtd",))[0]
     times = ("2026-01-02T00:00:00+0000", "2026-01-01T23:30:00-0100", "2026-01-02T00:20:00+0000")
     for number, finished in enumerate(times):
-        content = {**run.cell.settings(), "results": {"base": number}, "finished": finished}
+        content = {**run.config.settings(), "results": {"base": number}, "finished": finished}
         write_record(tmp_path / f"{number}.json", content)
     (group,) = find_runs([run], [tmp_path]).values()
     assert group[1]["results"] == {"base": 1}
@@ -135,7 +135,7 @@ def test_held_out_names_are_counted_for_each_source(tmp_path: Path) -> None:
             "provenance": {"outcome": {"dropped": {} if oracle else {"excluded": 3, "base class": 1}}},
         }
         results = {"base": 80.0, "new": 60.0}
-        record(tmp_path, run, results=results, bank=bank if run.cell.sar else None)
+        record(tmp_path, run, results=results, bank=bank if run.config.sar else None)
     table = accuracy_table(sweep, find_runs(planned, [tmp_path]), real=False)
     shown = {(row[0], row[1]): row[-1] for row in table.rows}
     assert shown["food", "CoOp, none"] == ""
@@ -182,7 +182,7 @@ def test_costs_stand_beside_the_papers(tmp_path: Path) -> None:
         content = {
             "results": {"base": 76.0, "new": 68.0},
             "training": {"learned_numbers": 2048},
-            "seconds": {"training": 100.0 * run.cell.seed, "evaluation": 50.0},
+            "seconds": {"training": 100.0 * run.config.seed, "evaluation": 50.0},
             "data": {"tests": {"base": {"images": 20_000}, "new": {"images": 5_000}}},
             "peak_memory_mib": 4096.0,
         }
@@ -196,7 +196,7 @@ def test_the_loss_after_training_stands_beside_each_weight(tmp_path: Path) -> No
     sweep = narrowed("fig4")
     planned = plan(sweep, "testbed", datasets=("food", "travel"))
     for run in planned:
-        higher = run.cell.source.dataset == "travel"
+        higher = run.config.source.dataset == "travel"
         loss = (0.5 if run.variant == "0" else 0.25) + higher
         record(tmp_path, run, results={"base": 80.0, "new": 60.0, "sar_loss": loss})
     runs = find_runs(planned, [tmp_path])
@@ -214,7 +214,7 @@ def test_domains_have_a_mean_of_targets(tmp_path: Path) -> None:
         record(
             tmp_path,
             run,
-            results={"source": 70.0 + run.cell.seed, **dict.fromkeys(kinds, 50.0 + run.cell.sar)},
+            results={"source": 70.0 + run.config.seed, **dict.fromkeys(kinds, 50.0 + run.config.sar)},
         )
     table = domain_table(sweep, find_runs(planned, [tmp_path]), real=True)
     without, with_sar = table.rows
@@ -229,24 +229,24 @@ def test_every_sweep_lists_its_runs(name: str) -> None:
     sweep = load_sweep(name).on("/data")
     planned = plan(sweep, "/data")
     expected = len(sweep.datasets) * len(sweep.methods) * len(sweep.variants) * len(sweep.seeds)
-    assert len(planned) == len({(p.cell, p.variant) for p in planned}) == expected
+    assert len(planned) == len({(p.config, p.variant) for p in planned}) == expected
 
 
 def test_the_papers_settings_reach_the_runs() -> None:
     cells = {
-        (p.cell.source.dataset, p.cell.method): p.cell
+        (p.config.source.dataset, p.config.method): p.config
         for p in plan(load_sweep("table3"), "/data")
-        if p.cell.sar
+        if p.config.sar
     }
     assert len(cells) == 55
     assert cells["eurosat", "CoOp"].recipe.lam == 0.5
     assert cells["fgvc_aircraft", "CoPrompt"].recipe.lam == 0.8
     assert cells["food101", "CoOp"].recipe.epochs == 100
-    assert {cell.recipe.sampling for cell in cells.values()} == {"independent"}
+    assert {config.recipe.sampling for config in cells.values()} == {"independent"}
     four = {
-        p.cell.recipe.lam
+        p.config.recipe.lam
         for p in plan(load_sweep("table4"), "/data")
-        if p.cell.sar and p.cell.method == "CoOp"
+        if p.config.sar and p.config.method == "CoOp"
     }
     assert four == {1.0}
 

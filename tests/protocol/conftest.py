@@ -1,4 +1,4 @@
-"""The fabricated bench of these tests, and runs on it."""
+"""The fabricated experiment of these tests, and runs on it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 
 from examples.coop.method import CoOp
 from examples.protocol.recipe import Recipe
-from examples.protocol.runs.config import Cell, Source
-from examples.protocol.runs.experiment import Bench
+from examples.protocol.runs.config import RunConfig, Source
+from examples.protocol.runs.experiment import Experiment
 from examples.protocol.runs.run import Run
 from tests.fabricated.runs import install
 
@@ -30,19 +30,19 @@ def fabricated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench(SOURCE, RECIPE, torch.device("cpu"))
+def experiment() -> Experiment:
+    return Experiment(SOURCE, RECIPE, torch.device("cpu"))
 
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """`make_run(sar=…, seed=…, out=…, **changed settings)` gives a run on a bench of its own."""
+    """`make_run(sar=…, seed=…, out=…, **changed settings)` gives a run on a experiment of its own."""
 
     def make(
         *, sar: bool = True, seed: int = 1, out: Path = tmp_path, save_every: int = 1, **changed: object
     ) -> Run:
         recipe = Recipe(**{**RECIPE.__dict__, **changed})
-        bench = Bench(SOURCE, recipe, torch.device("cpu"))
-        return Run(CoOp, Cell("CoOp", SOURCE, recipe, seed, sar), bench, out, save_every=save_every)
+        experiment = Experiment(SOURCE, recipe, torch.device("cpu"))
+        return Run(CoOp, RunConfig("CoOp", SOURCE, recipe, seed, sar), experiment, out, save_every=save_every)
 
     return make

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file
 from torch import distributed
 
-from examples.protocol.distributed import Ranks
-from examples.protocol.runs.experiment import Bench
+from examples.protocol.distributed import ProcessGroup
+from examples.protocol.runs.experiment import Experiment
 from examples.protocol.runs.zero_shot import zero_shot_record
 from sar_reg.errors import InputError
 from tests.protocol.conftest import MakeRun
@@ -55,15 +55,15 @@ def test_two_processes_equal_one(make_run: MakeRun, tmp_path: Path) -> None:
 
 
 def test_all_processes_look_for_the_zero_shot_record_before_one_writes_it(
-    bench: Bench, tmp_path: Path
+    experiment: Experiment, tmp_path: Path
 ) -> None:
-    class Watched(Ranks):
+    class Watched(ProcessGroup):
         def wait(self) -> None:
             waited.append(len(list(tmp_path.glob("*.json"))))
 
     waited: list[int] = []
     for _ in range(2):
-        zero_shot_record(bench, tmp_path, Watched(rank=0, size=2))
+        zero_shot_record(experiment, tmp_path, Watched(rank=0, size=2))
     assert waited == [0, 1], "one wait, found or not"
 
 
@@ -73,6 +73,6 @@ def test_processes_that_see_different_folders_are_stopped(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(distributed, "all_reduce", other_at_3)
     monkeypatch.setattr(distributed, "get_backend", lambda: "gloo")
-    Ranks(rank=0, size=2).check_same(3)
+    ProcessGroup(rank=0, size=2).check_same(3)
     with pytest.raises(InputError, match="process 0 would go on from epoch 0 and another one from elsewhere"):
-        Ranks(rank=0, size=2).check_same(0)
+        ProcessGroup(rank=0, size=2).check_same(0)

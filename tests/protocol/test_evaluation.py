@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from examples.protocol.evaluation import harmonic_mean, percent_equal, summary
-from examples.protocol.runs.experiment import Bench
+from examples.protocol.runs.experiment import Experiment
 from examples.protocol.runs.run import evaluate
 from examples.protocol.runs.zero_shot import zero_shot
 from tests.protocol.conftest import MakeRun
@@ -31,33 +31,35 @@ def test_h_is_that_of_the_means() -> None:
     assert math.isnan(summary([{"base": 1.0}])["base_std"])
 
 
-def test_base_and_new_are_told_apart_among_their_own_names(make_run: MakeRun, bench: Bench) -> None:
+def test_base_and_new_are_told_apart_among_their_own_names(make_run: MakeRun, experiment: Experiment) -> None:
     run = make_run()
     method = run.build()
-    got = evaluate(bench, method)
+    got = evaluate(experiment, method)
     for name, classes in (("base", range(4)), ("new", range(4, 7))):
-        names = [bench.dataset.classnames[i] for i in classes]
-        pictures = [e for e in bench.dataset.test if e.label in classes]
-        images = torch.stack([bench.test_transform(bench.dataset.image(e)) for e in pictures])
+        names = [experiment.dataset.classnames[i] for i in classes]
+        pictures = [e for e in experiment.dataset.test if e.label in classes]
+        images = torch.stack([experiment.test_transform(experiment.dataset.image(e)) for e in pictures])
         predicted = method.for_classes(names)(images).argmax(1)
         right = sum(int(p) == e.label - classes[0] for p, e in zip(predicted, pictures, strict=True))
         assert got[name] == 100 * right / len(pictures)
     assert got["h"] == harmonic_mean(got["base"], got["new"])
 
 
-def test_zero_shot_is_the_handcrafted_classifier(bench: Bench) -> None:
+def test_zero_shot_is_the_handcrafted_classifier(experiment: Experiment) -> None:
     method = torch.nn.functional
-    base = bench.tests["base"]
-    images = torch.stack([bench.test_transform(base.image(e)) for e in base.test])
-    features = method.normalize(bench.model.encode_image(images), dim=-1)
-    right = (features @ bench.zero_shot_rows(base).T).argmax(1) == torch.tensor([e.label for e in base.test])
-    assert zero_shot(bench)["base"] == 100 * right.double().mean().item()
+    base = experiment.tests["base"]
+    images = torch.stack([experiment.test_transform(base.image(e)) for e in base.test])
+    features = method.normalize(experiment.model.encode_image(images), dim=-1)
+    right = (features @ experiment.zero_shot_rows(base).T).argmax(1) == torch.tensor(
+        [e.label for e in base.test]
+    )
+    assert zero_shot(experiment)["base"] == 100 * right.double().mean().item()
 
 
 def test_image_features_of_the_frozen_side_are_computed_once(
-    bench: Bench, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+    experiment: Experiment, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     method = make_run().build()
-    first = bench.test_images("new", method)[0]
+    first = experiment.test_images("new", method)[0]
     monkeypatch.setattr(type(method), "encode_images", None)
-    assert bench.test_images("new", method)[0] is first
+    assert experiment.test_images("new", method)[0] is first

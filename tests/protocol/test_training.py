@@ -22,18 +22,18 @@ from tests.protocol.conftest import MakeRun
 def coop(run, recipe: Recipe | None = None) -> tuple[CoOp, SimilarityAlignmentLoss, Batch]:
     """A method, its regulariser and one batch of the run."""
     torch.manual_seed(0)
-    recipe = recipe or run.cell.recipe
-    bank = run.bench.bank
+    recipe = recipe or run.config.recipe
+    bank = run.experiment.bank
     method = CoOp(*small_clip(), bank.classnames, n_base=bank.n_base, recipe=recipe, dataset="squares")
     sar = SimilarityAlignmentLoss(bank, sample_size=4, seed=1, sampling="independent")
-    images = run.bench.training_images(1, method, ranks=_alone())
+    images = run.experiment.training_images(1, method, group=_alone())
     return method, sar, next(images.epoch(0))
 
 
 def _alone():
-    from examples.protocol.distributed import ALONE
+    from examples.protocol.distributed import SINGLE_PROCESS
 
-    return ALONE
+    return SINGLE_PROCESS
 
 
 def test_a_step_follows_the_gradient_of_ce_plus_lambda_sar(make_run: MakeRun) -> None:
@@ -44,17 +44,17 @@ def test_a_step_follows_the_gradient_of_ce_plus_lambda_sar(make_run: MakeRun) ->
     logits = (
         normalize(batch.features, dim=-1)
         @ normalize(text[: method.n_base], dim=-1).T
-        / run.bench.bank.temperature
+        / run.experiment.bank.temperature
     )
     ce = cross_entropy(logits, batch.labels)
     term = similarity_alignment_loss(
-        text, run.bench.bank.embeddings, temperature=run.bench.bank.temperature,
+        text, run.experiment.bank.embeddings, temperature=run.experiment.bank.temperature,
         sample_size=4, seed=1, step=0, sampling="independent",
     )  # fmt: skip
     (gradient,) = torch.autograd.grad(ce + 0.5 * term, method.ctx)
-    optimizer = make_optimizer(method.learned().values(), run.cell.recipe)
+    optimizer = make_optimizer(method.learned().values(), run.config.recipe)
     set_rate(optimizer, 0.1)
-    terms = train_step(method, sar, batch, optimizer, run.cell.recipe)
+    terms = train_step(method, sar, batch, optimizer, run.config.recipe)
     assert torch.allclose(method.ctx, start - 0.1 * gradient, atol=1e-6)
     assert terms["ce"].item() == pytest.approx(ce.item(), rel=1e-5)
     assert terms["sar"].item() == pytest.approx(term.item(), rel=1e-5)
@@ -68,8 +68,8 @@ def test_parts_of_a_batch_give_the_whole_batchs_step(make_run: MakeRun, parts: i
     for accumulate in (1, parts):
         run = make_run(accumulate=accumulate)
         method, sar, batch = coop(run)
-        optimizer = make_optimizer(method.learned().values(), run.cell.recipe)
-        terms = train_step(method, sar, batch, optimizer, run.cell.recipe)
+        optimizer = make_optimizer(method.learned().values(), run.config.recipe)
+        terms = train_step(method, sar, batch, optimizer, run.config.recipe)
         found.append((method.ctx.grad, terms, sar.step.item()))
     (whole, whole_terms, _), (cut, cut_terms, draws) = found
     assert torch.allclose(whole, cut, atol=1e-6 * whole.abs().max())
@@ -81,9 +81,9 @@ def test_curves_hold_the_rate_and_the_terms_of_every_epoch(make_run: MakeRun) ->
     run = make_run(epochs=4)
     method, sar, _ = coop(run)
     told: list[int] = []
-    images = run.bench.training_images(1, method, ranks=_alone())
+    images = run.experiment.training_images(1, method, group=_alone())
     curves, taken_up = train(
-        method, sar, images, run.cell.recipe, on_epoch=lambda epoch, values: told.append(epoch)
+        method, sar, images, run.config.recipe, on_epoch=lambda epoch, values: told.append(epoch)
     )
     assert taken_up == 0
     assert told == [0, 1, 2, 3]
@@ -97,7 +97,7 @@ def test_frozen_weights_stay_frozen(make_run: MakeRun) -> None:
     run = make_run()
     method, sar, batch = coop(run)
     train_step(
-        method, sar, batch, make_optimizer(method.learned().values(), run.cell.recipe), run.cell.recipe
+        method, sar, batch, make_optimizer(method.learned().values(), run.config.recipe), run.config.recipe
     )
     assert list(method.learned()) == ["ctx"]
     assert all(weight.grad is None for weight in method.model.parameters())
@@ -116,10 +116,10 @@ def test_bf16_keeps_prompts_and_loss_in_fp32(make_run: MakeRun) -> None:
     for precision in ("fp32", "bf16"):
         run = make_run(precision=precision)
         method, sar, batch = coop(run)
-        optimizer = make_optimizer(method.learned().values(), run.cell.recipe)
+        optimizer = make_optimizer(method.learned().values(), run.config.recipe)
         with method.autocast():
             assert method.encode_text().dtype == (torch.bfloat16 if precision == "bf16" else torch.float32)
-        terms[precision] = train_step(method, sar, batch, optimizer, run.cell.recipe)
+        terms[precision] = train_step(method, sar, batch, optimizer, run.config.recipe)
         assert method.ctx.dtype == method.ctx.grad.dtype == terms[precision]["sar"].dtype == torch.float32
     assert terms["bf16"]["ce"].item() == pytest.approx(terms["fp32"]["ce"].item(), rel=0.02)
     assert terms["bf16"]["ce"] != terms["fp32"]["ce"]

@@ -47,7 +47,7 @@ def train(prompt: torch.nn.Module, shift: torch.nn.Parameter, target: torch.Tens
 
 
 def worker(rank: int, folder: str) -> None:
-    torch.manual_seed(rank)  # ranks differ in everything random, and the draws must not
+    torch.manual_seed(rank)  # group differ in everything random, and the draws must not
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     learned, target = features(Case(150, 6, 8))
     prompt = Prompt(learned)

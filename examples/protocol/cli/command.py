@@ -12,15 +12,15 @@ from typing import Annotated, Any
 
 import torch
 
-from examples.protocol.cli.errors import one_line_mistakes
+from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.cli.pictures import draw_comparison
 from examples.protocol.cli.progress import Progress
 from examples.protocol.cli.table import as_text, rows_of
-from examples.protocol.distributed import Ranks, choose_device
+from examples.protocol.distributed import ProcessGroup, choose_device
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import OF_METHODS, Recipe, load_recipe
-from examples.protocol.runs.config import Cell, Source
-from examples.protocol.runs.experiment import Bench
+from examples.protocol.runs.config import RunConfig, Source
+from examples.protocol.runs.experiment import Experiment
 from examples.protocol.runs.memory import Estimate, estimate_step
 from examples.protocol.runs.record import Record
 from examples.protocol.runs.run import Run, describe_bank, features_of
@@ -75,7 +75,7 @@ def main(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None = 
         recipe: its recipe.toml.
         argv: arguments, those of the process by default.
     """
-    with one_line_mistakes():
+    with one_line_errors():
         options = parse(method, recipe, argv)
         compare(method, options)
 
@@ -117,41 +117,41 @@ def compare(method: type[PromptMethod], options: Options) -> None:
             "--seeds takes one whole number or more, none of them negative, such as --seeds 1 2 3"
         )
     device = choose_device(options.device)
-    ranks = Ranks.join(device)
-    bench = Bench(options.source, options.recipe, device, workers=options.workers)
-    runs = list_runs(method, options, bench)
-    records = [zero_shot_record(bench, options.out, ranks), *do_runs(runs, options, ranks)]
-    if ranks.first:
+    group = ProcessGroup.join(device)
+    experiment = Experiment(options.source, options.recipe, device, workers=options.workers)
+    runs = list_runs(method, options, experiment)
+    records = [zero_shot_record(experiment, options.out, group), *do_runs(runs, options, group)]
+    if group.first:
         rows = rows_of(records)
-        picture = draw(runs, bench, rows, options.out) if "new" in bench.tests else None
-        print(as_json(records, picture) if options.json else as_report(bench, runs, rows, picture))
-    ranks.leave()
+        picture = draw(runs, experiment, rows, options.out) if "new" in experiment.tests else None
+        print(as_json(records, picture) if options.json else as_report(experiment, runs, rows, picture))
+    group.leave()
 
 
-def list_runs(method: type[PromptMethod], options: Options, bench: Bench) -> list[Run]:
+def list_runs(method: type[PromptMethod], options: Options, experiment: Experiment) -> list[Run]:
     """The method alone, then with SAR, over the seeds."""
     cells = [
-        Cell(method.__name__, options.source, options.recipe, seed, sar)
+        RunConfig(method.__name__, options.source, options.recipe, seed, sar)
         for sar in ((False, True) if options.sar else (False,))
         for seed in options.seeds
     ]
-    return [Run(method, cell, bench, options.out, save_every=options.save_every) for cell in cells]
+    return [Run(method, config, experiment, options.out, save_every=options.save_every) for config in cells]
 
 
-def do_runs(runs: Sequence[Run], options: Options, ranks: Ranks) -> list[Record]:
+def do_runs(runs: Sequence[Run], options: Options, group: ProcessGroup) -> list[Record]:
     """The record of each run, from its file where it is finished."""
-    progress = Progress(len(runs) * options.recipe.epochs, shown=ranks.first)
+    progress = Progress(len(runs) * options.recipe.epochs, shown=group.first)
     records = []
     for run in runs:
-        if options.fresh and ranks.first:
+        if options.fresh and group.first:
             run.forget()
-        ranks.wait()
+        group.wait()
         record = run.finished()
         if record is None:
-            if ranks.first and options.source.data != "testbed" and not records:
-                print(estimate(run, ranks), file=sys.stderr)
-            progress.run(f"{run.cell.title}, seed {run.cell.seed}")
-            record = run.start(ranks=ranks, on_epoch=progress.epoch, tensorboard=options.tensorboard)
+            if group.first and options.source.data != "testbed" and not records:
+                print(estimate(run, group), file=sys.stderr)
+            progress.run(f"{run.config.title}, seed {run.config.seed}")
+            record = run.start(group=group, on_epoch=progress.epoch, tensorboard=options.tensorboard)
         else:
             progress.skip(options.recipe.epochs)
         records.append(record)
@@ -159,23 +159,23 @@ def do_runs(runs: Sequence[Run], options: Options, ranks: Ranks) -> list[Record]
     return records
 
 
-def estimate(run: Run, ranks: Ranks) -> Estimate:
+def estimate(run: Run, group: ProcessGroup) -> Estimate:
     """The memory that a step of the run takes in each process."""
-    images = math.ceil(run.cell.recipe.batch_size / (ranks.size * run.cell.recipe.accumulate))
-    return estimate_step(run.build(), run.bench.test_transform.settings["size"], images)
+    images = math.ceil(run.config.recipe.batch_size / (group.size * run.config.recipe.accumulate))
+    return estimate_step(run.build(), run.experiment.test_transform.settings["size"], images)
 
 
-def draw(runs: Sequence[Run], bench: Bench, rows: Sequence[Any], out: Path) -> Path:
+def draw(runs: Sequence[Run], experiment: Experiment, rows: Sequence[Any], out: Path) -> Path:
     """The picture of the first seed's learned similarities and of all accuracies."""
-    names = tuple(name for test in bench.tests.values() for name in test.classnames)
-    handcrafted = torch.cat([bench.zero_shot_rows(test) for test in bench.tests.values()])
-    first = [run for run in runs if run.cell.seed == runs[0].cell.seed]
+    names = tuple(name for test in experiment.tests.values() for name in test.classnames)
+    handcrafted = torch.cat([experiment.zero_shot_rows(test) for test in experiment.tests.values()])
+    first = [run for run in runs if run.config.seed == runs[0].config.seed]
     maps = [("handcrafted prompts", handcrafted)]
-    maps += [(run.cell.title, features_of(run.load(), names)) for run in first]
-    cell = runs[0].cell
-    path = out / f"{cell.source.dataset}-{cell.method.lower()}.png"
-    temperature = bench.temperature
-    return draw_comparison(path, maps, len(bench.classnames), rows, temperature=temperature)
+    maps += [(run.config.title, features_of(run.load(), names)) for run in first]
+    config = runs[0].config
+    path = out / f"{config.source.dataset}-{config.method.lower()}.png"
+    temperature = experiment.temperature
+    return draw_comparison(path, maps, len(experiment.classnames), rows, temperature=temperature)
 
 
 def as_json(records: Sequence[Record], picture: Path | None) -> str:
@@ -188,17 +188,20 @@ def as_json(records: Sequence[Record], picture: Path | None) -> str:
     return json.dumps({"rows": rows, "records": records, "picture": str(picture) if picture else None})
 
 
-def as_report(bench: Bench, runs: Sequence[Run], rows: Sequence[Any], picture: Path | None) -> str:
+def as_report(experiment: Experiment, runs: Sequence[Run], rows: Sequence[Any], picture: Path | None) -> str:
     """The comparison for people."""
-    recipe = bench.recipe
-    sizes = ", ".join(f"{len(test.classnames)} {name}" for name, test in bench.tests.items())
-    lines = [f"{bench.source.dataset}: {sizes} classes; {recipe.shots} shots, {recipe.epochs} epochs", ""]
+    recipe = experiment.recipe
+    sizes = ", ".join(f"{len(test.classnames)} {name}" for name, test in experiment.tests.items())
+    lines = [
+        f"{experiment.source.dataset}: {sizes} classes; {recipe.shots} shots, {recipe.epochs} epochs",
+        "",
+    ]
     lines += [as_text(rows), ""]
-    if any(run.cell.sar for run in runs):
-        bank, sampled = bench.bank, recipe.sample_size or "all"
+    if any(run.config.sar for run in runs):
+        bank, sampled = experiment.bank, recipe.sample_size or "all"
         about = f"SAR: weight {recipe.lam:g}, {sampled} of {len(bank.classnames)} classes a row and step"
         lines.append(f"{about}, {bank.n_novel} of them novel")
-        overlap = describe_bank(bench)["overlap_with_held_out"]
+        overlap = describe_bank(experiment)["overlap_with_held_out"]
         left_out = bank.provenance.get("outcome", {}).get("dropped", {}).get("excluded", 0)
         lines.append(
             f"held-out names among the novel ones: {len(overlap)}; left out for being such: {left_out}"

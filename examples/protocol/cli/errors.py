@@ -11,7 +11,7 @@ from sar_reg.errors import SarRegError
 
 
 @contextmanager
-def one_line_mistakes() -> Iterator[None]:
+def one_line_errors() -> Iterator[None]:
     """Turn a user's mistake into one line and status 2, and Ctrl-C into status 130."""
     try:
         yield

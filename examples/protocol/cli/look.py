@@ -13,13 +13,13 @@ import torch
 import tyro
 from torch.nn.functional import normalize
 
-from examples.protocol.cli.errors import one_line_mistakes
+from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.cli.pictures import draw_comparison
 from examples.protocol.cli.table import rows_of
 from examples.protocol.distributed import usable
 from examples.protocol.recipe import Recipe
-from examples.protocol.runs.config import Cell, Source
-from examples.protocol.runs.experiment import Bench
+from examples.protocol.runs.config import RunConfig, Source
+from examples.protocol.runs.experiment import Experiment
 from examples.protocol.runs.record import Record, read_record
 from examples.protocol.runs.run import Run, features_of
 from sar_reg import similarity_alignment_loss
@@ -74,9 +74,9 @@ def open_record(path: Path, device: torch.device) -> tuple[Run, Record]:
             f"{path} was trained on all classes: there are no new ones to compare; give another record"
         )
     source = Source(**{**record["source"], "targets": tuple(record["source"]["targets"])})
-    cell = Cell(record["method"], source, Recipe(**record["recipe"]), record["seed"], record["sar"])
-    method = getattr(importlib.import_module(f"examples.{cell.method.lower()}.method"), cell.method)
-    run = Run(method, cell, Bench(source, cell.recipe, device), path.parent)
+    config = RunConfig(record["method"], source, Recipe(**record["recipe"]), record["seed"], record["sar"])
+    method = getattr(importlib.import_module(f"examples.{config.method.lower()}.method"), config.method)
+    run = Run(method, config, Experiment(source, config.recipe, device), path.parent)
     if run.finished() is None:
         raise InputError(
             f"the learned tensors of {path} are not at {run.files.weights}, or model or data have changed since; "
@@ -124,7 +124,7 @@ def as_text(rows: Sequence[Moved], most: int) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line; mistakes of the user end in one line."""
-    with one_line_mistakes():
+    with one_line_errors():
         options = tyro.cli(
             Options, args=argv, prog="python -m examples.protocol.cli.look", description=Options.__doc__
         )
@@ -134,15 +134,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 def look(options: Options) -> str:
     """Draw the picture and return the report."""
     run, record = open_record(options.record, usable(options.device))
-    bench = run.bench
-    names = tuple(name for test in bench.tests.values() for name in test.classnames)
-    handcrafted = torch.cat([bench.zero_shot_rows(test) for test in bench.tests.values()])
+    experiment = run.experiment
+    names = tuple(name for test in experiment.tests.values() for name in test.classnames)
+    handcrafted = torch.cat([experiment.zero_shot_rows(test) for test in experiment.tests.values()])
     method = run.load()
     learned = features_of(method, names)
-    n_base = len(bench.classnames)
+    n_base = len(experiment.classnames)
     rows = moved_classes(names, n_base, handcrafted, learned, method.tower.temperature)
     picture = options.picture or options.record.with_suffix(".png")
-    maps = [("handcrafted prompts", handcrafted), (run.cell.title, learned)]
+    maps = [("handcrafted prompts", handcrafted), (run.config.title, learned)]
     draw_comparison(picture, maps, n_base, rows_of([record]), temperature=method.tower.temperature)
     if options.json:
         entries: list[dict[str, Any]] = [vars(row) for row in rows]

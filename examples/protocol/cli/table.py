@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from examples.protocol.cli.errors import one_line_mistakes
+from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.evaluation import summary
 from examples.protocol.runs.record import Record, read_folder
 from sar_reg.files import write_atomic
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder with run records (*.json)")
     parser.add_argument("--into", type=Path, help="page to write the table into, between its result markers")
     options = parser.parse_args()
-    with one_line_mistakes():
+    with one_line_errors():
         write(options.folder, options.into)
 
 

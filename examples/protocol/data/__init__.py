@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from examples.protocol.data import aircraft, imagenet, split_json
-from examples.protocol.data.catalogue import SHIFTED, TABLE_3, Form, Source, source_of
+from examples.protocol.data.catalogue import SHIFTED, TABLE_3, CatalogueEntry, Form, entry_of
 from examples.protocol.data.dataset import Dataset, Example, Subset, base_new_split, few_shot, fingerprint
 from examples.protocol.data.file_dataset import FileDataset
 from examples.protocol.data.own_data import open_folder
@@ -49,7 +49,7 @@ def open_dataset(key: str, root: str | Path, *, verify: bool = True) -> FileData
     Raises:
         InputError: unknown key; images or split file missing (a split is never made up); wrong numbers.
     """
-    source, root = source_of(key), Path(root)
+    source, root = entry_of(key), Path(root)
     dataset = _read(source, root)
     if verify:
         found, expected = numbers_of(dataset), numbers_expected(source)
@@ -61,7 +61,7 @@ def open_dataset(key: str, root: str | Path, *, verify: bool = True) -> FileData
     return dataset
 
 
-def _read(source: Source, root: Path) -> FileDataset:
+def _read(source: CatalogueEntry, root: Path) -> FileDataset:
     folder, split = source.find_images(root), source.find_split(root)
     if folder is None or split is None:
         missing = source.home(root) / (source.images[0] if folder is None else source.split)
@@ -80,7 +80,7 @@ def numbers_of(dataset: Dataset) -> Numbers:
     return len(dataset.classnames), len(dataset.train), len(dataset.val), len(dataset.test)
 
 
-def numbers_expected(source: Source) -> Numbers:
+def numbers_expected(source: CatalogueEntry) -> Numbers:
     """The published numbers; ImageNet's val is its test list."""
     train, val, test = source.counts
     return source.classes, train, test if source.form == "imagenet" else val, test

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from examples.protocol.cli.errors import one_line_mistakes
-from examples.protocol.data.catalogue import SHIFTED, TABLE_3, source_of
+from examples.protocol.cli.errors import one_line_errors
+from examples.protocol.data.catalogue import SHIFTED, TABLE_3, entry_of
 from examples.protocol.data.fetch import download
 from examples.protocol.data.health import DECODED, check, check_all
 from sar_reg.cli.doctor import Finding, show
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--decode", type=int, default=DECODED, help="images to decode in each; -1 for all")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     options = parser.parse_intermixed_args(arguments)
-    keys = [source_of(key).key for key in options.keys] or [*TABLE_3, *SHIFTED]
+    keys = [entry_of(key).key for key in options.keys] or [*TABLE_3, *SHIFTED]
     if options.command == "prepare":
         findings = [finding for key in keys for finding in prepare(key, options.data, decode=options.decode)]
     else:
@@ -45,11 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def prepare(key: str, root: Path, *, decode: int = DECODED) -> list[Finding]:
     """Download the images if they are missing and torchvision can, then check."""
-    source = source_of(key)
+    source = entry_of(key)
     fetched = [download(source, root)] if source.torchvision and source.find_images(root) is None else []
     return fetched + check(source, root, decode=decode)
 
 
 if __name__ == "__main__":
-    with one_line_mistakes():
+    with one_line_errors():
         raise SystemExit(main())

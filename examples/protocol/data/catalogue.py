@@ -27,7 +27,7 @@ SHIFTED = ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r")
 
 
 @dataclass(frozen=True)
-class Source:
+class CatalogueEntry:
     """One table of catalogue.toml; the fields are explained at its top."""
 
     key: str
@@ -70,24 +70,24 @@ class Source:
 
 
 @cache
-def sources() -> Mapping[str, Source]:
+def catalogue() -> Mapping[str, CatalogueEntry]:
     """All data sets by key, in the catalogue's order."""
     tables = tomllib.loads((Path(__file__).parent / "catalogue.toml").read_text("utf-8"))
-    return {key: Source(key=key, **_fields(table)) for key, table in tables.items()}
+    return {key: CatalogueEntry(key=key, **_fields(table)) for key, table in tables.items()}
 
 
 def _fields(table: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
 
 
-def source_of(key: str) -> Source:
+def entry_of(key: str) -> CatalogueEntry:
     """The data set called `key`.
 
     Raises:
         InputError: no such data set; the message lists them.
     """
-    if key not in sources():
+    if key not in catalogue():
         raise InputError(
-            f'no data set is called "{key}"; known are {", ".join(sources())}{nearest(key, sources())}'
+            f'no data set is called "{key}"; known are {", ".join(catalogue())}{nearest(key, catalogue())}'
         )
-    return sources()[key]
+    return catalogue()[key]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from torchvision import datasets
 
-from examples.protocol.data.catalogue import Source
+from examples.protocol.data.catalogue import CatalogueEntry
 from sar_reg.cli.doctor import Finding
 
 MIRROR = "zhengli97/prompt_learning_dataset"
 
 
-def download(source: Source, root: Path) -> Finding:
+def download(source: CatalogueEntry, root: Path) -> Finding:
     """Download the images with torchvision, into its own layout, which the loaders read as it is.
 
     One process at a time: torchvision locks nothing.
@@ -31,7 +31,7 @@ def download(source: Source, root: Path) -> Finding:
     return Finding(f"{source.key}: download", "ok", f"images downloaded by torchvision into {root}")
 
 
-def images_advice(source: Source, root: Path) -> str:
+def images_advice(source: CatalogueEntry, root: Path) -> str:
     """Where the images come from and where they go, one way a line."""
     ways: list[str] = []
     if source.torchvision:
@@ -48,7 +48,7 @@ def images_advice(source: Source, root: Path) -> str:
     return "\nor: ".join(ways)
 
 
-def split_advice(source: Source, root: Path) -> str:
+def split_advice(source: CatalogueEntry, root: Path) -> str:
     """Where the split file comes from and where it goes."""
     goal = source.home(root) / source.split
     if source.form == "aircraft":

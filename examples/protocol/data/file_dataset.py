@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from examples.protocol.data.catalogue import sources
+from examples.protocol.data.catalogue import catalogue
 from examples.protocol.data.dataset import Example
 from sar_reg.errors import InputError
 
@@ -36,7 +36,7 @@ class FileDataset:
         except FileNotFoundError as error:
             advice = f". See what else is with: python -m examples.protocol.data check {self.key} --data ROOT"
             raise InputError(
-                f"{self.key}: the image {path} is missing{advice if self.key in sources() else ''}"
+                f"{self.key}: the image {path} is missing{advice if self.key in catalogue() else ''}"
             ) from error
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise InputError(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from examples.protocol.data import READERS, describe, numbers_expected, numbers_of
-from examples.protocol.data.catalogue import Source, source_of
+from examples.protocol.data.catalogue import CatalogueEntry, entry_of
 from examples.protocol.data.dataset import Example
 from examples.protocol.data.fetch import images_advice, split_advice
 from examples.protocol.data.file_dataset import FileDataset
@@ -26,10 +26,10 @@ def check_all(keys: Iterable[str], root: Path, *, decode: int = DECODED) -> list
     if not root.is_dir():
         advice = "give the folder that holds the data sets: --data ROOT; `prepare` makes it"
         return [Finding("data", "failure", f"there is no folder {root}", advice)]
-    return [finding for key in keys for finding in check(source_of(key), root, decode=decode)]
+    return [finding for key in keys for finding in check(entry_of(key), root, decode=decode)]
 
 
-def check(source: Source, root: Path, *, decode: int = DECODED) -> list[Finding]:
+def check(source: CatalogueEntry, root: Path, *, decode: int = DECODED) -> list[Finding]:
     """Look at images, split file, numbers, names, every path, and decode a sample.
 
     Args:
@@ -50,7 +50,7 @@ def check(source: Source, root: Path, *, decode: int = DECODED) -> list[Finding]
     return [*findings, _decoding(dataset, examples, decode), *_pickles(source, root)]
 
 
-def _images(source: Source, root: Path, folder: Path | None) -> Finding:
+def _images(source: CatalogueEntry, root: Path, folder: Path | None) -> Finding:
     subject = f"{source.key}: images"
     if folder is not None:
         return Finding(subject, "ok", f"in {folder}")
@@ -59,7 +59,7 @@ def _images(source: Source, root: Path, folder: Path | None) -> Finding:
     return Finding(subject, "failure", fact, images_advice(source, root))
 
 
-def _seen_instead(source: Source, root: Path) -> str:
+def _seen_instead(source: CatalogueEntry, root: Path) -> str:
     """What lies where the data set should be, for a folder that is only named differently."""
     home = source.home(root)
     if (home / home.name).is_dir():
@@ -73,7 +73,7 @@ def _seen_instead(source: Source, root: Path) -> str:
     return f"; {root / close[0]} looks like it: rename it to {home.name} or link it" if close else ""
 
 
-def _split(source: Source, root: Path, split: Path | None) -> list[Finding]:
+def _split(source: CatalogueEntry, root: Path, split: Path | None) -> list[Finding]:
     subject = f"{source.key}: split"
     if split is None:
         return [Finding(subject, "failure", f"{source.split} is missing", split_advice(source, root))]
@@ -90,7 +90,7 @@ def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
-def _numbers(source: Source, dataset: FileDataset) -> Finding:
+def _numbers(source: CatalogueEntry, dataset: FileDataset) -> Finding:
     found, expected = numbers_of(dataset), numbers_expected(source)
     if found == expected:
         return Finding(f"{source.key}: numbers", "ok", describe(found))
@@ -157,7 +157,7 @@ def _decodes(dataset: FileDataset, example: Example) -> bool:
     return True
 
 
-def _pickles(source: Source, root: Path) -> list[Finding]:
+def _pickles(source: CatalogueEntry, root: Path) -> list[Finding]:
     found = sorted(source.home(root).glob("split_fewshot/*.pkl")) + sorted(source.home(root).glob("*.pkl"))
     if not found:
         return []

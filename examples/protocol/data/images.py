@@ -11,7 +11,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from examples.protocol.data.dataset import Dataset, Example
 from examples.protocol.data.transforms import Transform
-from examples.protocol.distributed import Ranks
+from examples.protocol.distributed import ProcessGroup
 from examples.protocol.method import PromptMethod
 from sar_reg.shapes import Float, Int, Tensor
 
@@ -88,19 +88,25 @@ class TrainingImages:
     """All epochs over the training examples of one run."""
 
     def __init__(
-        self, pictures: Pictures, features: Tensor | None, *, batch_size: int, workers: int, ranks: Ranks
+        self,
+        pictures: Pictures,
+        features: Tensor | None,
+        *,
+        batch_size: int,
+        workers: int,
+        group: ProcessGroup,
     ) -> None:
         self.pictures = pictures
         self.features = features
         self.labels = torch.tensor([example.label for example in pictures.examples])
         self.batch_size = batch_size
         self.workers = workers
-        self.ranks = ranks
+        self.group = group
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch, this process's part of each."""
         order = epoch_order(len(self.labels), self.batch_size, seed=self.pictures.seed, epoch=epoch)
-        mine = [self.ranks.mine(batch) for batch in order]
+        mine = [self.group.my_share(batch) for batch in order]
         if self.features is not None:
             views = [[] for _ in mine]
         else:

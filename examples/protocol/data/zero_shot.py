@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from examples.protocol.data import base_new_split, open_dataset
-from examples.protocol.data.catalogue import source_of
+from examples.protocol.data.catalogue import entry_of
 from examples.protocol.data.dataset import Dataset
 from examples.protocol.data.transforms import build, pixels_of
 from sar_reg.bank.templates import SPECIFIC
@@ -25,7 +25,7 @@ TOLERANCE = 1.0
 
 def check(key: str, root: Path, model: Any, tokenizer: Any, *, verify: bool = True) -> Finding:
     """Classify the test images of base and new classes, each among its own names."""
-    subject, published = f"{key}: zero-shot", source_of(key).zero_shot
+    subject, published = f"{key}: zero-shot", entry_of(key).zero_shot
     if published is None:
         return Finding(subject, "note", "no published base and new accuracy to compare with")
     try:

@@ -35,7 +35,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Cell:
+class RunConfig:
     """One training run."""
 
     method: str

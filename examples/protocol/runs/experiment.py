@@ -11,7 +11,7 @@ from examples.protocol.runs.config import Source
 from examples.protocol.data import base_new_split, few_shot, open_dataset
 from examples.protocol.data.dataset import Dataset, Subset, fingerprint
 from examples.protocol.data.transforms import Transform, build, pixels_of
-from examples.protocol.distributed import Ranks
+from examples.protocol.distributed import ProcessGroup
 from examples.protocol.data.images import Pictures, TrainingImages, image_features
 from examples.protocol.method import PromptMethod
 from examples.protocol.runs.novel_names import novel_source
@@ -25,7 +25,7 @@ from sar_reg.shapes import Tensor
 from sar_reg.bank.templates import SPECIFIC, resolve_templates
 
 
-class Bench:
+class Experiment:
     """A model and a data set at work.
 
     Args:
@@ -115,7 +115,7 @@ class Bench:
             self.model, self.tokenizer, test.classnames, n_novel=0, templates=self.templates
         ).embeddings
 
-    def training_images(self, seed: int, method: PromptMethod, ranks: Ranks) -> TrainingImages:
+    def training_images(self, seed: int, method: PromptMethod, group: ProcessGroup) -> TrainingImages:
         """The epochs of one run; features are computed once where the transform draws nothing."""
         subset = self.training_set(seed)
         kind = self.recipe.augmentation
@@ -128,7 +128,7 @@ class Bench:
                 self._features[key] = self._encode(pictures, method)
             kept = self._features[key]
         return TrainingImages(
-            pictures, kept, batch_size=self.recipe.batch_size, workers=self.workers, ranks=ranks
+            pictures, kept, batch_size=self.recipe.batch_size, workers=self.workers, group=group
         )
 
     def test_images(self, name: str, method: PromptMethod) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from examples.protocol.runs.config import Source
 from examples.protocol.data import open_dataset, open_folder
-from examples.protocol.data.catalogue import sources
+from examples.protocol.data.catalogue import catalogue
 from examples.protocol.data.dataset import Dataset, Example
 from examples.protocol.method import Tokenizer
 from examples.protocol.recipe import Recipe
@@ -61,10 +61,10 @@ def open_source(source: Source, key: str) -> Dataset:
         raise InputError(
             f"there is no folder {root}; give --data testbed, or the folder that holds the data sets"
         )
-    if not (root / key).is_dir() and key not in sources():
+    if not (root / key).is_dir() and key not in catalogue():
         raise InputError(
             f'there is no folder {root / key} with images of yours, and no data set of the benchmark is called "{key}"'
-            f"{nearest(key, sources())}"
+            f"{nearest(key, catalogue())}"
         )
     return (
         open_folder(root / key) if (root / key).is_dir() and key not in SPECIFIC else open_dataset(key, root)
@@ -80,10 +80,10 @@ def open_testbed(key: str, split: str) -> Dataset:
         raise InputError(
             f"the testbed has no data set {key!r}; it has: {known}{nearest(key, testbed.DATASETS)}"
         )
-    return Kept(testbed.open_dataset(key, split=split))
+    return CachedDataset(testbed.open_dataset(key, split=split))
 
 
-class Kept:
+class CachedDataset:
     """A data set that keeps the pictures it has opened: the testbed's are small, and drawing them takes time."""
 
     def __init__(self, dataset: Dataset) -> None:

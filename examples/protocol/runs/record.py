@@ -95,7 +95,7 @@ def environment(device: torch.device) -> Record:
     }
 
 
-def count_peak_anew(device: torch.device) -> None:
+def reset_peak_memory(device: torch.device) -> None:
     """Begin a new count of the GPU's peak memory; that of a process cannot begin anew."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

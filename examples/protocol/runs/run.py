@@ -13,16 +13,16 @@ import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as serialize
 
-from examples.protocol.runs.experiment import Bench
-from examples.protocol.runs.config import Cell
+from examples.protocol.runs.experiment import Experiment
+from examples.protocol.runs.config import RunConfig
 from examples.protocol.data.dataset import fingerprint
-from examples.protocol.distributed import ALONE, Ranks
+from examples.protocol.distributed import SINGLE_PROCESS, ProcessGroup
 from examples.protocol.evaluation import accuracy, harmonic_mean
 from examples.protocol.runs.log import Log, OnEpoch
 from examples.protocol.method import PromptMethod
 from examples.protocol.runs.record import (
     Record,
-    count_peak_anew,
+    reset_peak_memory,
     environment,
     hash_rows,
     identity,
@@ -53,29 +53,29 @@ class Files:
 
 
 class Run:
-    """One cell on an opened bench.
+    """One config on an opened experiment.
 
     Args:
         method: the method's class.
-        cell: what to run.
-        bench: model and data of the cell's source and recipe.
+        config: what to run.
+        experiment: model and data of the cell's source and recipe.
         out: folder of records.
         save_every: epochs between checkpoints; 0 keeps none.
     """
 
     def __init__(
-        self, method: type[PromptMethod], cell: Cell, bench: Bench, out: Path, *, save_every: int = 1
+        self, method: type[PromptMethod], config: RunConfig, experiment: Experiment, out: Path, *, save_every: int = 1
     ) -> None:
         self.method_class = method
-        self.cell = cell
-        self.bench = bench
+        self.config = config
+        self.experiment = experiment
         self.save_every = save_every
-        shots = fingerprint(bench.training_set(cell.seed))
+        shots = fingerprint(experiment.training_set(config.seed))
         # what the bank is made from, and not its rows: these differ between processors by rounding
-        bank = [bench.bank.classnames, bench.bank.templates] if cell.sar else None
-        self.identity = identity([cell.settings(), bench.fingerprints, shots, bank])
-        kind = f"{cell.method.lower()}{'-sar' if cell.sar else ''}"
-        self.files = Files.of(out, f"{bench.name}-{kind}-seed{cell.seed}-{self.identity[:8]}")
+        bank = [experiment.bank.classnames, experiment.bank.templates] if config.sar else None
+        self.identity = identity([config.settings(), experiment.fingerprints, shots, bank])
+        kind = f"{config.method.lower()}{'-sar' if config.sar else ''}"
+        self.files = Files.of(out, f"{experiment.name}-{kind}-seed{config.seed}-{self.identity[:8]}")
 
     def finished(self) -> Record | None:
         """The record, if this very run is done and its learned tensors are there."""
@@ -89,60 +89,60 @@ class Run:
             path.unlink(missing_ok=True)
 
     def start(
-        self, *, ranks: Ranks = ALONE, on_epoch: OnEpoch | None = None, tensorboard: bool = False
+        self, *, group: ProcessGroup = SINGLE_PROCESS, on_epoch: OnEpoch | None = None, tensorboard: bool = False
     ) -> Record:
         """Train and evaluate, going on from a checkpoint if there is one; return the record."""
         began = time.time()
-        count_peak_anew(self.bench.device)
-        set_seeds(self.cell.seed)
+        reset_peak_memory(self.experiment.device)
+        set_seeds(self.config.seed)
         method = self.build()
         sar = self._sar()
-        images = self.bench.training_images(self.cell.seed, method, ranks)
+        images = self.experiment.training_images(self.config.seed, method, group)
         checkpoints = Checkpoints(self.files.checkpoint, self.save_every, self.identity)
-        log = Log(self.files.log if ranks.first else None, self.cell.title, on_epoch, tensorboard)
+        log = Log(self.files.log if group.first else None, self.config.title, on_epoch, tensorboard)
         curves, taken_up = train(
-            method, sar, images, self.cell.recipe, ranks=ranks, checkpoints=checkpoints, on_epoch=log
+            method, sar, images, self.config.recipe, group=group, checkpoints=checkpoints, on_epoch=log
         )
         log.close()
         trained = time.time()
-        results = evaluate(self.bench, method) | {"sar_loss": self._final_sar(method)}
+        results = evaluate(self.experiment, method) | {"sar_loss": self._final_sar(method)}
         record = {
             "identity": self.identity,
-            "title": self.cell.title,
-            **self.cell.settings(),
-            **self.bench.about,
+            "title": self.config.title,
+            **self.config.settings(),
+            **self.experiment.about,
             "training": {
                 "shots_fingerprint": fingerprint(images.pictures.dataset),
-                "classes": len(self.bench.classnames),
+                "classes": len(self.experiment.classnames),
                 "images": len(images.labels),
                 "transform": dict(images.pictures.transform.settings),
                 "learned_numbers": sum(tensor.numel() for tensor in method.learned().values()),
             },
-            "bank": describe_bank(self.bench) if sar is not None else None,
+            "bank": describe_bank(self.experiment) if sar is not None else None,
             "curves": curves,
             "results": results,
             "seconds": {"training": trained - began, "evaluation": time.time() - trained},
-            "peak_memory_mib": peak_memory(self.bench.device),
+            "peak_memory_mib": peak_memory(self.experiment.device),
             "resumed_at_epoch": taken_up,
-            "processes": ranks.size,
+            "processes": group.size,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            **environment(self.bench.device),
+            **environment(self.experiment.device),
         }
-        if ranks.first:
+        if group.first:
             self._keep(method, record)
-        ranks.wait()
+        group.wait()
         return record
 
     def build(self) -> PromptMethod:
         """The method over the bank's names with SAR, over the trained classes without."""
-        names = self.bench.bank.classnames if self.cell.sar else self.bench.classnames
+        names = self.experiment.bank.classnames if self.config.sar else self.experiment.classnames
         return self.method_class(
-            self.bench.model,
-            self.bench.tokenizer,
+            self.experiment.model,
+            self.experiment.tokenizer,
             names,
-            n_base=len(self.bench.classnames),
-            recipe=self.cell.recipe,
-            dataset=self.cell.source.dataset,
+            n_base=len(self.experiment.classnames),
+            recipe=self.config.recipe,
+            dataset=self.config.source.dataset,
         )
 
     def load(self) -> PromptMethod:
@@ -152,13 +152,13 @@ class Run:
         return method
 
     def _sar(self) -> SimilarityAlignmentLoss | None:
-        if not self.cell.sar:
+        if not self.config.sar:
             return None
-        recipe = self.cell.recipe
+        recipe = self.config.recipe
         return SimilarityAlignmentLoss(
-            self.bench.bank,
+            self.experiment.bank,
             sample_size=recipe.sample_size or None,
-            seed=self.cell.seed,
+            seed=self.config.seed,
             sampling=recipe.sampling,
             direction=recipe.direction,
             reduction=recipe.reduction,
@@ -167,8 +167,8 @@ class Run:
     @torch.no_grad()
     def _final_sar(self, method: PromptMethod) -> float:
         """The SAR loss over all other classes, also of runs that did not minimise it."""
-        whole = SimilarityAlignmentLoss(self.bench.bank, sample_size=None).eval()
-        on_bank = method if self.cell.sar else method.for_classes(self.bench.bank.classnames)
+        whole = SimilarityAlignmentLoss(self.experiment.bank, sample_size=None).eval()
+        on_bank = method if self.config.sar else method.for_classes(self.experiment.bank.classnames)
         return float(whole(on_bank.encode_text()))
 
     def _keep(self, method: PromptMethod, record: Record) -> None:
@@ -185,11 +185,11 @@ def set_seeds(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def evaluate(bench: Bench, method: PromptMethod) -> dict[str, float]:
+def evaluate(experiment: Experiment, method: PromptMethod) -> dict[str, float]:
     """Accuracy on every test set with its own class names, and H of base and new."""
     results = {}
-    for name, test in bench.tests.items():
-        features, labels = bench.test_images(name, method)
+    for name, test in experiment.tests.items():
+        features, labels = experiment.test_images(name, method)
         results[name] = accuracy(method.for_classes(test.classnames), features, labels)
     return with_h(results)
 
@@ -201,10 +201,10 @@ def with_h(results: dict[str, float]) -> dict[str, float]:
     return results
 
 
-def describe_bank(bench: Bench) -> dict[str, Any]:
+def describe_bank(experiment: Experiment) -> dict[str, Any]:
     """The bank's hash, its novel names, their origin, and which of them are held-out classes in any spelling."""
-    bank = bench.bank
-    overlap = bank.overlap(bench.held_out)
+    bank = experiment.bank
+    overlap = bank.overlap(experiment.held_out)
     return {
         "sha256": hash_rows(bank.classnames, bank.embeddings),
         "novel": list(bank.novel_classes),

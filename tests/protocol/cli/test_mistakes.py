@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from examples.protocol.cli.errors import one_line_mistakes
+from examples.protocol.cli.errors import one_line_errors
 from sar_reg.errors import InputError
 
 
@@ -19,12 +19,12 @@ from sar_reg.errors import InputError
 def test_one_line_and_a_status(
     error: BaseException, status: int, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as stopped, one_line_mistakes():
+    with pytest.raises(SystemExit) as stopped, one_line_errors():
         raise error
     assert stopped.value.code == status
     assert capsys.readouterr().err == line
 
 
 def test_a_fault_of_the_program_keeps_its_traceback() -> None:
-    with pytest.raises(ZeroDivisionError), one_line_mistakes():
+    with pytest.raises(ZeroDivisionError), one_line_errors():
         _ = 1 / 0

@@ -9,7 +9,7 @@ import pytest
 
 from examples.coop.method import CoOp
 from examples.protocol.cli.command import main
-from examples.protocol.runs import experiment as bench
+from examples.protocol.runs import experiment
 from examples.protocol.runs import loading as opening
 from tests.fabricated.runs import RECIPE
 from tests.protocol.data.test_own_data import write_classes
@@ -18,7 +18,7 @@ from tests.protocol.data.test_own_data import write_classes
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three birds; the model is the fabricated one, images and words are the real ways."""
-    monkeypatch.setattr(bench, "open_source", opening.open_source)
+    monkeypatch.setattr(experiment, "open_source", opening.open_source)
     write_classes(tmp_path / "photos" / "birds", {"blue_tit": 6, "robin": 6, "wren": 6})
     return tmp_path / "photos"
 

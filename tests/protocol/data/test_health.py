@@ -13,7 +13,7 @@ import pytest
 import torchvision
 
 from examples.protocol.data.__main__ import main
-from examples.protocol.data.catalogue import SHIFTED, TABLE_3, Source, source_of, sources
+from examples.protocol.data.catalogue import SHIFTED, TABLE_3, CatalogueEntry, catalogue, entry_of
 from examples.protocol.data.fetch import images_advice, split_advice
 from examples.protocol.data.health import check, check_all
 from sar_reg.cli.doctor import Finding
@@ -26,15 +26,15 @@ def by_subject(findings: Sequence[Finding]) -> dict[str, Finding]:
 
 
 @pytest.fixture
-def eurosat(tmp_path: Path) -> Source:
+def eurosat(tmp_path: Path) -> CatalogueEntry:
     """All ten classes with few images; the source expects just those."""
     home = fabricate(tmp_path, "eurosat", classes=10, images=(2, 1, 1))
     split = home / "split_zhou_EuroSAT.json"
     known = hashlib.sha256(split.read_bytes()).hexdigest()
-    return replace(source_of("eurosat"), counts=(20, 10, 10), sha256={split.name: known})
+    return replace(entry_of("eurosat"), counts=(20, 10, 10), sha256={split.name: known})
 
 
-def test_a_complete_data_set_is_fine(eurosat: Source, tmp_path: Path) -> None:
+def test_a_complete_data_set_is_fine(eurosat: CatalogueEntry, tmp_path: Path) -> None:
     findings = check(eurosat, tmp_path, decode=-1)
     assert {finding.verdict for finding in findings} == {"ok"}
     found = by_subject(findings)
@@ -45,7 +45,7 @@ def test_a_complete_data_set_is_fine(eurosat: Source, tmp_path: Path) -> None:
     assert by_subject(check(eurosat, tmp_path, decode=7))["decoding"].fact == "7 images decoded"
 
 
-def test_damage_is_found(eurosat: Source, tmp_path: Path) -> None:
+def test_damage_is_found(eurosat: CatalogueEntry, tmp_path: Path) -> None:
     home = tmp_path / "eurosat"
     images = sorted((home / "2750").rglob("*.jpg"))
     images[0].unlink()
@@ -71,7 +71,7 @@ def test_damage_is_found(eurosat: Source, tmp_path: Path) -> None:
     assert "shot_16-seed_1.pkl, …) are ignored" in found["caches"].fact
 
 
-def test_a_split_file_that_cannot_be_read(eurosat: Source, tmp_path: Path) -> None:
+def test_a_split_file_that_cannot_be_read(eurosat: CatalogueEntry, tmp_path: Path) -> None:
     (tmp_path / "eurosat" / "split_zhou_EuroSAT.json").write_text("{")
     found = by_subject(check(eurosat, tmp_path))
     assert found["reading"].verdict == "failure"
@@ -88,12 +88,12 @@ def test_a_split_file_that_cannot_be_read(eurosat: Source, tmp_path: Path) -> No
 )
 def test_a_misplaced_folder_is_recognised(place: str, hint: str, tmp_path: Path) -> None:
     (tmp_path / place).mkdir(parents=True)
-    assert hint in by_subject(check(source_of("eurosat"), tmp_path))["images"].fact
+    assert hint in by_subject(check(entry_of("eurosat"), tmp_path))["images"].fact
 
 
 @pytest.mark.parametrize("key", [*TABLE_3, *SHIFTED])
 def test_an_absent_data_set_says_what_to_fetch(key: str, tmp_path: Path) -> None:
-    source = source_of(key)
+    source = entry_of(key)
     found = by_subject(check(source, tmp_path))
     assert {name: finding.verdict for name, finding in found.items()} == dict.fromkeys(
         ("images", "split"), "failure"
@@ -105,7 +105,7 @@ def test_an_absent_data_set_says_what_to_fetch(key: str, tmp_path: Path) -> None
 
 
 def test_the_catalogue_holds_the_published_facts() -> None:
-    assert [source_of(key).classes for key in TABLE_3] == [
+    assert [entry_of(key).classes for key in TABLE_3] == [
         1000,
         100,
         37,
@@ -118,15 +118,15 @@ def test_the_catalogue_holds_the_published_facts() -> None:
         10,
         101,
     ]
-    assert set(sources()) == {*TABLE_3, *SHIFTED}
-    pairs = [source_of(key).zero_shot or (0.0, 0.0) for key in TABLE_3]
+    assert set(catalogue()) == {*TABLE_3, *SHIFTED}
+    pairs = [entry_of(key).zero_shot or (0.0, 0.0) for key in TABLE_3]
     base, new = (sum(side) / len(pairs) for side in zip(*pairs, strict=True))
     assert (round(base, 2), round(new, 2)) == (69.34, 74.22)
-    for source in sources().values():
+    for source in catalogue().values():
         assert not source.torchvision or hasattr(torchvision.datasets, source.torchvision)
         assert all(len(known) == 64 for known in source.sha256.values())
-    assert images_advice(source_of("stanford_cars"), Path("d")).startswith("hf download zhengli97/")
-    assert split_advice(source_of("fgvc_aircraft"), Path("d")).endswith("into d/fgvc_aircraft")
+    assert images_advice(entry_of("stanford_cars"), Path("d")).startswith("hf download zhengli97/")
+    assert split_advice(entry_of("fgvc_aircraft"), Path("d")).endswith("into d/fgvc_aircraft")
 
 
 def test_prepare_downloads_with_torchvision_then_checks(tmp_path: Path, monkeypatch, capsys) -> None:
@@ -161,9 +161,9 @@ def test_prepare_tells_when_a_download_fails(tmp_path: Path, monkeypatch, capsys
 
 
 def test_check_of_a_complete_data_set_exits_with_0(
-    eurosat: Source, tmp_path: Path, monkeypatch, capsys
+    eurosat: CatalogueEntry, tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    monkeypatch.setattr("examples.protocol.data.health.source_of", lambda key: eurosat)
+    monkeypatch.setattr("examples.protocol.data.health.entry_of", lambda key: eurosat)
     assert main(["check", "eurosat", "--data", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "6 ok, 0 note, 0 warning, 0 failure"
 

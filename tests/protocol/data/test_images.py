@@ -7,7 +7,7 @@ import torch
 
 from examples.protocol.data.images import Batch, Pictures, TrainingImages, epoch_order
 from examples.protocol.data.transforms import Pixels, build
-from examples.protocol.distributed import Ranks
+from examples.protocol.distributed import ProcessGroup
 from sar_reg.errors import InputError
 from tests.fabricated.runs import Squares
 
@@ -55,7 +55,7 @@ def test_augmentation_differs_between_views_epochs_and_examples() -> None:
 
 def test_workers_change_nothing() -> None:
     def one_epoch(workers: int) -> list[Batch]:
-        images = TrainingImages(pictures(), None, batch_size=8, workers=workers, ranks=Ranks())
+        images = TrainingImages(pictures(), None, batch_size=8, workers=workers, group=ProcessGroup())
         return list(images.epoch(2))
 
     for alone, helped in zip(one_epoch(0), one_epoch(1), strict=True):
@@ -65,7 +65,9 @@ def test_workers_change_nothing() -> None:
 
 def test_kept_features_follow_the_order_of_the_images() -> None:
     n = len(Squares().train)
-    kept = TrainingImages(pictures("none"), torch.arange(n)[:, None], batch_size=8, workers=0, ranks=Ranks())
+    kept = TrainingImages(
+        pictures("none"), torch.arange(n)[:, None], batch_size=8, workers=0, group=ProcessGroup()
+    )
     for batch, rows in zip(kept.epoch(1), epoch_order(n, 8, seed=3, epoch=1), strict=True):
         assert batch.features.flatten().tolist() == rows
         assert batch.labels.tolist() == [Squares().train[i].label for i in rows]
@@ -74,7 +76,8 @@ def test_kept_features_follow_the_order_of_the_images() -> None:
 
 def test_each_process_has_its_part_of_every_batch() -> None:
     images = [
-        TrainingImages(pictures("none", 1), None, batch_size=9, workers=0, ranks=Ranks(r, 2)) for r in (0, 1)
+        TrainingImages(pictures("none", 1), None, batch_size=9, workers=0, group=ProcessGroup(r, 2))
+        for r in (0, 1)
     ]
     for one, two in zip(images[0].epoch(0), images[1].epoch(0), strict=True):
         assert (len(one.labels), len(two.labels), one.whole, two.whole) == (5, 4, 9, 9)
@@ -82,7 +85,7 @@ def test_each_process_has_its_part_of_every_batch() -> None:
 
 def test_more_processes_than_images_are_refused() -> None:
     with pytest.raises(InputError, match="a batch of 3 images cannot be shared out among 4 processes"):
-        Ranks(0, 4).mine([1, 2, 3])
+        ProcessGroup(0, 4).my_share([1, 2, 3])
 
 
 def test_parts_of_a_batch() -> None:

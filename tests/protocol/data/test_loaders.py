@@ -21,7 +21,7 @@ from examples.protocol.data import (
     fingerprint,
     open_dataset,
 )
-from examples.protocol.data.catalogue import Source, source_of
+from examples.protocol.data.catalogue import CatalogueEntry, entry_of
 from sar_reg.errors import InputError
 from tests.fabricated.datasets import fabricate, names_of, write_image
 
@@ -102,7 +102,7 @@ def test_torchvision_layouts_serve_too(key: str, old: str, new: str, tmp_path: P
 @pytest.mark.parametrize("key", [*TABLE_3, *SHIFTED])
 def test_a_missing_split_is_refused_and_none_is_written(key: str, tmp_path: Path) -> None:
     home = fabricate(tmp_path, key)
-    (home / source_of(key).split).unlink()
+    (home / entry_of(key).split).unlink()
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InputError, match=r"is missing, and no split is ever made up.*prepare " + key):
         open_dataset(key, tmp_path, verify=False)
@@ -114,16 +114,16 @@ def test_missing_images_and_wrong_numbers(key: str, tmp_path: Path) -> None:
     home = fabricate(tmp_path, key)
     with pytest.raises(InputError, match=rf"{key}: expected \d+ classes, .* images, found 4 classes"):
         open_dataset(key, tmp_path)
-    name = next(name for name in (*source_of(key).needs, *source_of(key).images) if name != ".")
+    name = next(name for name in (*entry_of(key).needs, *entry_of(key).images) if name != ".")
     shutil.rmtree(home / name)
     with pytest.raises(InputError, match="is missing"):
         open_dataset(key, tmp_path, verify=False)
 
 
-def small_source(key: str) -> Source:
+def small_source(key: str) -> CatalogueEntry:
     """The data set's facts, with the numbers of the fabricated one as the published ones."""
     counts = (0, 0, 12) if key in SHIFTED else (24, 0 if key == "imagenet" else 8, 12)
-    return replace(source_of(key), classes=4, counts=counts)
+    return replace(entry_of(key), classes=4, counts=counts)
 
 
 @pytest.mark.parametrize("key", [*TABLE_3, *SHIFTED])
@@ -132,7 +132,7 @@ def test_the_published_numbers_are_asked_for(
 ) -> None:
     """One image or one line of the split too few is refused where `verify` is left on."""
     home = fabricate(tmp_path, key)
-    monkeypatch.setattr(data, "source_of", small_source)
+    monkeypatch.setattr(data, "entry_of", small_source)
     dataset = open_dataset(key, tmp_path)
     if small_source(key).form == "json":
         file = home / small_source(key).split

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from examples.protocol.data import base_new_split, open_dataset, zero_shot
-from examples.protocol.data.catalogue import source_of
+from examples.protocol.data.catalogue import entry_of
 from examples.protocol.data.transforms import CLIP_MEAN, CLIP_STD
 from tests.fabricated.datasets import fabricate, names_of
 
@@ -62,4 +62,4 @@ def test_templates_are_those_of_the_published_numbers() -> None:
     assert zero_shot.TEMPLATES["dtd"] == "{} texture."
     assert zero_shot.TEMPLATES["fgvc_aircraft"] == "a photo of a {}, a type of aircraft."
     assert zero_shot.TEMPLATES["eurosat"] == "a centered satellite photo of {}."
-    assert all(source_of(key).zero_shot for key in zero_shot.TEMPLATES)
+    assert all(entry_of(key).zero_shot for key in zero_shot.TEMPLATES)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from examples.protocol.runs import experiment as bench, loading as opening, novel_names
+from examples.protocol.runs import experiment, loading as opening, novel_names
 from examples.protocol.runs.config import Source
 from examples.protocol.recipe import Recipe
 from sar_reg.errors import InputError
@@ -60,7 +60,7 @@ def test_kept_pictures_are_drawn_once_whatever_their_label() -> None:
             Counting.drawn += 1
             return super().image(example)
 
-    kept = opening.Kept(Counting())
+    kept = opening.CachedDataset(Counting())
     example = kept.test[0]
     first = kept.image(example)
     assert kept.image(replace(example, label=3)) is first
@@ -90,7 +90,7 @@ def test_weights_that_cannot_be_loaded_end_in_words(tmp_path: Path) -> None:
 
 
 def test_a_wrong_folder_is_told_before_weights_are_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "open_source", opening.open_source)
-    monkeypatch.setattr(bench, "load_clip", opening.load_clip)
+    monkeypatch.setattr(experiment, "open_source", opening.open_source)
+    monkeypatch.setattr(experiment, "load_clip", opening.load_clip)
     with pytest.raises(InputError, match="there is no folder /nowhere"):
-        bench.Bench(Source("dtd", data="/nowhere", pretrained="nobody"), Recipe(), CPU)
+        experiment.Experiment(Source("dtd", data="/nowhere", pretrained="nobody"), Recipe(), CPU)

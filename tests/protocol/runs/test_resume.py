@@ -89,7 +89,7 @@ def test_a_checkpoint_that_does_not_belong_is_ignored(make_run: MakeRun, damage:
     if damage == "cut":
         run.files.checkpoint.write_bytes(stored[: len(stored) // 2])
     elif damage == "foreign":
-        run.files.checkpoint.write_bytes(run.bench.bank.save(run.files.checkpoint).read_bytes())
+        run.files.checkpoint.write_bytes(run.experiment.bank.save(run.files.checkpoint).read_bytes())
     else:
         run.files.checkpoint.write_bytes(stored.replace(run.identity.encode(), b"0" * 64))
     assert run.start()["resumed_at_epoch"] == 0

@@ -15,7 +15,7 @@ import torch
 
 import sar_reg
 from examples.coop.method import CoOp
-from examples.protocol.runs.experiment import Bench
+from examples.protocol.runs.experiment import Experiment
 from examples.protocol.data import fingerprint
 from examples.protocol.evaluation import harmonic_mean
 from examples.protocol.runs.record import read_folder, read_record
@@ -28,7 +28,7 @@ from tests.protocol.conftest import MakeRun
 def test_the_record_says_which_novel_names_are_held_out_in_any_spelling() -> None:
     rows = torch.nn.functional.normalize(torch.ones(4, 2), dim=1)
     bank = AnchorBank(("pug", "Beagles", "lynx", "tabby_cat"), 1, rows, 0.01, ("a {}.",))
-    told = describe_bank(cast(Bench, SimpleNamespace(bank=bank, held_out=("beagle", "tabby cat"))))
+    told = describe_bank(cast(Experiment, SimpleNamespace(bank=bank, held_out=("beagle", "tabby cat"))))
     assert told["overlap_with_held_out"] == ["tabby_cat", "Beagles"]
 
 
@@ -52,8 +52,8 @@ def test_the_record_says_what_was_run_and_what_came_out(make_run: MakeRun) -> No
     assert record["command"][1:] == sys.orig_argv[1:]
     assert record["git"] is None or re.fullmatch(r"[0-9a-f]{40}(-dirty)?|v.*", record["git"])
     assert record["hardware"]["device"] == "cpu"
-    assert record["data"]["fingerprint"] == fingerprint(run.bench.dataset)
-    assert record["training"]["shots_fingerprint"] == fingerprint(run.bench.training_set(1))
+    assert record["data"]["fingerprint"] == fingerprint(run.experiment.dataset)
+    assert record["training"]["shots_fingerprint"] == fingerprint(run.experiment.training_set(1))
     assert record["training"]["transform"]["kind"] == "none"
     assert record["seconds"]["training"] > 0
     assert record["peak_memory_mib"] > 50
@@ -66,7 +66,7 @@ def test_the_record_says_what_was_run_and_what_came_out(make_run: MakeRun) -> No
 def test_learned_tensors_are_kept_and_give_the_final_sar_loss(make_run: MakeRun) -> None:
     run = make_run()
     record = run.start()
-    whole = SimilarityAlignmentLoss(run.bench.bank, sample_size=None).eval()
+    whole = SimilarityAlignmentLoss(run.experiment.bank, sample_size=None).eval()
     with torch.no_grad():
         assert whole(run.load().encode_text()).item() == record["results"]["sar_loss"]
 
@@ -103,11 +103,11 @@ def test_names_of_the_bank_decide_and_not_how_a_processor_rounds_its_rows(
     make_run: MakeRun, tmp_path: Path
 ) -> None:
     run = make_run()
-    bench, bank = run.bench, run.bench.bank
+    experiment, bank = run.experiment, run.experiment.bank
 
     def identity(other: AnchorBank) -> str:
-        bench.bank = other
-        return Run(CoOp, run.cell, bench, tmp_path).identity
+        experiment.bank = other
+        return Run(CoOp, run.config, experiment, tmp_path).identity
 
     rows = torch.nn.functional.normalize(bank.embeddings + 1e-6, dim=1)
     assert not torch.equal(rows, bank.embeddings)
