@@ -14,8 +14,7 @@ from examples.paper.engine import Execution, run_inline, run_isolated
 from examples.paper.results import find_runs
 from examples.paper.sweep import PlannedRun, load_sweep, plan
 from examples.protocol.data import open_dataset
-from examples.protocol.runs import experiment
-from examples.protocol.runs import novel_names
+from examples.protocol.runs import experiment, novel_names
 from examples.protocol.runs.config import Source
 from examples.protocol.runs.record import write_record
 from tests.fabricated.datasets import fabricate
