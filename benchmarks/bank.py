@@ -23,9 +23,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.measuring import class_names, frozen_clip, machine
-from sar_reg.bank.templates import resolve_templates
+from sar_reg.bank import encode_templates, resolve_templates
 from sar_reg.files import write_atomic
-from sar_reg.prompting import encode_templates, text_tower
+from sar_reg.prompting import text_tower
 from sar_reg.prompting.prefix.plan import make_plan
 from sar_reg.prompting.prompts import fixed_rows
 

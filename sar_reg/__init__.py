@@ -6,8 +6,7 @@ from sar_reg.errors import SarRegError
 from sar_reg.loss import SimilarityAlignmentLoss
 from sar_reg.prompting import PromptEncoder
 from sar_reg.sampled_kl import sample_classes, similarity_alignment_loss
-
-__version__ = "0.1.0"
+from sar_reg.version import __version__
 
 __all__ = [
     "AnchorBank",

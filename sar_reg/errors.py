@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+from collections.abc import Iterable
 from types import ModuleType
+
+__all__ = ["InputError", "MissingExtraError", "SarRegError", "did_you_mean", "require"]
 
 
 class SarRegError(Exception):
@@ -35,3 +39,16 @@ def require(module: str, *, extra: str) -> ModuleType:
             f'this needs the package "{module.partition(".")[0]}", which cannot be imported ({error}). '
             f'Install it with: pip install "sar-reg[{extra}]"'
         ) from error
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """A question to append to a message, or nothing if no known name is near.
+
+    >>> did_you_mean("animal", ["animals", "food"])
+    '; did you mean animals?'
+    >>> did_you_mean("cars", ["animals", "food"])
+    ''
+    """
+    folded = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(given.lower(), folded, n=1)
+    return f"; did you mean {folded[found[0]]}?" if found else ""

@@ -14,8 +14,7 @@ from examples.protocol.cli.errors import one_line_errors
 from sar_reg.errors import SarRegError, require
 from sar_reg.files import write_atomic
 from sar_reg.novel import read_names
-from sar_reg.novel.llm.conversation import Conversation, open_client
-from sar_reg.novel.llm.reply import names_in
+from sar_reg.novel.llm import Conversation, names_in, open_client
 
 tyro: Any = require("tyro", extra="examples")
 

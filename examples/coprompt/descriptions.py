@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.nn.functional import normalize
 
-from sar_reg.bank.templates import GENERAL, SPECIFIC
+from sar_reg.bank import GENERAL, SPECIFIC
 from sar_reg.errors import InputError
 from sar_reg.shapes import Float, Tensor
 

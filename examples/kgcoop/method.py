@@ -18,8 +18,7 @@ from torch.nn.functional import cross_entropy
 from examples.coop.method import CoOp
 from examples.protocol.method import Step
 from examples.protocol.teacher import cosine_gap
-from sar_reg.bank.templates import SPECIFIC
-from sar_reg.prompting import encode_templates
+from sar_reg.bank import SPECIFIC, encode_templates
 from sar_reg.shapes import Float, Tensor
 
 SENTENCE = {**SPECIFIC, "fgvc_aircraft": "a photo of a {}, a type of aircraft."}

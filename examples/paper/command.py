@@ -26,8 +26,7 @@ from examples.protocol.data.catalogue import catalogue
 from examples.protocol.distributed import choose_device
 from examples.protocol.runs.config import Source
 from examples.protocol.runs.novel_names import novel_source
-from sar_reg.cli.arguments import nearest
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, did_you_mean
 
 EXAMPLES = Path(__file__).parent.parent
 
@@ -208,6 +207,6 @@ def _narrowed(sweep: Sweep, options: Options) -> Sweep:
     for key in options.datasets:
         if key not in known:
             raise InputError(
-                f"no data set is called {key!r}; there are: {', '.join(known)}{nearest(key, known)}"
+                f"no data set is called {key!r}; there are: {', '.join(known)}{did_you_mean(key, known)}"
             )
     return replace(sweep, methods=options.methods or sweep.methods, seeds=options.seeds or sweep.seeds)

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from examples.protocol.recipe import Recipe
 from sar_reg.errors import InputError
-from sar_reg.prompting.towers import text_tower
+from sar_reg.prompting import text_tower
 from sar_reg.shapes import Float, Int, Tensor
 
 Tokenizer = Callable[[list[str]], Int[Tensor, "texts context"]]

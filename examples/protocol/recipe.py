@@ -8,8 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from sar_reg.cli.arguments import nearest
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, did_you_mean
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -102,7 +101,9 @@ def load_recipe(path: str | Path, protocol: str, dataset: str) -> Recipe:
     tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     if protocol not in tables or protocol == "settings":
         known = ", ".join(name for name in tables if name != "settings")
-        raise InputError(f"{path} has no protocol {protocol!r}; it has: {known}{nearest(protocol, tables)}")
+        raise InputError(
+            f"{path} has no protocol {protocol!r}; it has: {known}{did_you_mean(protocol, tables)}"
+        )
     settings: dict[str, Any] = {}
     for table in (tables.get("settings", {}), tables[protocol]):
         settings |= _values(table) | table.get(dataset, {})

@@ -23,9 +23,8 @@ from torch.nn.functional import cross_entropy
 from examples.protocol.method import PromptMethod, Step, Tokenizer
 from examples.protocol.teacher import cosine_gap
 from sar_reg import PromptEncoder
-from sar_reg.bank.templates import SPECIFIC
+from sar_reg.bank import SPECIFIC, encode_templates
 from sar_reg.errors import InputError
-from sar_reg.prompting import encode_templates
 from sar_reg.shapes import Float, Tensor
 
 TEACHER = {**SPECIFIC, "food101": "a photo of a {}, a type of food."}

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from examples.protocol.data.dataset import base_new_split
-from sar_reg.bank.templates import resolve_templates
+from sar_reg.bank import resolve_templates
 
 from .datasets import IconDataset
 from .tokenizer import CutTokenizer

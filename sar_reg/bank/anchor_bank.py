@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 
-from sar_reg.bank.report import BankReport, Overlap, find_overlap, report
+from sar_reg.bank.report import BankReport, Named, Overlap, find_nearest, find_overlap
 from sar_reg.errors import InputError
 from sar_reg.files import write_atomic
 from sar_reg.novel.same_name import fold
@@ -97,6 +97,10 @@ class AnchorBank:
         """The names of the novel classes."""
         return self.classnames[self.n_base :]
 
+    @property
+    def _novel(self) -> Named:
+        return Named(self.novel_classes, self.embeddings[self.n_base :])
+
     def __repr__(self) -> str:
         return (
             f"AnchorBank({self.n_base} base + {self.n_novel} novel classes, width {self.embeddings.shape[1]}, "
@@ -150,7 +154,14 @@ class AnchorBank:
         Returns:
             A report to print, or to store with `as_dict()`.
         """
-        return report(self, held_out, sample=sample, seed=seed)
+        base = Named(self.base_classes, self.embeddings[: self.n_base])
+        return BankReport(
+            self.n_base,
+            self.n_novel,
+            dict(self.provenance),
+            find_nearest(base, self._novel, sample, seed),
+            find_overlap(self._novel, held_out) if held_out else None,
+        )
 
     def overlap(
         self,
@@ -168,7 +179,7 @@ class AnchorBank:
         Raises:
             InputError: if `features` does not fit the names and this bank.
         """
-        return find_overlap(self, held_out, features, threshold)
+        return find_overlap(self._novel, held_out, features, threshold)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the bank as one safetensors file (names and provenance in its header), replacing it whole."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-import sar_reg
 from sar_reg.bank.anchor_bank import AnchorBank, check_names
 from sar_reg.bank.cache import BankCache, Names, names_file
 from sar_reg.bank.encoding import encode_templates
@@ -19,6 +18,7 @@ from sar_reg.novel.same_name import KnownNames
 from sar_reg.novel.source import DescribedSource, NovelSource, ResumableSource, outcome, preview
 from sar_reg.prompting.towers import FunctionTower, TextTower, text_tower
 from sar_reg.shapes import Int, Tensor
+from sar_reg.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ def _novel_names(
         made = source.generate(base, n, exclude=exclude, seed=seed)
         return _without(made, exclude), {"source": type(source).__name__}
     settings = {key: value for key, value in source.describe().items() if key != "outcome"}
-    wish = {"base": base, "n": n, "exclude": sorted(exclude), "seed": seed, "version": sar_reg.__version__}
+    wish = {"base": base, "n": n, "exclude": sorted(exclude), "seed": seed, "version": __version__}
     about = {"source": settings, **wish}
     if dry_run:
         print(preview(source, base, n, exclude=exclude, seed=seed))
@@ -173,5 +173,5 @@ def _features_depend_on(tower: TextTower, fingerprint: str, prompts: tuple[str, 
         "dtype": str(tower.dtype),
         "device": tower.device.type,
         "templates": prompts,
-        "version": sar_reg.__version__,
+        "version": __version__,
     }

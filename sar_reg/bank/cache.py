@@ -12,9 +12,8 @@ from typing import Any, cast
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 
-from sar_reg.cache import content_key, set_aside
 from sar_reg.errors import InputError
-from sar_reg.files import write_atomic
+from sar_reg.files import content_key, set_aside, write_atomic
 from sar_reg.shapes import Float, Tensor
 
 Names = tuple[tuple[str, ...], dict[str, Any]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch.nn import functional as F
@@ -12,9 +12,6 @@ from torch.nn import functional as F
 from sar_reg.errors import InputError
 from sar_reg.novel.same_name import KnownNames
 from sar_reg.shapes import Float, Tensor
-
-if TYPE_CHECKING:
-    from sar_reg.bank.anchor_bank import AnchorBank
 
 _SHOWN = 10
 
@@ -77,23 +74,24 @@ class BankReport:
         return "\n".join([*lines, *([str(self.overlap)] if self.overlap else [])])
 
 
-def report(bank: AnchorBank, held_out: Sequence[str] = (), *, sample: int = 10, seed: int = 0) -> BankReport:
-    """See `AnchorBank.report`."""
-    overlap = find_overlap(bank, held_out) if held_out else None
-    nearest = _nearest(bank, min(sample, bank.n_novel), seed)
-    return BankReport(bank.n_base, bank.n_novel, dict(bank.provenance), nearest, overlap)
+@dataclass(frozen=True)
+class Named:
+    """Class names and their text features, row for row."""
+
+    names: tuple[str, ...]
+    features: Float[Tensor, "classes width"]
 
 
 def find_overlap(
-    bank: AnchorBank,
+    novel: Named,
     held_out: Sequence[str],
     features: Float[Tensor, "held_out width"] | None = None,
     threshold: float = 0.95,
 ) -> Overlap:
     """See `AnchorBank.overlap`."""
     known = KnownNames(held_out)
-    matches = [(name, match) for name in bank.novel_classes if (match := known.match(name)) is not None]
-    similar = () if features is None else _similar(bank, held_out, features, threshold)
+    matches = [(name, match) for name in novel.names if (match := known.match(name)) is not None]
+    similar = () if features is None else _similar(novel, Named(tuple(held_out), features), threshold)
     return Overlap(
         held_out=len(held_out),
         exact=tuple(name for name, match in matches if match.kind == "same"),
@@ -102,32 +100,30 @@ def find_overlap(
     )
 
 
-def _similar(
-    bank: AnchorBank, held_out: Sequence[str], features: Tensor, threshold: float
-) -> tuple[tuple[str, str, float], ...]:
-    width = bank.embeddings.shape[1]
-    if tuple(features.shape) != (len(held_out), width):
+def _similar(novel: Named, held_out: Named, threshold: float) -> tuple[tuple[str, str, float], ...]:
+    expected = (len(held_out.names), novel.features.shape[1])
+    if tuple(held_out.features.shape) != expected:
         raise InputError(
-            f"features must have shape ({len(held_out)}, {width}), a row for each held-out name, "
-            f"but have {tuple(features.shape)}"
+            f"features must have shape {expected}, a row for each held-out name, "
+            f"but have {tuple(held_out.features.shape)}"
         )
-    novel = bank.embeddings[bank.n_base :]
-    cosines = novel @ F.normalize(features.detach().to(novel), dim=1).T
+    cosines = novel.features @ F.normalize(held_out.features.detach().to(novel.features), dim=1).T
     places = cast("list[tuple[int, int]]", torch.nonzero(cosines >= threshold).tolist())
-    found = [(bank.novel_classes[i], held_out[j], float(cosines[i, j])) for i, j in places]
+    found = [(novel.names[i], held_out.names[j], float(cosines[i, j])) for i, j in places]
     return tuple(sorted(found, key=lambda pair: -pair[2]))
 
 
-def _nearest(bank: AnchorBank, sample: int, seed: int) -> tuple[tuple[str, str, float], ...]:
-    if sample < 1:
+def find_nearest(base: Named, novel: Named, sample: int, seed: int) -> tuple[tuple[str, str, float], ...]:
+    """For `sample` novel classes drawn by `seed`: the name, its most similar base class and their cosine."""
+    if sample < 1 or not novel.names:
         return ()
     generator = torch.Generator().manual_seed(seed)
-    chosen = sorted(torch.randperm(bank.n_novel, generator=generator)[:sample].tolist())
-    rows = bank.embeddings[[bank.n_base + i for i in chosen]]
-    best = (rows @ bank.embeddings[: bank.n_base].T).max(dim=1)
-    nearest, cosines = best.indices.tolist(), best.values.tolist()
-    novel, base = bank.novel_classes, bank.base_classes
-    found = [(novel[i], base[j], float(c)) for i, j, c in zip(chosen, nearest, cosines, strict=True)]
+    chosen = sorted(torch.randperm(len(novel.names), generator=generator)[:sample].tolist())
+    best = (novel.features[chosen] @ base.features.T).max(dim=1)
+    nearest: list[int] = best.indices.tolist()
+    cosines: list[float] = best.values.tolist()
+    pairs = zip(chosen, nearest, cosines, strict=True)
+    found = [(novel.names[i], base.names[j], float(cosine)) for i, j, cosine in pairs]
     return tuple(sorted(found, key=lambda pair: -pair[2]))
 
 

@@ -8,10 +8,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-import sar_reg
 from sar_reg.cli import bank, completion, doctor, novel, report
 from sar_reg.cli.arguments import Parser
 from sar_reg.errors import InputError, SarRegError
+from sar_reg.version import __version__
 
 _EXAMPLES = """examples:
   python -m sar_reg novel --base "tabby cat,beagle" --n 20
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"sar_reg {sar_reg.__version__}")
+    parser.add_argument("--version", action="version", version=f"sar_reg {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (novel, bank, report):
         command.add_to(commands)

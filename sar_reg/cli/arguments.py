@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 import sys
-from collections.abc import Iterable
 from typing import Any, NoReturn
 
-
-def nearest(given: str, known: Iterable[str]) -> str:
-    """A question to append to a message, or nothing if no known name is near.
-
-    >>> nearest("animal", ["animals", "food"])
-    '; did you mean animals?'
-    >>> nearest("cars", ["animals", "food"])
-    ''
-    """
-    folded = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(given.lower(), folded, n=1)
-    return f"; did you mean {folded[found[0]]}?" if found else ""
+from sar_reg.errors import did_you_mean
 
 
 def count(text: str) -> int:
@@ -42,13 +29,13 @@ class Parser(argparse.ArgumentParser):
         parsed, unknown = super().parse_known_args(*given, **named)
         if unknown:
             options = [option for option in self._option_string_actions if option.startswith("--")]
-            self.error(f"unknown: {' '.join(unknown)}{nearest(unknown[0], options)}")
+            self.error(f"unknown: {' '.join(unknown)}{did_you_mean(unknown[0], options)}")
         return parsed, unknown
 
     def error(self, message: str) -> NoReturn:
         """Print the line and leave."""
         choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
         if choice:
-            message += nearest(choice[1], re.findall(r"[\w-]+", choice[2]))
+            message += did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
         print(f"error: {message} (options: {self.prog} --help)", file=sys.stderr)
         raise SystemExit(2)

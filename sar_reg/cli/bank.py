@@ -10,10 +10,9 @@ from typing import Any
 
 from sar_reg.bank.build import build_anchor_bank
 from sar_reg.bank.templates import SPECIFIC, resolve_templates
-from sar_reg.cli.arguments import nearest
 from sar_reg.cli.terminal import tell
 from sar_reg.cli.words import add_class_arguments, class_list, novel_source
-from sar_reg.errors import InputError, require
+from sar_reg.errors import InputError, did_you_mean, require
 from sar_reg.novel.source import ResumableSource, preview
 from sar_reg.progress import ProgressLine
 
@@ -99,7 +98,7 @@ def _open_clip_model(options: argparse.Namespace) -> tuple[Any, Any]:
     open_clip: Any = require("open_clip", extra="open_clip")
     if ":" not in options.model and options.model not in open_clip.list_models():
         raise InputError(
-            f"open_clip has no model {options.model!r}{nearest(options.model, open_clip.list_models())}; "
+            f"open_clip has no model {options.model!r}{did_you_mean(options.model, open_clip.list_models())}; "
             "see python -c 'import open_clip; print(open_clip.list_models())'"
         )
     try:

@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import sar_reg
 from sar_reg.cli.terminal import tell
 from sar_reg.cli.words import add_class_arguments, class_list, novel_source
 from sar_reg.files import write_atomic
 from sar_reg.novel import LLMClasses
 from sar_reg.novel.source import DescribedSource, preview
 from sar_reg.progress import ProgressLine
+from sar_reg.version import __version__
 
 _DESCRIPTION = (
     "Make a list of novel classes that suit given base classes. Prints one name a line, or writes a JSON file "
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         "base": base,
         "excluded": len(exclude),
         "seed": options.seed,
-        "made_by": f"sar_reg {sar_reg.__version__}",
+        "made_by": f"sar_reg {__version__}",
     }
     _give(options, names, json.dumps(entry, indent=1, ensure_ascii=False))
     dropped: dict[str, int] = about.get("outcome", {}).get("dropped", {})

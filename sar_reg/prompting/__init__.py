@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sar_reg.bank.encoding import encode_templates
 from sar_reg.prompting.encoder import PromptEncoder
 from sar_reg.prompting.image_prompts import ImagePromptEncoder
-from sar_reg.prompting.towers import text_tower
+from sar_reg.prompting.towers import TextTower, text_tower
 
-__all__ = ["ImagePromptEncoder", "PromptEncoder", "encode_templates", "text_tower"]
+__all__ = ["ImagePromptEncoder", "PromptEncoder", "TextTower", "text_tower"]

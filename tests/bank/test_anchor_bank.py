@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 import sar_reg
-from sar_reg.bank.templates import resolve_templates
+from sar_reg.bank import resolve_templates
 from sar_reg.errors import InputError
 
 NAMES = ("tabby cat", "beagle", "annual crop land", "red fox")

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from sar_reg.bank import encode_templates
 from sar_reg.errors import InputError
-from sar_reg.prompting import encode_templates, text_tower
+from sar_reg.prompting import text_tower
 from tests.prompting.models import NAMES, clip
 
 TEMPLATES = ("a photo of a {}.", "{} texture.", "art of the {}, a type of pet.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from examples.protocol.recipe import Recipe, load_recipe
-from sar_reg.bank.templates import SPECIFIC
+from sar_reg.bank import SPECIFIC
 from tests import ROOT
 
 EXAMPLES = ROOT / "examples"

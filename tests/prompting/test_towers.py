@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from sar_reg import PromptEncoder
+from sar_reg.bank import encode_templates
 from sar_reg.errors import InputError
-from sar_reg.prompting import encode_templates, text_tower
+from sar_reg.prompting import text_tower
 from tests.prompting import huggingface_model
 from tests.prompting.models import BLOCKS, NAMES, WIDTH, clip, learnable, randomise
 from tests.prompting.official import pulled

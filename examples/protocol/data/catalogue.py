@@ -9,8 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from sar_reg.cli.arguments import nearest
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, did_you_mean
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -88,6 +87,6 @@ def entry_of(key: str) -> CatalogueEntry:
     """
     if key not in catalogue():
         raise InputError(
-            f'no data set is called "{key}"; known are {", ".join(catalogue())}{nearest(key, catalogue())}'
+            f'no data set is called "{key}"; known are {", ".join(catalogue())}{did_you_mean(key, catalogue())}'
         )
     return catalogue()[key]

@@ -14,7 +14,7 @@ from examples.protocol.data import base_new_split, open_dataset
 from examples.protocol.data.catalogue import entry_of
 from examples.protocol.data.dataset import Dataset
 from examples.protocol.data.transforms import build, pixels_of
-from sar_reg.bank.templates import SPECIFIC
+from sar_reg.bank import SPECIFIC
 from sar_reg.cli.doctor import Finding
 from sar_reg.errors import InputError
 

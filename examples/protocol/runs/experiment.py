@@ -20,9 +20,9 @@ from examples.protocol.recipe import Recipe
 from examples.protocol.runs.record import hash_tensors
 from sar_reg import AnchorBank, build_anchor_bank
 from sar_reg.novel import read_names
-from sar_reg.prompting.towers import text_tower
+from sar_reg.prompting import text_tower
 from sar_reg.shapes import Tensor
-from sar_reg.bank.templates import SPECIFIC, resolve_templates
+from sar_reg.bank import SPECIFIC, resolve_templates
 
 
 class Experiment:

@@ -15,9 +15,9 @@ from examples.protocol.data.catalogue import catalogue
 from examples.protocol.data.dataset import Dataset, Example
 from examples.protocol.method import Tokenizer
 from examples.protocol.recipe import Recipe
-from sar_reg.cli.arguments import nearest
+from sar_reg.errors import did_you_mean
 from sar_reg.errors import InputError, require
-from sar_reg.bank.templates import SPECIFIC
+from sar_reg.bank import SPECIFIC
 
 
 def load_clip(source: Source, recipe: Recipe, device: torch.device) -> tuple[Any, Tokenizer]:
@@ -34,7 +34,7 @@ def load_clip(source: Source, recipe: Recipe, device: torch.device) -> tuple[Any
     precision = "fp16" if recipe.precision == "fp16" else "fp32"
     known = source.pretrained in open_clip.list_pretrained_tags_by_model(source.model)
     if not known and not Path(source.pretrained).is_file():
-        hint = nearest(source.model, set(open_clip.list_models()) - {source.model})
+        hint = did_you_mean(source.model, set(open_clip.list_models()) - {source.model})
         raise InputError(
             f"open_clip has no weights {source.pretrained!r} for {source.model!r}{hint}; "
             "see python -c 'import open_clip; print(open_clip.list_pretrained())'"
@@ -64,7 +64,7 @@ def open_source(source: Source, key: str) -> Dataset:
     if not (root / key).is_dir() and key not in catalogue():
         raise InputError(
             f'there is no folder {root / key} with images of yours, and no data set of the benchmark is called "{key}"'
-            f"{nearest(key, catalogue())}"
+            f"{did_you_mean(key, catalogue())}"
         )
     return (
         open_folder(root / key) if (root / key).is_dir() and key not in SPECIFIC else open_dataset(key, root)
@@ -78,7 +78,7 @@ def open_testbed(key: str, split: str) -> Dataset:
     if key not in testbed.DATASETS:
         known = ", ".join(testbed.DATASETS)
         raise InputError(
-            f"the testbed has no data set {key!r}; it has: {known}{nearest(key, testbed.DATASETS)}"
+            f"the testbed has no data set {key!r}; it has: {known}{did_you_mean(key, testbed.DATASETS)}"
         )
     return CachedDataset(testbed.open_dataset(key, split=split))
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sar_reg.cache import content_key
 from sar_reg.errors import InputError
+from sar_reg.files import content_key
 from sar_reg.novel.cleaning import Cleaned, Filtering
 from sar_reg.novel.llm.asking import Task, fill
 from sar_reg.novel.llm.conversation import Conversation, open_client

@@ -10,9 +10,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from sar_reg.cache import set_aside
 from sar_reg.errors import InputError
-from sar_reg.files import write_atomic
+from sar_reg.files import set_aside, write_atomic
 from sar_reg.novel.llm.reply import names_in
 
 _LONGEST_KEPT = 100_000

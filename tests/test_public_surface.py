@@ -1,0 +1,103 @@
+"""What is public, and who may import what: sar_reg without circles, the examples by public names only."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tests import ROOT
+
+PUBLIC = {
+    "sar_reg": {
+        "AnchorBank",
+        "PromptEncoder",
+        "SarRegError",
+        "SimilarityAlignmentLoss",
+        "__version__",
+        "build_anchor_bank",
+        "sample_classes",
+        "similarity_alignment_loss",
+    },
+    "sar_reg.bank": {
+        "GENERAL",
+        "SPECIFIC",
+        "AnchorBank",
+        "build_anchor_bank",
+        "encode_templates",
+        "resolve_templates",
+    },
+    "sar_reg.cli.doctor": {"Finding", "Verdict", "examine", "main", "show"},
+    "sar_reg.errors": {"InputError", "MissingExtraError", "SarRegError", "did_you_mean", "require"},
+    "sar_reg.files": {"content_key", "set_aside", "write_atomic"},
+    "sar_reg.novel": {
+        "Cleaned",
+        "LLMClasses",
+        "NovelClassesError",
+        "NovelSource",
+        "Oracle",
+        "WordList",
+        "WordNetClasses",
+        "clean_names",
+        "read_names",
+    },
+    "sar_reg.novel.llm": {"Conversation", "LLMClasses", "names_in", "open_client"},
+    "sar_reg.prompting": {"ImagePromptEncoder", "PromptEncoder", "TextTower", "text_tower"},
+    "sar_reg.shapes": {"Bool", "Float", "Int", "Tensor"},
+}
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+LIBRARY = {module_of(path): path for path in (ROOT / "sar_reg").rglob("*.py")}
+EXAMPLES = {module_of(path): path for path in (ROOT / "examples").rglob("*.py")}
+
+
+def names_imported(path: Path, *, lazily: bool) -> Iterator[tuple[str, str | None]]:
+    """(module, name) of each import in a file; those inside functions only if `lazily`."""
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = "." * node.level  # a relative import stays in its own package
+            yield from ((package + (node.module or ""), alias.name) for alias in node.names)
+        elif lazily or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_public_names(module: str) -> None:
+    found = importlib.import_module(module)
+    assert set(found.__all__) == PUBLIC[module]
+    assert all(hasattr(found, name) for name in found.__all__)
+
+
+def test_no_import_circles() -> None:
+    graph: dict[str, set[str]] = {}
+    for module, path in LIBRARY.items():
+        pairs = names_imported(path, lazily=False)
+        targets = {f"{origin}.{name}" if f"{origin}.{name}" in LIBRARY else origin for origin, name in pairs}
+        graph[module] = targets & LIBRARY.keys()
+    assert graph["sar_reg"] > {"sar_reg.errors"}
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+    assert order.index("sar_reg.errors") < order.index("sar_reg.bank") < order.index("sar_reg")
+
+
+def test_examples_import_public_names_only() -> None:
+    private = [
+        f"{module}: from {origin} import {name}"
+        for module, path in EXAMPLES.items()
+        for origin, name in names_imported(path, lazily=True)
+        if origin.partition(".")[0] == "sar_reg"
+        and not (origin in PUBLIC and (name is None or name in PUBLIC[origin]))
+    ]
+    assert private == []
