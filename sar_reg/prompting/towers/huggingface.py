@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from sar_reg.prompting.towers.mlp import lean_mlp
+from sar_reg.prompting.towers.frozen import Frozen
+from sar_reg.prompting.towers.joined import JoinedProducts
+from sar_reg.prompting.towers.mlp import Mlp
 from sar_reg.prompting.towers.resblocks import first_token
 from sar_reg.prompting.towers.tokens import checked_tokenizer
-from sar_reg.prompting.towers.tower import Block, Frozen, Stack, TextTower
+from sar_reg.prompting.towers.tower import Block, Stack, TextTower
 from sar_reg.shapes import Tensor
 
 
@@ -77,7 +79,8 @@ def _block(layer: Any) -> Block:
         norm1=Frozen(layer.layer_norm1),
         queries=Frozen(attention.q_proj),
         keys_values=lambda x: (keys(x), values(x)),
+        qkv=JoinedProducts(attention.q_proj, attention.k_proj, attention.v_proj),
         out=Frozen(attention.out_proj),
         norm2=Frozen(layer.layer_norm2),
-        mlp=lean_mlp(layer.mlp.fc1, layer.mlp.activation_fn, layer.mlp.fc2),
+        mlp=Mlp(layer.mlp.fc1, layer.mlp.activation_fn, layer.mlp.fc2),
     )

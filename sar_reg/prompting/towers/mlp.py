@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from sar_reg.prompting.towers.tower import Frozen
+from sar_reg.prompting.towers.frozen import Frozen
 from sar_reg.shapes import Tensor
 
 
-def lean_mlp(up: nn.Module, activation: nn.Module, down: nn.Module) -> Callable[[Tensor], Tensor]:
-    """`down(activation(up(x)))`, with a QuickGELU of any library replaced by `quick_gelu`."""
-    rise, fall = Frozen(up), Frozen(down)
-    act = quick_gelu if _is_quick_gelu(activation) else activation
-    return lambda x: fall(act(rise(x)))
+@dataclass(frozen=True)
+class Mlp:
+    """`down(activation(up(x)))`, with a QuickGELU of any library replaced by `quick_gelu`.
+
+    The parts are named so that a caller may compute the same product another way.
+    """
+
+    up: nn.Module
+    activation: nn.Module
+    down: nn.Module
+
+    @cached_property
+    def quick(self) -> bool:
+        """Whether the activation is QuickGELU."""
+        return _is_quick_gelu(self.activation)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The perceptron's output, `(rows, width)`; no gradient reaches its weights."""
+        act = quick_gelu if self.quick else self.activation
+        return Frozen(self.down)(act(Frozen(self.up)(x)))
 
 
 def quick_gelu(x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from sar_reg.prompting.towers.frozen import Frozen
 from sar_reg.prompting.towers.resblocks import (
     EncodeText,
     first_token,
@@ -16,7 +17,7 @@ from sar_reg.prompting.towers.resblocks import (
     why_not_plain_blocks,
 )
 from sar_reg.prompting.towers.tokens import checked_tokenizer
-from sar_reg.prompting.towers.tower import Frozen, Stack, TextTower
+from sar_reg.prompting.towers.tower import Stack, TextTower
 from sar_reg.shapes import Tensor
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sar_reg.prompting.towers.mlp import lean_mlp
-from sar_reg.prompting.towers.tower import Block, Frozen
+from sar_reg.prompting.towers.frozen import Frozen
+from sar_reg.prompting.towers.mlp import Mlp
+from sar_reg.prompting.towers.tower import Block
 from sar_reg.shapes import Tensor
 
 
@@ -78,9 +79,10 @@ def resblock(block: Any) -> Block:
         norm1=Frozen(block.ln_1),
         queries=queries,
         keys_values=keys_values,
+        qkv=lambda x: _in_projection(attention, x, slice(None)),
         out=Frozen(attention.out_proj),
         norm2=Frozen(block.ln_2),
-        mlp=lean_mlp(block.mlp.c_fc, block.mlp.gelu, block.mlp.c_proj),
+        mlp=Mlp(block.mlp.c_fc, block.mlp.gelu, block.mlp.c_proj),
         scale1=_scale(block, "ls_1"),
         scale2=_scale(block, "ls_2"),
     )

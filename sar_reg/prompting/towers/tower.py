@@ -9,37 +9,27 @@ import torch
 from torch import nn
 
 from sar_reg.prompting.towers.fingerprint import hash_weights
+from sar_reg.prompting.towers.frozen import Frozen
+from sar_reg.prompting.towers.mlp import Mlp
 from sar_reg.shapes import Float, Int, Tensor
-
-
-class Frozen:
-    """A module whose weights never receive gradients, whatever their `requires_grad`; its hooks still run."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        weights = dict(self.module.named_parameters())
-        if not any(weight.requires_grad for weight in weights.values()):
-            return self.module(*inputs)
-        detached = {name: weight.detach() for name, weight in weights.items()}
-        return torch.func.functional_call(self.module, detached, inputs)
 
 
 @dataclass(frozen=True)
 class Block:
     """One pre-norm transformer block: `x += scale1(out(attention(norm1 x)))`, `x += scale2(mlp(norm2 x))`.
 
-    `queries` maps `(rows, width)` to `(rows, width)`; `keys_values` gives two such tensors.
+    `queries` maps `(rows, width)` to `(rows, width)`; `keys_values` gives two such tensors; `qkv` gives queries,
+    keys and values side by side, `(rows, 3 width)`, in one product.
     """
 
     heads: int
     norm1: Callable[[Tensor], Tensor]
     queries: Callable[[Tensor], Tensor]
     keys_values: Callable[[Tensor], tuple[Tensor, Tensor]]
+    qkv: Callable[[Tensor], Tensor]
     out: Callable[[Tensor], Tensor]
     norm2: Callable[[Tensor], Tensor]
-    mlp: Callable[[Tensor], Tensor]
+    mlp: Mlp
     scale1: Callable[[Tensor], Tensor] | None = None
     scale2: Callable[[Tensor], Tensor] | None = None
 
