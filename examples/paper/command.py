@@ -18,6 +18,7 @@ from examples.paper.domain_table import domain_table
 from examples.paper.engine import Execution, Failure, execute_run, run_inline, run_isolated, run_on_ray
 from examples.paper.figure1 import draw_similarities
 from examples.paper.figures import draw_bars, draw_weights
+from examples.paper.pack import archives_of
 from examples.paper.results import find_runs
 from examples.paper.sweep import NAMES, PlannedRun, Sweep, load_sweep, plan
 from examples.protocol.cli.errors import one_line_errors
@@ -27,8 +28,6 @@ from examples.protocol.distributed import choose_device
 from examples.protocol.runs.config import Source
 from examples.protocol.runs.novel_names import novel_source
 from sar_reg.errors import InputError, did_you_mean
-
-EXAMPLES = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Options:
     render: Path | None = None
     """Folder for tables and figures; OUT/rendered by default."""
     records: tuple[Path, ...] = ()
-    """More folders with finished run records to render from, beside OUT and those in the repository."""
+    """More folders or archives (*.jsonl) of finished runs to render from, beside OUT and the repository's."""
     model: str = Source.model
     """open_clip's name of the model; the testbed has its own."""
     pretrained: str = Source.pretrained
@@ -139,8 +138,7 @@ def render(
             yield from draw_similarities(planned, execution, folder)
         return
     real = options.data != "testbed"
-    own = f"*/results/{sweep.name}" if sweep.isolated else "*/results"
-    runs = find_runs(planned, (*EXAMPLES.glob(own), *options.records, execution.out))
+    runs = find_runs(planned, (*archives_of(sweep.name), *options.records, execution.out))
     kind = {"table2": cost_table, "table5": domain_table}.get(sweep.name, accuracy_table)
     yield from kind(sweep, runs, real=real).write(folder)
     if sweep.name in ("fig3", "fig5"):

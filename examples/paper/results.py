@@ -12,8 +12,9 @@ from typing import Any
 
 from examples.paper.sweep import PlannedRun
 from examples.protocol.evaluation import harmonic_mean
+from examples.protocol.runs.archive import find_records
 from examples.protocol.runs.config import RunConfig
-from examples.protocol.runs.record import Record, read_record
+from examples.protocol.runs.record import Record
 
 Group = tuple[str, str, str]
 """Data set, method, variant."""
@@ -32,16 +33,16 @@ def settings_key(settings: Mapping[str, Any]) -> str:
     return json.dumps(parts, sort_keys=True)
 
 
-def find_runs(planned: Iterable[PlannedRun], folders: Sequence[Path]) -> dict[Group, dict[int, Record]]:
-    """The finished runs of a plan; groups without any are there and empty.
+def find_runs(planned: Iterable[PlannedRun], places: Sequence[Path]) -> dict[Group, dict[int, Record]]:
+    """Find the finished runs of a plan in folders and archives; a group without runs is empty.
 
-    Of several runs with equal settings, as when data or word lists have changed in between, the last folder's
-    counts, and there the one that finished last.
+    Several runs can have equal settings, for instance when a word list has changed. The last place has priority,
+    and within it the run that finished last.
     """
     stored: dict[str, Record] = {}
-    for folder in folders:
-        records = [record for path in sorted(folder.glob("*.json")) if (record := read_record(path))]
-        stored |= {settings_key(record): record for record in sorted(records, key=_finished)}
+    for place in places:
+        records = sorted(find_records(place), key=finished_at)
+        stored |= {settings_key(record): record for record in records}
     found: dict[Group, dict[int, Record]] = {}
     for run in planned:
         seeds = found.setdefault(group_of(run.config, run.variant), {})
@@ -51,7 +52,8 @@ def find_runs(planned: Iterable[PlannedRun], folders: Sequence[Path]) -> dict[Gr
     return found
 
 
-def _finished(record: Record) -> float:
+def finished_at(record: Record) -> float:
+    """When a run finished, in seconds since 1970; 0 if its record does not say."""
     when = record.get("finished")
     return datetime.strptime(when, "%Y-%m-%dT%H:%M:%S%z").timestamp() if when else 0.0
 
@@ -62,7 +64,7 @@ def group_of(config: RunConfig, variant: str) -> Group:
 
 
 def key_of(config: RunConfig) -> str:
-    """The key under which the cell's record is found."""
+    """The key under which the record of a run is found."""
     return settings_key(json.loads(json.dumps(config.settings())))
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from examples.paper import published
 from examples.protocol.evaluation import harmonic_mean
-from examples.protocol.runs.record import read_folder
+from examples.protocol.runs.archive import read_records
 from tests import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -106,7 +106,7 @@ def test_the_papers_rows_on_the_page_of_each_method(method: str) -> None:
 
 
 def accuracies(method: str, title: str) -> Iterator[tuple[str, dict[str, float]]]:
-    for found in read_folder(ROOT / "examples" / method.lower() / "results"):
+    for found in read_records(ROOT / "examples" / "paper" / "results" / "methods.jsonl"):
         if found["title"] == title and found["source"]["split"] == "scene":
             yield found["source"]["dataset"], found["results"]
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.evaluation import summary
-from examples.protocol.runs.record import Record, read_folder
+from examples.protocol.runs.archive import read_records
+from examples.protocol.runs.record import Record
+from sar_reg.errors import InputError
 from sar_reg.files import write_atomic
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -48,6 +50,18 @@ def rows_of(records: Sequence[Record]) -> list[Row]:
         groups.setdefault((name, record["title"]), []).append(record)
     ordered = sorted(groups.items(), key=lambda item: (item[0][0], _rank(item[0][1])))
     return [Row(*key, len(group), summary([accuracies(r) for r in group])) for key, group in ordered]
+
+
+def of_method(records: Sequence[Record], method: str) -> list[Record]:
+    """The records of one method and those of zero-shot; all of them for an empty name.
+
+    Raises:
+        InputError: if there is no record of the method.
+    """
+    methods = sorted({record["method"] for record in records} - {"zero-shot"})
+    if method and method not in methods:
+        raise InputError(f"there are no runs of {method!r}; there are runs of: {', '.join(methods)}")
+    return [record for record in records if not method or record["method"] in (method, "zero-shot")]
 
 
 def _rank(title: str) -> tuple[bool, bool]:
@@ -94,20 +108,23 @@ def fill(page: str, table: str) -> str:
 
 
 def main() -> None:
-    """`python -m examples.protocol.cli.table FOLDER [--into README.md]`: print the table or write it."""
+    """`python -m examples.protocol.cli.table RUNS [--method CoOp] [--into README.md]`: print or write the table."""
     parser = argparse.ArgumentParser(
         prog="python -m examples.protocol.cli.table", description="Render run records as a Markdown table."
     )
-    parser.add_argument("folder", type=Path, help="folder with run records (*.json)")
+    parser.add_argument(
+        "runs", type=Path, help="folder with run records (*.json), or an archive of them (*.jsonl)"
+    )
+    parser.add_argument("--method", default="", help="only this method and zero-shot, such as CoOp")
     parser.add_argument("--into", type=Path, help="page to write the table into, between its result markers")
     options = parser.parse_args()
     with one_line_errors():
-        write(options.folder, options.into)
+        write(options.runs, options.method, options.into)
 
 
-def write(folder: Path, into: Path | None) -> None:
-    """Print the table of a folder of records, or put it into a page."""
-    table = as_markdown(rows_of(read_folder(folder)))
+def write(runs: Path, method: str, into: Path | None) -> None:
+    """Print the table of a folder or archive of records, or put it into a page."""
+    table = as_markdown(rows_of(of_method(read_records(runs), method)))
     if into is None:
         print(table)
     else:

@@ -6,7 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from examples.protocol.recipe import Recipe
+from sar_reg.errors import InputError
 
+TESTBED_MODEL = ("testbed", "shipped")
+"""Model and weights of every run on the testbed."""
 SAR_SETTINGS = {"lam", "sample_size", "n_novel", "sampling", "direction", "reduction", "ensemble"}
 """What a recipe says about SAR alone; a run without SAR does not depend on it."""
 
@@ -24,7 +27,7 @@ class Source:
     model: str = "ViT-B-16-quickgelu"
     """open_clip's name of the model; the testbed has its own."""
     pretrained: str = "openai"
-    """open_clip's name of the weights, or a file."""
+    """open_clip's name of the weights, or a file; the testbed's are in the repository."""
     novel: str = ""
     """related or random (WordNet), list (the testbed's), llm (a language model's), oracle, or a file of names; empty
     for related."""
@@ -32,6 +35,18 @@ class Source:
     """File with the names of the base classes, one a line; empty for the first half of all."""
     targets: tuple[str, ...] = ()
     """Train on all classes and test on these data sets too, instead of on base and new classes."""
+
+    def __post_init__(self) -> None:
+        if self.data != "testbed":
+            return
+        asked = (self.model, self.pretrained)
+        if asked not in ((Source.model, Source.pretrained), TESTBED_MODEL):
+            raise InputError(
+                f"the testbed has a model of its own, so --model and --pretrained ({', '.join(asked)}) have no effect; "
+                "leave them out, or give --data FOLDER"
+            )
+        for name, value in zip(("model", "pretrained"), TESTBED_MODEL, strict=True):
+            object.__setattr__(self, name, value)  # a record names the model that was used
 
 
 @dataclass(frozen=True)

@@ -164,8 +164,8 @@ class Experiment:
         """Fingerprints of model and data, for the record."""
         return {
             "model": {
-                "name": "testbed" if self.source.data == "testbed" else self.source.model,
-                "weights": "shipped" if self.source.data == "testbed" else self.source.pretrained,
+                "name": self.source.model,
+                "weights": self.source.pretrained,
                 "text_fingerprint": text_tower(self.model, self.tokenizer).fingerprint(),
                 "image_fingerprint": hash_tensors(self.model.visual.state_dict()),
             },

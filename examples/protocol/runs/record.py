@@ -1,4 +1,4 @@
-"""Run records: one JSON file a run, written in one step; tables and figures read nothing else."""
+"""Run records: one JSON file per run, written atomically; tables and figures read nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 import sar_reg
-from sar_reg.errors import InputError
 from sar_reg.files import write_atomic
 from sar_reg.shapes import Tensor
 
@@ -61,20 +60,6 @@ def read_record(path: Path) -> Record | None:
     return record if isinstance(record, dict) and record.get("format") == FORMAT else None
 
 
-def read_folder(folder: Path) -> list[Record]:
-    """All finished runs in a folder, by file name.
-
-    Raises:
-        InputError: if there are none.
-    """
-    records = [record for path in sorted(folder.glob("*.json")) if (record := read_record(path))]
-    if not records:
-        raise InputError(
-            f"there are no run records (*.json) in {folder}; run a method with --out {folder} first"
-        )
-    return records
-
-
 def environment(device: torch.device) -> Record:
     """Command, code revision, versions and hardware of this process."""
     return {
@@ -96,7 +81,7 @@ def environment(device: torch.device) -> Record:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Begin a new count of the GPU's peak memory; that of a process cannot begin anew."""
+    """Reset the GPU's peak-memory counter (the process's cannot be reset)."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 

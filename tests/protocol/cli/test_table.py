@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from examples.protocol.cli import table
-from examples.protocol.cli.table import as_markdown, as_text, fill, rows_of
-from examples.protocol.runs.record import read_folder
+from examples.protocol.cli.table import as_markdown, as_text, fill, of_method, rows_of
+from examples.protocol.runs.archive import read_records
 from tests import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -60,14 +60,23 @@ def test_a_page_keeps_its_text_around_the_table() -> None:
 
 
 def test_the_pages_show_what_the_records_give() -> None:
-    pages = [
-        (recipe.with_name("README.md"), recipe.with_name("results"))
-        for recipe in EXAMPLES.glob("*/recipe.toml")
-    ]
-    assert len(pages) == 5
-    for page, folder in [*pages, (EXAMPLES.parent / "README.md", EXAMPLES / "coop" / "results")]:
+    records = read_records(EXAMPLES / "paper" / "results" / "methods.jsonl")
+    methods = ("CoOp", "KgCoOp", "TCP", "MaPLe", "CoPrompt")
+    pages = [(EXAMPLES / method.lower() / "README.md", method) for method in methods]
+    for page, method in [*pages, (ROOT / "README.md", "CoOp")]:
         text = page.read_text(encoding="utf-8")
-        assert fill(text, as_markdown(rows_of(read_folder(folder)))) == text, str(page)
+        assert fill(text, as_markdown(rows_of(of_method(records, method)))) == text, str(page)
+
+
+def test_a_method_without_runs_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = EXAMPLES / "paper" / "results" / "fig3.jsonl"
+    monkeypatch.setattr("sys.argv", ["table", str(archive), "--method", "MaPLe"])
+    with pytest.raises(SystemExit) as ended:
+        table.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: there are no runs of 'MaPLe'; there are runs of: CoOp\n"
 
 
 def test_a_folder_without_records_is_one_line(
@@ -77,4 +86,4 @@ def test_a_folder_without_records_is_one_line(
     with pytest.raises(SystemExit) as ended:
         table.main()
     assert ended.value.code == 2
-    assert capsys.readouterr().err.startswith("error: there are no run records (*.json) in ")
+    assert capsys.readouterr().err.startswith("error: there are no run records in ")

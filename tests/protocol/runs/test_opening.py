@@ -94,3 +94,11 @@ def test_a_wrong_folder_is_told_before_weights_are_fetched(monkeypatch: pytest.M
     monkeypatch.setattr(experiment, "load_clip", opening.load_clip)
     with pytest.raises(InputError, match="there is no folder /nowhere"):
         experiment.Experiment(Source("dtd", data="/nowhere", pretrained="nobody"), Recipe(), CPU)
+
+
+def test_runs_on_the_testbed_name_its_model() -> None:
+    source = Source("food")
+    assert (source.model, source.pretrained) == ("testbed", "shipped")
+    assert Source("dtd", data="/data").model == "ViT-B-16-quickgelu"
+    with pytest.raises(InputError, match=r"the testbed has a model of its own, so --model .* \(ViT-L-14, openai\)"):
+        Source("food", model="ViT-L-14")

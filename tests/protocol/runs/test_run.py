@@ -18,7 +18,8 @@ from examples.coop.method import CoOp
 from examples.protocol.runs.experiment import Experiment
 from examples.protocol.data import fingerprint
 from examples.protocol.evaluation import harmonic_mean
-from examples.protocol.runs.record import read_folder, read_record
+from examples.protocol.runs.archive import read_records
+from examples.protocol.runs.record import read_record
 from examples.protocol.runs.run import Run, describe_bank
 from sar_reg import AnchorBank, SimilarityAlignmentLoss
 from sar_reg.errors import InputError
@@ -136,8 +137,8 @@ def test_forgetting_removes_all_files_of_the_run(make_run: MakeRun) -> None:
 
 
 def test_a_folder_without_records_is_refused(make_run: MakeRun, tmp_path) -> None:
-    with pytest.raises(InputError, match=r"there are no run records \(\*\.json\)"):
-        read_folder(tmp_path)
+    with pytest.raises(InputError, match=r"there are no run records in .*; run a method with --out"):
+        read_records(tmp_path)
     record = make_run().start()
     (tmp_path / "other.json").write_text('{"format": "something else"}')
-    assert [found["identity"] for found in read_folder(tmp_path)] == [record["identity"]]
+    assert [found["identity"] for found in read_records(tmp_path)] == [record["identity"]]
