@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -20,11 +20,6 @@ from examples.protocol.runs.config import RunConfig, Source
 from examples.protocol.runs.novel_names import llm_list
 from examples.tcp.method import TCP
 from sar_reg.errors import InputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 METHODS: Mapping[str, type[PromptMethod]] = {m.__name__: m for m in (CoOp, KgCoOp, TCP, MaPLe, CoPrompt)}
 FOLDER = Path(__file__).parent / "sweeps"

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from sar_reg.errors import InputError, did_you_mean
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 
 OF_METHODS = ("n_ctx", "ctx_init", "class_position", "depth", "class_block", "reg_weight", "descriptions")
 """Settings of some methods only; the others belong to the protocol or to SAR and mean the same for all."""

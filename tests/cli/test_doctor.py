@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,11 +24,6 @@ from sar_reg.cli.doctor.weights import check_weights
 from sar_reg.cli.doctor.words import check_words
 from tests import ROOT
 from tests.fabricated.datasets import fabricate
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 TINY = {
     "embed_dim": 16,
@@ -75,7 +71,7 @@ def test_every_extra_is_looked_for() -> None:
         re.match(r"[\w-]+", requirement)[0]: extra
         for extra in ("llm", "wordnet", "open_clip", "transformers", "examples", "cluster")
         for requirement in extras[extra]
-        if not requirement.startswith(("sar-reg[", "tomli"))
+        if not requirement.startswith("sar-reg[")
     }
     assert {name: extra for name, (extra, _) in OPTIONAL.items()} == listed
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -10,11 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sar_reg.errors import InputError, did_you_mean
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 Form = Literal["json", "aircraft", "imagenet", "imagenetv2", "wordnet_ids"]
 
