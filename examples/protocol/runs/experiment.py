@@ -7,22 +7,22 @@ from typing import Any
 
 import torch
 
-from examples.protocol.runs.config import Source
 from examples.protocol.data import base_new_split, few_shot, open_dataset
 from examples.protocol.data.dataset import Dataset, Subset, fingerprint
+from examples.protocol.data.images import Pictures, TrainingImages, image_features
 from examples.protocol.data.transforms import Transform, build, pixels_of
 from examples.protocol.distributed import ProcessGroup
-from examples.protocol.data.images import Pictures, TrainingImages, image_features
 from examples.protocol.method import PromptMethod
-from examples.protocol.runs.novel_names import novel_source
-from examples.protocol.runs.loading import load_clip, open_source, open_testbed
 from examples.protocol.recipe import Recipe
+from examples.protocol.runs.config import Source
+from examples.protocol.runs.loading import load_clip, open_source, open_testbed
+from examples.protocol.runs.novel_names import novel_source
 from examples.protocol.runs.record import hash_tensors
 from sar_reg import AnchorBank, build_anchor_bank
+from sar_reg.bank import SPECIFIC, resolve_templates
 from sar_reg.novel import read_names
 from sar_reg.prompting import text_tower
 from sar_reg.shapes import Tensor
-from sar_reg.bank import SPECIFIC, resolve_templates
 
 
 class Experiment:

@@ -9,15 +9,14 @@ from typing import Any
 import torch
 from PIL import Image
 
-from examples.protocol.runs.config import Source
 from examples.protocol.data import open_dataset, open_folder
 from examples.protocol.data.catalogue import catalogue
 from examples.protocol.data.dataset import Dataset, Example
 from examples.protocol.method import Tokenizer
 from examples.protocol.recipe import Recipe
-from sar_reg.errors import did_you_mean
-from sar_reg.errors import InputError, require
+from examples.protocol.runs.config import Source
 from sar_reg.bank import SPECIFIC
+from sar_reg.errors import InputError, did_you_mean, require
 
 
 def load_clip(source: Source, recipe: Recipe, device: torch.device) -> tuple[Any, Tokenizer]:

@@ -13,21 +13,21 @@ import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as serialize
 
-from examples.protocol.runs.experiment import Experiment
-from examples.protocol.runs.config import RunConfig
 from examples.protocol.data.dataset import fingerprint
 from examples.protocol.distributed import SINGLE_PROCESS, ProcessGroup
 from examples.protocol.evaluation import accuracy, harmonic_mean
-from examples.protocol.runs.log import Log, OnEpoch
 from examples.protocol.method import PromptMethod
+from examples.protocol.runs.config import RunConfig
+from examples.protocol.runs.experiment import Experiment
+from examples.protocol.runs.log import Log, OnEpoch
 from examples.protocol.runs.record import (
     Record,
-    reset_peak_memory,
     environment,
     hash_rows,
     identity,
     peak_memory,
     read_record,
+    reset_peak_memory,
     write_record,
 )
 from examples.protocol.training import Checkpoints, train
@@ -64,7 +64,13 @@ class Run:
     """
 
     def __init__(
-        self, method: type[PromptMethod], config: RunConfig, experiment: Experiment, out: Path, *, save_every: int = 1
+        self,
+        method: type[PromptMethod],
+        config: RunConfig,
+        experiment: Experiment,
+        out: Path,
+        *,
+        save_every: int = 1,
     ) -> None:
         self.method_class = method
         self.config = config
@@ -89,7 +95,11 @@ class Run:
             path.unlink(missing_ok=True)
 
     def start(
-        self, *, group: ProcessGroup = SINGLE_PROCESS, on_epoch: OnEpoch | None = None, tensorboard: bool = False
+        self,
+        *,
+        group: ProcessGroup = SINGLE_PROCESS,
+        on_epoch: OnEpoch | None = None,
+        tensorboard: bool = False,
     ) -> Record:
         """Train and evaluate, going on from a checkpoint if there is one; return the record."""
         began = time.time()

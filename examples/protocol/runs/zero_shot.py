@@ -6,10 +6,10 @@ import dataclasses
 import time
 from pathlib import Path
 
-from examples.protocol.runs.experiment import Experiment
 from examples.protocol.distributed import ProcessGroup
 from examples.protocol.evaluation import percent_equal
 from examples.protocol.method import PromptMethod
+from examples.protocol.runs.experiment import Experiment
 from examples.protocol.runs.record import Record, environment, identity, read_record, write_record
 from examples.protocol.runs.run import with_h
 
@@ -20,7 +20,11 @@ def zero_shot_record(experiment: Experiment, out: Path, group: ProcessGroup) -> 
         "method": "zero-shot",
         "sar": False,
         "seed": None,
-        "source": {**dataclasses.asdict(experiment.source), "targets": list(experiment.source.targets), "novel": ""},
+        "source": {
+            **dataclasses.asdict(experiment.source),
+            "targets": list(experiment.source.targets),
+            "novel": "",
+        },
         "recipe": {"precision": experiment.recipe.precision, "ensemble": experiment.recipe.ensemble},
     }
     code = identity([settings, experiment.fingerprints])

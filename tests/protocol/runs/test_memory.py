@@ -10,10 +10,10 @@ import torch
 
 from examples.coop.method import CoOp
 from examples.maple.method import MaPLe
-from examples.protocol.runs import memory
-from examples.protocol.runs.memory import Estimate, estimate_step, kept_by
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import Recipe
+from examples.protocol.runs import memory
+from examples.protocol.runs.memory import Estimate, estimate_step, kept_by
 from tests.fabricated.runs import small_clip
 
 NAMES = [f"{'very ' * (i % 4)}strange thing {i}" for i in range(90)]

@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from examples.protocol.runs import experiment, loading as opening, novel_names
-from examples.protocol.runs.config import Source
 from examples.protocol.recipe import Recipe
+from examples.protocol.runs import experiment, novel_names
+from examples.protocol.runs import loading as opening
+from examples.protocol.runs.config import Source
 from sar_reg.errors import InputError
 from sar_reg.novel import Oracle, WordList
 from tests.fabricated.runs import Squares
@@ -100,5 +101,7 @@ def test_runs_on_the_testbed_name_its_model() -> None:
     source = Source("food")
     assert (source.model, source.pretrained) == ("testbed", "shipped")
     assert Source("dtd", data="/data").model == "ViT-B-16-quickgelu"
-    with pytest.raises(InputError, match=r"the testbed has a model of its own, so --model .* \(ViT-L-14, openai\)"):
+    with pytest.raises(
+        InputError, match=r"the testbed has a model of its own, so --model .* \(ViT-L-14, openai\)"
+    ):
         Source("food", model="ViT-L-14")

@@ -15,10 +15,10 @@ import torch
 
 import sar_reg
 from examples.coop.method import CoOp
-from examples.protocol.runs.experiment import Experiment
 from examples.protocol.data import fingerprint
 from examples.protocol.evaluation import harmonic_mean
 from examples.protocol.runs.archive import read_records
+from examples.protocol.runs.experiment import Experiment
 from examples.protocol.runs.record import read_record
 from examples.protocol.runs.run import Run, describe_bank
 from sar_reg import AnchorBank, SimilarityAlignmentLoss
