@@ -190,13 +190,17 @@ def _check_terms(terms: dict[str, list[float]], trace: Trace) -> None:
 
 
 def check_evaluation(method: PromptMethod, trace: Trace) -> None:
-    """Logits after training, and those of the same learned tensors for names never trained on."""
+    """Logits after training over all names, and those of the same learned tensors for names never trained on."""
     method.load_learned(trace.learned("final"))
-    logits = method(trace.images[0])
-    assert_near("logits after training", logits, trace["final_logits"], AFTER)
+    logits = method.for_classes(trace.classnames)(trace.images[0])
     assert_near("logits in evaluation", logits, trace["eval_logits"], AFTER)
-    text = normalize(method.encode_text(), dim=-1)
-    assert_near("text after training", text, trace["final_text_features"], AFTER)
+    base = method(trace.images[0])
+    assert base.shape[1] == trace.n_base
+    assert_near("logits of the trained classes", base, trace["eval_logits"][:, : trace.n_base], AFTER)
+    if not trace.has_sar:
+        assert_near("logits after training", logits, trace["final_logits"], AFTER)
+        text = normalize(method.encode_text(), dim=-1)
+        assert_near("text after training", text, trace["final_text_features"], AFTER)
     new = method.for_classes(trace.meta["new_classnames"])
     assert_tokens(new, trace, "new_tokenized_prompts")
     assert_near("logits of new classes", new(trace.images[0]), trace["new_logits"], AFTER)
