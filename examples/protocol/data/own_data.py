@@ -1,91 +1,123 @@
-"""A user's own images: a folder per class, with or without train and test folders above them."""
+"""A user's own photos as a data set: a folder per class, with or without train, val and test folders above."""
 
 from __future__ import annotations
 
-import os
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from torchvision.datasets.folder import IMG_EXTENSIONS
-
+from examples.protocol.data import split_json
+from examples.protocol.data.class_words import FILE, ClassWords, name_classes, read_words
 from examples.protocol.data.dataset import Example
 from examples.protocol.data.file_dataset import FileDataset
+from examples.protocol.data.folder import ByClass, Photos, list_photos
 from sar_reg.errors import InputError
 
 SHARES = (0.5, 0.2)  # of each class for train and val; the rest is test, as in the benchmark's own splits
 
+Lists = tuple[tuple[Example, ...], tuple[Example, ...], tuple[Example, ...]]
 
-def open_folder(folder: str | Path) -> FileDataset:
-    """Open `folder/CLASS/image.jpg`, or `folder/{train,test}/CLASS/image.jpg` (and `val`, if it is there).
 
-    Class names are the folder names, sorted; "_" is read as a space in prompts. With train and test folders a
-    class may lack training images: it is then new. Without them every class is cut 50 / 20 / 30 after a
-    shuffle with a fixed seed: the same files give the same split anywhere.
+def open_folder(folder: str | Path, *, final: bool = False) -> FileDataset:
+    """Open `folder/CLASS/image.jpg`, `folder/{train,val,test}/CLASS/image.jpg`, or a folder with a split.json.
+
+    Class names are the folder names in natural order, or the words that `folder/names.csv` gives them; "_" is
+    read as a space in prompts. With train and test folders a class may lack training images: it is then new.
+    Without test images the val folder takes their place. Without parts every class is cut 50 / 20 / 30 after
+    a shuffle with a fixed seed: the same files give the same split anywhere. `notes` of the data set say what
+    was left out and what else is worth knowing.
+
+    Args:
+        folder: the folder.
+        final: put all images into train, for a last fit after which nothing is measured.
 
     Raises:
-        InputError: no classes, a class without test images, or one too small to be cut.
+        InputError: no such folder, no classes, a class without test images, or one too small to be cut.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}; give the folder that holds the class folders")
     key = folder.resolve().name
-    if (folder / "train").is_dir() and (folder / "test").is_dir():
-        parts = {part: _images(folder / part, part) for part in ("train", "val", "test")}
-        names = sorted({name for images in parts.values() for name in images})
-        train, val, test = (_label(names, images) for images in parts.values())
-    else:
-        images = _images(folder, "")
-        names = sorted(images)
-        train, val, test = (_label(names, part) for part in _cut(folder, images))
-    if not names or not train or not test:
+    splits = sorted(folder.glob("split*.json"))
+    if len(splits) == 1:
+        listed = replace(split_json.read(key, splits[0], folder), own=True)
+        return _all_for_training(listed) if final else listed
+    photos = list_photos(folder)
+    words = name_classes(
+        photos.folders, read_words(folder / FILE), parts=[list(images) for images in photos.parts.values()]
+    )
+    train, val, test = _pooled(photos, words) if final else _lists(folder, photos, words)
+    if not train or not (test or final):
         raise InputError(
-            f"{folder} holds {len(names)} classes, {len(train)} training and {len(test)} test images. "
-            f"Expected {folder}/CLASS/image.jpg, or {folder}/train/CLASS/image.jpg and the same in test"
+            f"{folder} holds {len(words.classnames)} classes, {len(train)} training and {len(test)} test images"
+            f"{_said(photos)}. Expected {folder}/CLASS/image.jpg, or {folder}/train/CLASS/image.jpg and "
+            "the same in test"
         )
-    untested = set(range(len(names))) - {example.label for example in test}
+    notes = (*photos.notes, *words.notes, *skipped(photos))
+    return FileDataset(key, photos.root, words.classnames, train, val, test, own=True, notes=notes)
+
+
+def skipped(photos: Photos) -> list[str]:
+    """One line a reason for which files were left out."""
+    return [f"left out: {count} {reason}" for reason, count in sorted(photos.skipped.items())]
+
+
+def _said(photos: Photos) -> str:
+    return f" ({'; '.join(skipped(photos))})" if photos.skipped else ""
+
+
+def _lists(folder: Path, photos: Photos, words: ClassWords) -> Lists:
+    parts = dict(photos.parts)
+    if "train" in parts and "test" not in parts and "val" in parts:
+        parts["test"] = parts.pop("val")
+        photos.notes.append("there are no test images by class: the val images are tested on")
+    elif "train" in parts and "test" not in parts:
+        parts = {"all": parts["train"]}
+        photos.notes.append("there are no test images by class: the training images are cut into parts")
+    if "all" in parts:
+        return _cut(folder, parts["all"], words)
+    train, val, test = (_label(parts.get(part, {}), words) for part in ("train", "val", "test"))
+    untested = set(range(len(words.classnames))) - {example.label for example in test}
     if untested:
-        listed = ", ".join(names[label] for label in sorted(untested)[:5])
+        listed = ", ".join(words.classnames[label] for label in sorted(untested)[:5])
         raise InputError(
             f"{folder / 'test'} has no images of {len(untested)} classes, such as {listed}: add some, or take the "
             "class out of train too"
         )
-    return FileDataset(key, folder, tuple(names), train, val, test)
+    return train, val, test
 
 
-def _images(folder: Path, part: str) -> dict[str, list[str]]:
-    """Paths below the data set's root by class, sorted; empty if there is no such folder."""
-    if not folder.is_dir():
-        return {}
-    classes = sorted(
-        entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")
-    )
-    return {
-        name: [
-            "/".join(filter(None, (part, name, file)))
-            for file in sorted(os.listdir(folder / name))
-            if file.lower().endswith(IMG_EXTENSIONS) and not file.startswith(".")
-        ]
-        for name in classes
-    }
+def _pooled(photos: Photos, words: ClassWords) -> Lists:
+    return tuple(e for images in photos.parts.values() for e in _label(images, words)), (), ()
 
 
-def _label(names: Sequence[str], images: dict[str, list[str]]) -> tuple[Example, ...]:
-    return tuple(Example(path, label) for label, name in enumerate(names) for path in images.get(name, ()))
+def _all_for_training(dataset: FileDataset) -> FileDataset:
+    return replace(dataset, train=(*dataset.train, *dataset.val, *dataset.test), val=(), test=())
 
 
-def _cut(folder: Path, images: dict[str, list[str]]) -> tuple[dict[str, list[str]], ...]:
-    train, val, test = {}, {}, {}
-    for name, paths in images.items():
-        if len(paths) < 2:
-            raise InputError(
-                f"{folder / name} holds {len(paths)} images; a class needs one to train and one to test. "
-                "Add images, or make train and test folders yourself"
-            )
+def _label(images: Mapping[str, list[str]], words: ClassWords) -> tuple[Example, ...]:
+    labelled = ((words.label_of[folder], path) for folder, paths in images.items() for path in paths)
+    ordered = sorted(labelled, key=lambda item: item[0])  # stable: paths keep their order
+    return tuple(Example(path, label) for label, path in ordered)
+
+
+def _cut(folder: Path, images: ByClass, words: ClassWords) -> Lists:
+    by_label: dict[int, list[str]] = {}
+    for example in _label(images, words):
+        by_label.setdefault(example.label, []).append(example.source)
+    tiny = [words.classnames[label] for label, paths in by_label.items() if len(paths) < 2]
+    if tiny:
+        raise InputError(
+            f"{len(tiny)} classes of {folder} hold a single image: {', '.join(tiny[:10])}. A class needs one image "
+            "to train on and one to test on: add images, make train and test folders, or train on all with --final"
+        )
+    train, val, test = [], [], []
+    for label, paths in by_label.items():
         shuffled = random.Random(0).sample(paths, len(paths))
         end_train = max(1, round(len(paths) * SHARES[0]))
         end_val = min(len(paths) - 1, end_train + round(len(paths) * SHARES[1]))
-        train[name], val[name], test[name] = (
-            shuffled[:end_train],
-            shuffled[end_train:end_val],
-            shuffled[end_val:],
-        )
-    return train, val, test
+        train += [Example(path, label) for path in shuffled[:end_train]]
+        val += [Example(path, label) for path in shuffled[end_train:end_val]]
+        test += [Example(path, label) for path in shuffled[end_val:]]
+    return tuple(train), tuple(val), tuple(test)

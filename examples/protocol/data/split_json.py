@@ -14,7 +14,7 @@ PARTS = ("train", "val", "test")
 
 
 def read(key: str, split: Path, folder: Path) -> FileDataset:
-    """Read a split file as it is: order, labels and class names are the file's.
+    """Read a split file as it is: order, labels and class names are the file's; labels may start at 0 or 1.
 
     Args:
         key: the data set's key.
@@ -22,22 +22,36 @@ def read(key: str, split: Path, folder: Path) -> FileDataset:
         folder: the images' folder, which the file's paths start from.
 
     Raises:
-        InputError: no JSON of that form, labels with gaps, or a label with two names.
+        InputError: not JSON of that form, labels with gaps, a label with two names, or a path out of the folder.
     """
     try:
-        content = json.loads(split.read_text("utf-8"))
+        content = json.loads(split.read_text("utf-8-sig"))
+        lists = {part: content[part] for part in ("train", "test")} | {"val": content.get("val", [])}
         rows = {
-            part: [(str(path), int(label), str(name)) for path, label, name in content[part]]
-            for part in PARTS
+            part: [(str(path), int(label), str(name)) for path, label, name in lists[part]] for part in PARTS
         }
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{split} is no split file ({type(error).__name__}: {error}). Expected an object with the lists "
-            "train, val and test of [path, label, class name]; fetch the file again"
+            f"{split} is not a split file ({type(error).__name__}: {error}). Expected an object with the lists "
+            "train, test and (if you like) val of [path, label, class name]; fetch the file again"
         ) from error
-    classnames = _classnames(split, (row for part in PARTS for row in rows[part]))
-    train, val, test = (tuple(Example(path, label) for path, label, _ in rows[part]) for part in PARTS)
+    everything = [row for part in PARTS for row in rows[part]]
+    _check_paths(split, everything)
+    first = 1 if min((label for _, label, _ in everything), default=0) == 1 else 0
+    classnames = _classnames(split, [(path, label - first, name) for path, label, name in everything])
+    train, val, test = (
+        tuple(Example(path, label - first) for path, label, _ in rows[part]) for part in PARTS
+    )
     return FileDataset(key, folder, classnames, train, val, test)
+
+
+def _check_paths(split: Path, rows: Iterable[tuple[str, int, str]]) -> None:
+    for path, _, _ in rows:
+        parts = path.replace("\\", "/").split("/")
+        if ".." in parts or parts[0] in ("", "~") or ":" in parts[0]:
+            raise InputError(
+                f"{split}: the path {path!r} leads out of the images' folder; write paths below the folder"
+            )
 
 
 def _classnames(split: Path, rows: Iterable[tuple[str, int, str]]) -> tuple[str, ...]:

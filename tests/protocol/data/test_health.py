@@ -75,7 +75,7 @@ def test_a_split_file_that_cannot_be_read(eurosat: CatalogueEntry, tmp_path: Pat
     (tmp_path / "eurosat" / "split_zhou_EuroSAT.json").write_text("{")
     found = by_subject(check(eurosat, tmp_path))
     assert found["reading"].verdict == "failure"
-    assert "no split file (JSONDecodeError" in found["reading"].fact
+    assert "not a split file (JSONDecodeError" in found["reading"].fact
 
 
 @pytest.mark.parametrize(

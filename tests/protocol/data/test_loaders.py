@@ -178,13 +178,20 @@ def test_a_picture_that_claims_to_be_enormous(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda split: split.pop("val"), r"no split file \(KeyError: 'val'\)"),
-        (lambda split: split["test"].append(["x.jpg", 0]), "no split file"),
+        (lambda split: split.pop("test"), r"not a split file \(KeyError: 'test'\)"),
+        (lambda split: split["test"].append(["x.jpg", 0]), "not a split file"),
         (
             lambda split: split["test"].append(["x.jpg", 1, "other"]),
             'label 1 is called "blotchy" and, at x.jpg',
         ),
         (lambda split: split["test"].append(["x.jpg", 9, "far"]), "5 labels that are not 0 to 4"),
+        (
+            lambda split: split["val"].append(["../x.jpg", 0, "banded"]),
+            r"'\.\./x.jpg' leads out of the images",
+        ),
+        (lambda split: split["val"].append(["a/..\\x.jpg", 0, "banded"]), "leads out of the images' folder"),
+        (lambda split: split["val"].append(["/etc/x.jpg", 0, "banded"]), "leads out of the images' folder"),
+        (lambda split: split["val"].append(["C:/x.jpg", 0, "banded"]), "leads out of the images' folder"),
     ],
 )
 def test_damaged_split_files(damage, message: str, tmp_path: Path) -> None:
@@ -196,10 +203,24 @@ def test_damaged_split_files(damage, message: str, tmp_path: Path) -> None:
         open_dataset("dtd", tmp_path, verify=False)
 
 
+def test_split_files_that_other_tools_write(tmp_path: Path) -> None:
+    file = fabricate(tmp_path, "dtd") / "split_zhou_DescribableTextures.json"
+    plain = open_dataset("dtd", tmp_path, verify=False)
+    split = json.loads(file.read_text())
+    split.pop("val")
+    counted_from_1 = {
+        part: [[path, label + 1, name] for path, label, name in rows] for part, rows in split.items()
+    }
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(counted_from_1).encode())
+    read = open_dataset("dtd", tmp_path, verify=False)
+    assert (read.classnames, read.train, read.test) == (plain.classnames, plain.train, plain.test)
+    assert read.val == ()
+
+
 def test_a_cut_off_split_file(tmp_path: Path) -> None:
     file = fabricate(tmp_path, "dtd") / "split_zhou_DescribableTextures.json"
     file.write_text(file.read_text()[:-30])
-    with pytest.raises(InputError, match=r"no split file .JSONDecodeError"):
+    with pytest.raises(InputError, match=r"not a split file .JSONDecodeError"):
         open_dataset("dtd", tmp_path, verify=False)
 
 

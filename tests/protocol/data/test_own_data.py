@@ -54,8 +54,12 @@ def test_train_and_test_folders_with_new_classes(tmp_path: Path) -> None:
 
 
 def test_refusals(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds 0 classes, 0 training and 0 test images"):
+    with pytest.raises(
+        InputError, match=r"there is no folder .*nowhere; give the folder that holds the class"
+    ):
         open_folder(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"holds 0 classes, 0 training and 0 test images"):
+        open_folder(tmp_path)
     write_classes(tmp_path / "cut" / "train", {"robin": 2, "wren": 2})
     write_classes(tmp_path / "cut" / "test", {"robin": 2})
     with pytest.raises(InputError, match=r"test has no images of 1 classes, such as wren: add some"):
