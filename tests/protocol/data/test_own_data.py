@@ -66,5 +66,5 @@ def test_refusals(tmp_path: Path) -> None:
         open_folder(tmp_path / "cut")
     shutil.rmtree(tmp_path / "cut")
     write_classes(tmp_path, {"robin": 3, "wren": 1})
-    with pytest.raises(InputError, match=r"wren holds 1 images; a class needs one to train and one to test"):
+    with pytest.raises(InputError, match=r"1 classes of .* hold a single image: wren\. A class needs one"):
         open_folder(tmp_path)
