@@ -39,9 +39,9 @@ def open_folder(folder: str | Path, *, final: bool = False) -> FileDataset:
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; give the folder that holds the class folders")
     key = folder.resolve().name
-    splits = sorted(folder.glob("split*.json"))
-    if len(splits) == 1:
-        listed = replace(split_json.read(key, splits[0], folder), own=True)
+    split = split_file(folder)
+    if split is not None:
+        listed = replace(split_json.read(key, split, folder), own=True)
         return _all_for_training(listed) if final else listed
     photos = list_photos(folder)
     words = name_classes(
@@ -56,6 +56,12 @@ def open_folder(folder: str | Path, *, final: bool = False) -> FileDataset:
         )
     notes = (*photos.notes, *words.notes, *skipped(photos))
     return FileDataset(key, photos.root, words.classnames, train, val, test, own=True, notes=notes)
+
+
+def split_file(folder: Path) -> Path | None:
+    """The split file of a folder that has exactly one."""
+    found = sorted(folder.glob("split*.json"))
+    return found[0] if len(found) == 1 else None
 
 
 def skipped(photos: Photos) -> list[str]:

@@ -26,11 +26,15 @@ def is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in ENDINGS
 
 
-def read_image(path: str | os.PathLike[str]) -> Image.Image:
+def read_image(path: str | os.PathLike[str], *, quick: bool = False) -> Image.Image:
     """Read a whole file as 8-bit RGB, the way an image viewer shows it.
 
     The EXIF orientation is applied, transparent parts are composited on white, 16-bit values are scaled to
     8 bits, CMYK is converted, and of an animation the first frame is taken.
+
+    Args:
+        path: the file.
+        quick: read a JPEG at an eighth of its size, to find out whether it can be read.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -40,6 +44,8 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
         raise ImageError("the file is empty")
     try:
         with Image.open(path) as image:
+            if quick:
+                image.draft(None, (image.width // 8, image.height // 8))
             image.load()
             return to_rgb(image)
     except ImageError:

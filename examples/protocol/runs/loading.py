@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from examples.protocol.data import open_dataset, open_folder
+from examples.protocol.data.broken import without_broken
 from examples.protocol.data.catalogue import catalogue
 from examples.protocol.data.dataset import Dataset, Example
 from examples.protocol.method import Tokenizer
@@ -65,9 +66,9 @@ def open_source(source: Source, key: str) -> Dataset:
             f'there is no folder {root / key} with images of yours, and no data set of the benchmark is called "{key}"'
             f"{did_you_mean(key, catalogue())}"
         )
-    return (
-        open_folder(root / key) if (root / key).is_dir() and key not in SPECIFIC else open_dataset(key, root)
-    )
+    if (root / key).is_dir() and key not in SPECIFIC:
+        return without_broken(open_folder(root / key))
+    return open_dataset(key, root)
 
 
 def open_testbed(key: str, split: str) -> Dataset:

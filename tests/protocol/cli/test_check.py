@@ -1,0 +1,127 @@
+"""`python -m examples.check`: everything that is wrong with a folder of photos, at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from examples import check
+from examples.protocol.data import open_folder
+from examples.protocol.data.broken import without_broken
+from sar_reg.errors import InputError
+from tests.protocol.data.test_own_data import write_classes
+
+
+@pytest.fixture
+def birds(tmp_path: Path) -> Path:
+    folder = tmp_path / "birds"
+    write_classes(folder, {"blue_tit": 8, "robin": 8, "n01530575": 3})
+    return folder
+
+
+def test_a_sound_folder(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check.main([str(birds)]) == 0
+    printed = capsys.readouterr().out
+    assert "blue_tit" in printed
+    assert "a photo of a blue tit." in printed
+    assert "3 class folders; 10 / 4 / 5 images to train on / val / test" in printed
+    assert "1 class names are numbers or ids and not words, such as 'n01530575'" in printed
+    assert "1 classes hold fewer than 4 images" in printed
+    assert f"{birds / 'names.csv'} was written" in printed
+    assert printed.splitlines()[-1] == "ready to train on"
+
+
+def test_the_words_that_a_user_edits_are_those_of_training(
+    birds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check.main([str(birds)])
+    names = birds / "names.csv"
+    names.write_text(names.read_text().replace("n01530575,n01530575", "n01530575,brambling"))
+    capsys.readouterr()
+    assert check.main([str(birds)]) == 0
+    printed = capsys.readouterr().out
+    assert "a photo of a brambling." in printed
+    assert "numbers or ids" not in printed
+    assert f"{names} is read" in printed
+    assert open_folder(birds).classnames == ("blue tit", "brambling", "robin")
+
+
+def test_all_broken_images_at_once(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (birds / "robin" / "00.png").write_bytes(b"")
+    (birds / "robin" / "01.png").write_bytes(b"<html>")
+    cut = birds / "blue_tit" / "00.png"
+    cut.write_bytes(cut.read_bytes()[:60])
+    (birds / "notes.txt").write_text("x")
+    assert check.main([str(birds), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert set(report["broken"]) == {"robin/00.png", "robin/01.png", "blue_tit/00.png"}
+    assert report["broken"]["robin/00.png"] == "the file is empty"
+    assert "left out: 1 .txt files, which are not images" in report["notes"]
+    check.main([str(birds)])
+    printed = capsys.readouterr().out
+    assert printed.count("cannot be read: ") == 3
+    assert printed.endswith("ready to train on; the 3 images that cannot be read are left out\n")
+
+
+def test_training_leaves_broken_images_out_and_says_so(birds: Path) -> None:
+    (birds / "robin" / "00.png").write_bytes(b"")
+    whole = open_folder(birds)
+    read = without_broken(whole)
+    lists = [[e.source for e in (*d.train, *d.val, *d.test)] for d in (whole, read)]
+    assert set(lists[0]) - set(lists[1]) == {"robin/00.png"}
+    assert read.notes[-1] == "left out: 1 images that cannot be read: robin/00.png (the file is empty)"
+    for image in (birds / "n01530575").iterdir():
+        image.write_bytes(b"")
+    with pytest.raises(InputError, match=r"no training image of 1 classes can be read: n01530575 \("):
+        without_broken(whole)
+
+
+def test_what_keeps_a_folder_from_training(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_classes(birds, {"wren": 1, "Wren ": 1, "lone": 1})
+    assert check.main([str(birds)]) == 1
+    printed = capsys.readouterr().out
+    assert "problem: the folders 'Wren ' and 'wren' become one class name" in printed
+    assert "ready to train on" not in printed
+    (birds / "Wren ").rename(birds / "sparrow")
+    assert check.main([str(birds), "--json"]) == 1
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert "hold a single image: lone, sparrow, wren" in problem
+
+
+def test_a_folder_with_a_split_file(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [[f"robin/0{number}.png", number % 2, ("a", "b")[number % 2]] for number in range(4)]
+    (birds / "split.json").write_text(json.dumps({"train": rows[:2], "test": rows[2:]}))
+    assert check.main([str(birds)]) == 0
+    printed = capsys.readouterr().out
+    assert "a photo of a b." in printed
+    assert "2 class folders; 2 / 0 / 2 images to train on / val / test" in printed
+    (birds / "split.json").write_text("{")
+    with pytest.raises(InputError, match="is not a split file"):
+        check.main([str(birds)])
+
+
+def test_a_folder_that_cannot_be_written_to(birds: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(check, "write_words", refuse)
+    assert check.main([str(birds)]) == 0
+    assert (
+        "names.csv could not be written (Permission denied): names are those of the folders"
+        in capsys.readouterr().out
+    )
+
+
+def test_the_command_ends_in_one_line_for_a_folder_that_is_not_there() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "examples.check", "/nowhere/birds"], capture_output=True, text=True
+    )
+    assert ended.returncode == 2
+    assert (
+        ended.stderr
+        == "error: there is no folder /nowhere/birds; give the folder that holds the class folders\n"
+    )
