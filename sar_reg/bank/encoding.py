@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from sar_reg.errors import InputError
 from sar_reg.progress import ProgressLine
-from sar_reg.prompting.prefix.plan import Learned, encode, make_plan
+from sar_reg.prompting.learned import Learned
+from sar_reg.prompting.prefix.plan import encode, make_plan
 from sar_reg.prompting.prompts import fixed_rows, spoken
 from sar_reg.prompting.towers import FunctionTower, TextTower
 from sar_reg.shapes import Float, Tensor

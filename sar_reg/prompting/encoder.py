@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from sar_reg.errors import InputError
+from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.plain import encode_plain, encode_plain_in_passes
-from sar_reg.prompting.prefix.plan import Learned, Plan, encode, make_plan
+from sar_reg.prompting.prefix.plan import PrefixPlan, encode, make_plan
 from sar_reg.prompting.prompts import ClassPosition, prompt_rows, spoken
 from sar_reg.prompting.towers import TextTower, text_tower
 from sar_reg.shapes import Float, Int, Tensor
@@ -23,7 +26,7 @@ class TokenCount(NamedTuple):
     ours: int
 
 
-class PromptEncoder:
+class PromptEncoder(nn.Module):
     """Encodes `start | context | infix | class name | suffix | end` for all classes, differentiable in the context.
 
     The context stands before the class name and text attention is causal, so its rows are the same for every
@@ -34,7 +37,11 @@ class PromptEncoder:
     Cost per block, in rows: `1 + n_ctx + infix` once, plus the tokens of name, suffix and end per class,
     instead of `classes x 77`. A model that is not causal, or is read elsewhere, is encoded in full; `repr`
     says so; `chunk_size` bounds the memory there too, `checkpoint`, `buckets` and `compile` do nothing.
-    Class names are embedded once: after changing the model's weights make a new encoder.
+    The model's weights are read at each call, so changed values count.
+
+    A module without parameters of its own: it refers to the model, whose weights are neither its parameters
+    nor in its `state_dict`, and takes it along in `to(...)`. Threads may share one. A copy (`copy.deepcopy`,
+    pickle) has a copy of the model.
 
     Args:
         model: any model `text_tower` accepts except a bare function.
@@ -49,8 +56,7 @@ class PromptEncoder:
         chunk_size: classes in one pass; each pass is recomputed in backward, which bounds the memory.
         buckets: pad to at most this many lengths instead of one group per length: fewer, larger kernels for
             GPUs.
-        compile: run through `torch.compile` as one graph, with its default backend or the one named; the
-            model's weights must not require gradients.
+        compile: run through `torch.compile` as one graph, with its default backend or the one named.
 
     Raises:
         InputError: if an argument does not fit or a prompt is longer than the model's context.
@@ -83,21 +89,63 @@ class PromptEncoder:
         buckets: int | None = None,
         compile: bool | str = False,  # noqa: A002  the name torch users expect
     ) -> None:
+        super().__init__()
+        names = tuple(map(str, classnames)) if _are_names(classnames) else ()
+        _check_options(names, n_ctx, infix, class_position, chunk_size, buckets)
         tower = text_tower(model, tokenizer)
         if not isinstance(tower, TextTower):
             raise InputError("learnable prompts need a model, not a function: a function takes only texts.")
-        _check_options(classnames, n_ctx, infix, class_position, chunk_size, buckets)
         self.tower = tower
-        self.classnames = tuple(classnames)
+        self.classnames = names
         self.n_ctx = n_ctx
         self.infix, self.suffix, self.class_position = infix, suffix, class_position
         self._chunk_size, self._buckets, self._checkpoint = chunk_size, buckets, checkpoint
+        self._compile = compile
         self._rows = prompt_rows(
-            tower, classnames, n_ctx=n_ctx, infix=infix, suffix=suffix, class_position=class_position
-        )
-        self._plans: dict[tuple[bool, torch.device, torch.dtype], Plan] = {}
-        backend = compile if isinstance(compile, str) else "inductor"
-        self._encode = torch.compile(encode, backend=backend, fullgraph=True) if compile else encode
+            tower, names, n_ctx=n_ctx, infix=infix, suffix=suffix, class_position=class_position
+        ).to(tower.device)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """What follows from the arguments and is not pickled."""
+        backend = self._compile if isinstance(self._compile, str) else "inductor"
+        self._encode = torch.compile(encode, backend=backend, fullgraph=True) if self._compile else encode
+        # the plans for a shared context and for one of each class
+        self._plans: tuple[PrefixPlan, ...] = ()
+        if self.tower.shareable:
+            self._plans = tuple(
+                make_plan(
+                    self.tower,
+                    self._rows,
+                    n_ctx=self.n_ctx,
+                    class_specific=each,
+                    chunk_size=self._chunk_size,
+                    buckets=self._buckets,
+                )
+                for each in (False, True)
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy is made of; its plans are made again, for its own model."""
+        return {key: value for key, value in self.__dict__.items() if key not in ("_encode", "_plans")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._prepare()
+
+    def _apply(self, fn: Any, recurse: bool = True) -> PromptEncoder:
+        """Moves and casts the model as well, as if it were a submodule."""
+        super()._apply(fn, recurse)
+        self.tower.model._apply(fn)
+        self._follow()
+        return self
+
+    def _follow(self) -> None:
+        """Bring the indices to where the model lies now."""
+        device = self.tower.device
+        if self._rows.tokens.device != device:
+            self._rows = self._rows.to(device)
+            self._plans = tuple(plan.to(device) for plan in self._plans)
 
     @property
     def tokens(self) -> Int[Tensor, "classes context"]:
@@ -108,7 +156,7 @@ class PromptEncoder:
         """Number of classes."""
         return len(self.classnames)
 
-    def __call__(
+    def forward(
         self,
         context: Float[Tensor, "*classes context width"],
         deep: Sequence[Float[Tensor, "context width"]] | None = None,
@@ -129,10 +177,10 @@ class PromptEncoder:
             InputError: if shapes do not fit the model and the classes.
         """
         learned = self._learned(context, deep, class_tokens, class_layer)
-        if not self.tower.shareable:
-            rows = self._rows.to(self.tower.device)
-            return encode_plain_in_passes(self.tower, rows, learned, self.n_ctx, self._chunk_size)
-        plan = self._plan(class_specific=context.ndim == 3)
+        self._follow()
+        if not self._plans:
+            return encode_plain_in_passes(self.tower, self._rows, learned, self.n_ctx, self._chunk_size)
+        plan = self._plans[context.ndim == 3]
         return self._encode(self.tower, plan, learned, recompute=self._checkpoint)
 
     def encode_plain(
@@ -144,7 +192,8 @@ class PromptEncoder:
     ) -> Float[Tensor, "classes features"]:
         """The same features by the unmodified model over the full context length; for tests and benchmarks."""
         learned = self._learned(context, deep, class_tokens, class_layer)
-        return encode_plain(self.tower, self._rows.to(self.tower.device), learned, self.n_ctx)
+        self._follow()
+        return encode_plain(self.tower, self._rows, learned, self.n_ctx)
 
     def context_from_words(self, words: str) -> Float[Tensor, "context width"]:
         """Embeddings of the first `n_ctx` tokens of `words`, float32: the usual start for a learnable context.
@@ -160,7 +209,7 @@ class PromptEncoder:
                 f'"{words}" has {count} tokens, fewer than the {self.n_ctx} context vectors: '
                 f"give more words or a smaller n_ctx."
             )
-        return self.tower.token_table.weight.detach()[ids[0, 1 : 1 + self.n_ctx]].float().clone()
+        return self.tower.embed(ids[0, 1 : 1 + self.n_ctx]).float().clone()
 
     def random_context(
         self, std: float = 0.02, generator: torch.Generator | None = None
@@ -177,7 +226,7 @@ class PromptEncoder:
         classes, context = self.tokens.shape
         if not self.tower.shareable:
             return TokenCount(classes * context, classes * context, classes * context)
-        plan = self._plan(class_specific=class_specific)
+        plan = self._plans[class_specific]
         longest = int(self._rows.last.max()) + 1
         return TokenCount(classes * context, classes * longest, plan.n_shared + plan.n_own)
 
@@ -189,7 +238,7 @@ class PromptEncoder:
         if not self.tower.shareable:
             how = f"no sharing, full length: {self.tower.why_not}"
         else:
-            count, plan = self.count_tokens(), self._plan(class_specific=False)
+            count, plan = self.count_tokens(), self._plans[False]
             own = self.count_tokens(class_specific=True).ours
             how = (
                 f"{plan.n_shared} rows shared + {plan.n_own} own = {count.ours} instead of {count.plain}; "
@@ -198,23 +247,6 @@ class PromptEncoder:
         return (
             f'PromptEncoder({len(self)} classes, "{template}", n_ctx={self.n_ctx}, {self.tower.kind}: {how})'
         )
-
-    def _plan(self, *, class_specific: bool) -> Plan:
-        key = class_specific, self.tower.device, self.tower.dtype
-        if key not in self._plans:
-            self._rows = self._rows.to(self.tower.device)
-            self._plans = {k: plan for k, plan in self._plans.items() if k[1:] == key[1:]}
-            # a first call under inference mode must not spoil the plan for training
-            with torch.inference_mode(mode=False):
-                self._plans[key] = make_plan(
-                    self.tower,
-                    self._rows,
-                    n_ctx=self.n_ctx,
-                    class_specific=class_specific,
-                    chunk_size=self._chunk_size,
-                    buckets=self._buckets,
-                )
-        return self._plans[key]
 
     def _learned(
         self,
@@ -225,8 +257,21 @@ class PromptEncoder:
     ) -> Learned:
         one, each = (self.n_ctx, self.tower.width), (len(self), self.n_ctx, self.tower.width)
         blocks = len(self.tower.block_modules)
-        if context.shape not in (one, each):
-            raise InputError(f"context must have shape {one} or {each}, not {tuple(context.shape)}.")
+        if not isinstance(context, torch.Tensor) or context.shape not in (one, each):  # pyright: ignore[reportUnnecessaryIsInstance]
+            came = tuple(context.shape) if hasattr(context, "shape") else type(context).__name__
+            raise InputError(f"context must have shape {one} or {each}, not {came}.")
+        if context.device != self.tower.device:
+            raise InputError(
+                f"the context lies on {context.device}, the model on {self.tower.device}: "
+                f"move one of them with .to(...)."
+            )
+        if type(context) is FakeTensor and not (
+            context.fake_mode.allow_non_fake_inputs or type(self._rows.tokens) is FakeTensor
+        ):
+            raise InputError(
+                "the context is a FakeTensor and the model's weights are not: "
+                "use FakeTensorMode(allow_non_fake_inputs=True)."
+            )
         if (deep or class_tokens is not None) and self.class_position != "end":
             raise InputError(
                 f'deep prompts and class tokens need class_position="end", not "{self.class_position}".'
@@ -263,7 +308,7 @@ def _check_options(
     chunk_size: int | None,
     buckets: int | None,
 ) -> None:
-    if isinstance(classnames, str) or not classnames or not all(map(_is_name, classnames)):
+    if not classnames:
         raise InputError("classnames must be a list of at least one name, none of them empty.")
     if type(n_ctx) is not int or n_ctx < 1:
         raise InputError(
@@ -277,6 +322,11 @@ def _check_options(
         raise InputError(
             f"chunk_size and buckets must be at least 1 or None, not {chunk_size} and {buckets}."
         )
+
+
+def _are_names(names: Any) -> bool:
+    """Whether this is a list, a tuple or an array of names."""
+    return isinstance(names, Iterable) and not isinstance(names, str | Set) and all(map(_is_name, names))
 
 
 def _is_name(name: object) -> bool:

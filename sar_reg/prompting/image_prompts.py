@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from sar_reg.errors import InputError
-from sar_reg.prompting.towers import Frozen
+from sar_reg.prompting.towers import frozen_twins
 from sar_reg.shapes import Float, Tensor
 
 
@@ -61,23 +61,27 @@ class ImagePromptEncoder:
         Raises:
             InputError: if the shapes do not fit, or deep prompts come without prompts.
         """
-        images = images.to(self._visual.conv1.weight.dtype)
+        visual: Any = self._visual
+        if any(weight.requires_grad for weight in visual.parameters()):
+            visual = frozen_twins(visual)[visual]
+        images = images.to(visual.conv1.weight.dtype)
         if prompts is None:
             if deep:
                 raise InputError("deep image prompts replace prompts: give prompts as well.")
-            features = Frozen(self._visual)(images)
+            features = visual(images)
             return features[0] if isinstance(features, tuple) else features
-        blocks = self._visual.transformer.resblocks
+        blocks = visual.transformer.resblocks
         self._check(prompts, deep or (), len(blocks))
-        x = self._patches(images)
+        x = _patches(visual, images)
         x = torch.cat([x, prompts.to(x.dtype).expand(len(x), -1, -1)], dim=1)
-        x = Frozen(self._visual.ln_pre)(x)
+        x = visual.ln_pre(x)
         for number, block in enumerate(blocks):
             if deep and 1 <= number <= len(deep):
                 new = deep[number - 1].to(x.dtype).expand(len(x), -1, -1)
                 x = torch.cat([x[:, : -len(prompts)], new], dim=1)
-            x = Frozen(block)(x)
-        return self._head(x[:, : -len(prompts)])
+            x = block(x)
+        pooled, _ = visual._pool(x[:, : -len(prompts)])
+        return pooled if visual.proj is None else pooled @ visual.proj
 
     def _check(self, prompts: Tensor, deep: Sequence[Tensor], blocks: int) -> None:
         if prompts.ndim != 2 or not len(prompts) or prompts.shape[1] != self.width:
@@ -88,25 +92,9 @@ class ImagePromptEncoder:
                 f"not {[tuple(rows.shape) for rows in deep]}."
             )
 
-    def _patches(self, images: Tensor) -> Float[Tensor, "batch rows v_width"]:
-        visual = self._visual
-        x = Frozen(visual.conv1)(images).flatten(2).transpose(1, 2)
-        start = visual.class_embedding.detach().to(x.dtype).expand(len(x), 1, -1)
-        x = torch.cat([start, x], dim=1) + visual.positional_embedding.detach().to(x.dtype)
-        return visual.patch_dropout(x)
 
-    def _head(self, x: Tensor) -> Float[Tensor, "batch features"]:
-        pooled = Frozen(_Pool(self._visual))(x)
-        return pooled if self._visual.proj is None else pooled @ self._visual.proj.detach()
-
-
-class _Pool(torch.nn.Module):
-    """`visual._pool` (normalise, take the class token) as a module's forward."""
-
-    def __init__(self, visual: Any) -> None:
-        super().__init__()
-        self.visual = visual
-
-    def forward(self, x: Tensor) -> Tensor:
-        pooled, _ = self.visual._pool(x)
-        return pooled
+def _patches(visual: Any, images: Tensor) -> Float[Tensor, "batch rows v_width"]:
+    x = visual.conv1(images).flatten(2).transpose(1, 2)
+    start = visual.class_embedding.to(x.dtype).expand(len(x), 1, -1)
+    x = torch.cat([start, x], dim=1) + visual.positional_embedding.to(x.dtype)
+    return visual.patch_dropout(x)

@@ -1,9 +1,9 @@
-"""The long way round: the unmodified model reads every prompt in full, learnable rows put in by hooks."""
+"""The full-length path: the model itself reads every prompt, learnable rows put in by hooks."""
 
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -11,9 +11,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from sar_reg.errors import InputError
-from sar_reg.prompting.prefix.plan import Learned
+from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.prompts import PromptRows
-from sar_reg.prompting.towers import TextTower
+from sar_reg.prompting.towers import TextTower, frozen_twins
 from sar_reg.shapes import Float, Tensor
 
 
@@ -22,22 +22,22 @@ def encode_plain(
 ) -> Float[Tensor, "classes features"]:
     """Features of all prompts by the model's own text encoder, not normalised.
 
-    The output of the token embedding is replaced by the assembled rows, and a hook before each block that
-    learned rows enter puts them in. Cost: classes x context tokens, whatever the prompts' lengths.
+    The vectors take the places of the placeholders in the output of the token embedding, and a hook before
+    each block that learned rows enter puts them in. The hooks are on a twin of the model, so that the model
+    stays as it is. Cost: classes x context tokens, whatever the prompts' lengths.
     """
     entering = dict(enumerate(learned.deep, start=1))
     if learned.class_tokens is not None:
         entering[learned.class_layer] = learned.class_tokens
     if entering and not tower.block_modules:
         raise InputError(f"deep prompts and class tokens need a tower with known blocks; {tower.why_not}.")
-    with ExitStack() as hooks:
-        embedded = _assemble(tower, rows, learned.context)
-        hooks.enter_context(tower.token_table.register_forward_hook(lambda *_: embedded))
-        for block, values in entering.items():
-            put = _put_rows(values, n_ctx, tower.rows_first)
-            module = tower.block_modules[block]
-            hooks.enter_context(module.register_forward_pre_hook(put, with_kwargs=True))
-        return tower.encode_tokens(rows.tokens)
+    twins = frozen_twins(tower.model)
+    if learned.context is not None:
+        # into the dictionaries themselves: `register_forward_hook` counts handles, which cannot be compiled
+        twins[tower.token_table]._forward_hooks[-1] = _put_context(rows, learned.context, n_ctx)
+    for block, values in entering.items():
+        twins[tower.block_modules[block]]._forward_pre_hooks[-1] = _put_rows(values, n_ctx, tower.rows_first)
+    return tower.features(twins[tower.model], rows.tokens)
 
 
 def encode_plain_in_passes(
@@ -59,26 +59,23 @@ def encode_plain_in_passes(
     return torch.cat(found)
 
 
-def _assemble(
-    tower: TextTower, rows: PromptRows, context: Tensor | None
-) -> Float[Tensor, "classes context width"]:
-    table = tower.token_table.weight.detach()
-    embedded = table[rows.source.clamp(min=0)].to(tower.dtype)
-    if context is None:
-        return embedded
-    classes, columns = (rows.source < 0).nonzero(as_tuple=True)
-    vectors = -1 - rows.source[classes, columns]
-    values = context[vectors] if context.ndim == 2 else context[classes, vectors]
-    return embedded.index_put((classes, columns), values.to(embedded.dtype))
+def _put_context(rows: PromptRows, context: Tensor, n_ctx: int) -> Callable[..., Tensor]:
+    vectors = torch.arange(n_ctx, device=rows.source.device)
+    columns = (rows.source[:, None] == -1 - vectors[:, None]).int().argmax(dim=-1)
+    classes = torch.arange(len(columns), device=columns.device)[:, None]
+
+    def put(module: nn.Module, args: tuple[Any, ...], embedded: Tensor) -> Tensor:
+        values = context.to(embedded.dtype).expand(len(embedded), -1, -1)
+        return embedded.index_put((classes, columns), values)
+
+    return put
 
 
-def _put_rows(
-    values: Tensor, n_ctx: int, rows_first: bool
-) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]:
-    def put(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _put_rows(values: Tensor, n_ctx: int, rows_first: bool) -> Callable[..., tuple[Any, ...]]:
+    def put(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         x = args[0].transpose(0, 1) if rows_first else args[0]
         new = values.to(x.dtype).expand(len(x), -1, -1)
         x = torch.cat([x[:, :1], new, x[:, 1 + n_ctx :]], dim=1)
-        return (x.transpose(0, 1) if rows_first else x, *args[1:]), kwargs
+        return x.transpose(0, 1) if rows_first else x, *args[1:]
 
     return put

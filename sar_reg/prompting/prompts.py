@@ -20,7 +20,7 @@ class PromptRows:
     """The prompts of all classes, row by row.
 
     Attributes:
-        tokens: ids of the placeholder prompts, as the tokenizer gives them.
+        tokens: token ids, the placeholder's where a context vector stands.
         source: the token id in each row, or `-1 - i` where context vector `i` stands.
         last: the row that the model reads, end-of-text.
     """
@@ -30,7 +30,7 @@ class PromptRows:
     last: Int[Tensor, " classes"]
 
     def shared(self, *, class_specific: bool = False) -> int:
-        """How many first rows are the same for all classes, at most up to before the row that is read."""
+        """Length of the shared prefix, excluding the pooled row."""
         same = (self.source == self.source[:1]).all(dim=0)
         if class_specific:
             same &= (self.source >= 0).all(dim=0)
@@ -51,8 +51,8 @@ def spoken(classname: str) -> str:
 
 
 def fixed_rows(tower: TextTower, texts: Sequence[str]) -> PromptRows:
-    """Rows of plain sentences, without learnable vectors."""
-    tokens = tower.tokenize(texts)
+    """Rows of plain sentences, without learnable vectors, on the CPU."""
+    tokens = tower.tokenizer(texts)
     return PromptRows(tokens, tokens, _pooled_row(tower, tokens))
 
 
@@ -71,13 +71,15 @@ def prompt_rows(
     class name after the first `n_ctx // 2` context vectors, "front" before all of them; there, a class name
     is as long as it is when tokenised alone.
 
+    They lie on the CPU.
+
     Raises:
         InputError: if the placeholder "X" is not one token, or a prompt does not fit the context.
     """
     names = [spoken(name) for name in classnames]
     opening = " ".join(["X"] * n_ctx + ([infix] if infix else []))
-    tokens = tower.tokenize([f"{opening} {name}{suffix}" for name in names])
-    placeholder = tower.tokenize(["X", " ".join(["X"] * n_ctx)])
+    tokens = tower.tokenizer([f"{opening} {name}{suffix}" for name in names])
+    placeholder = tower.tokenizer(["X", " ".join(["X"] * n_ctx)])
     if (
         not (placeholder[1, 1 : 1 + n_ctx] == placeholder[0, 1]).all()
         or placeholder[1, 1 + n_ctx] == placeholder[0, 1]
@@ -94,8 +96,9 @@ def prompt_rows(
                 f'class_position="{class_position}" needs a CLIP text tower; here {tower.why_not}.'
             )
         before = n_ctx // 2 if class_position == "middle" else 0
-        alone = tower.tokenize(names)
+        alone = tower.tokenizer(names)
         source = _name_moved(source, _pooled_row(tower, alone) - 1, n_ctx, before)
+        tokens = torch.where(source < 0, placeholder[0, 1], source)
     return PromptRows(tokens, source, _pooled_row(tower, tokens))
 
 

@@ -18,6 +18,8 @@ from tests.prompting.models import NAMES, WIDTH, clip
     [
         ({"classnames": []}, "classnames must be a list of at least one name, none of them empty."),
         ({"classnames": "cat"}, "classnames must be a list of at least one name, none of them empty."),
+        ({"classnames": {"cat"}}, "classnames must be a list of at least one name, none of them empty."),
+        ({"classnames": 3}, "classnames must be a list of at least one name, none of them empty."),
         ({"classnames": [1, 2]}, "classnames must be a list of at least one name, none of them empty."),
         (
             {"n_ctx": 4.0},
@@ -101,6 +103,12 @@ def _zeros(*shape: int) -> torch.Tensor:
             "end",
             (_zeros(4, WIDTH), [_zeros(4, WIDTH)], _zeros(6, 4, WIDTH), 2),
             "deep prompts and class tokens cannot be combined: both replace the same rows.",
+        ),
+        ("end", ([0.0],), "context must have shape (4, 32) or (6, 4, 32), not list."),
+        (
+            "end",
+            (_zeros(4, WIDTH).to("meta"),),
+            "the context lies on meta, the model on cpu: move one of them with .to(...).",
         ),
         ("end", (_zeros(4, WIDTH), None, None, 2), "class_layer=2 needs class_tokens to put in there."),
     ],

@@ -127,9 +127,9 @@ def test_a_model_that_moves_is_followed_on_the_full_length_path(
         )
     model.to("meta")
 
-    encoder.encode_plain(learnable(4, WIDTH))
+    encoder.encode_plain(learnable(4, WIDTH).to("meta"))
     if not causal:
-        encoder(learnable(4, WIDTH))
+        encoder(learnable(4, WIDTH).to("meta"))
 
     assert given == ["meta"] * (1 if causal else 2)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sar_reg import PromptEncoder
 from tests.prompting.models import BLOCKS, NAMES, WIDTH, clip, learnable
@@ -16,24 +17,36 @@ from tests.prompting.models import BLOCKS, NAMES, WIDTH, clip, learnable
 OWN = [1 + 2, 2 + 2, 4 + 2, 10 + 2, 1 + 2, 1 + 2]
 
 
+class _Rows(TorchDispatchMode):
+    """Rows that meet each block's first norm and its perceptron, by the operations that read their weights."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.counts: Counter[tuple[str, int]] = Counter()
+        self.readers = {
+            module.weight.data_ptr(): (part, number)
+            for number, block in enumerate(model.transformer.resblocks)
+            for part, module in (("norm", block.ln_1), ("mlp", block.mlp.c_fc))
+        }
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if name in ("native_layer_norm", "addmm", "mm"):
+            # the weight comes after the rows, and before them a bias at most
+            index = 1 if name == "addmm" else 0
+            weight = args[2] if name == "native_layer_norm" else args[index + 1]
+            if weight.data_ptr() in self.readers:
+                self.counts[self.readers[weight.data_ptr()]] += args[index].numel() // args[index].shape[-1]
+        return out
+
+
 def _rows_computed(model: Any, run: Callable[[], torch.Tensor]) -> dict[str, list[int]]:
-    """Rows that enter each block's first norm and its perceptron, by forward hooks on the model."""
-    counts: Counter[tuple[str, int]] = Counter()
-
-    def counting(part: str, number: int) -> Callable[..., None]:
-        return lambda module, args, out: counts.update({(part, number): args[0].numel() // args[0].shape[-1]})
-
-    handles = [
-        module.register_forward_hook(counting(part, number))
-        for number, block in enumerate(model.transformer.resblocks)
-        for part, module in (("norm", block.ln_1), ("mlp", block.mlp.c_fc))
-    ]
-    try:
+    with _Rows(model) as seen:
         run()
-    finally:
-        for handle in handles:
-            handle.remove()
-    return {part: [counts[part, number] for number in range(BLOCKS)] for part in ("norm", "mlp")}
+    return {part: [seen.counts[part, number] for number in range(BLOCKS)] for part in ("norm", "mlp")}
 
 
 def test_the_names_have_these_tokens(model: Any) -> None:

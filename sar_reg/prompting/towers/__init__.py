@@ -8,14 +8,14 @@ from typing import Any
 from torch import nn
 
 from sar_reg.errors import InputError
-from sar_reg.prompting.towers.frozen import Frozen
+from sar_reg.prompting.towers.frozen import Frozen, frozen_twins
 from sar_reg.prompting.towers.function import FunctionTower
 from sar_reg.prompting.towers.huggingface import hugging_face_tower
 from sar_reg.prompting.towers.open_clip import custom_text_clip_tower, open_clip_tower
 from sar_reg.prompting.towers.openai_clip import has_openai_layout, openai_clip_tower
 from sar_reg.prompting.towers.tower import Block, Stack, TextTower
 
-__all__ = ["Block", "Frozen", "FunctionTower", "Stack", "TextTower", "text_tower"]
+__all__ = ["Block", "Frozen", "FunctionTower", "Stack", "TextTower", "frozen_twins", "text_tower"]
 
 
 def text_tower(model: Any, tokenizer: Any = None) -> TextTower | FunctionTower:

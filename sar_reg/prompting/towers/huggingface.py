@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
 
 from sar_reg.prompting.towers.frozen import Frozen
 from sar_reg.prompting.towers.joined import JoinedProducts
@@ -17,16 +16,10 @@ from sar_reg.prompting.towers.tower import Block, Stack, TextTower
 from sar_reg.shapes import Tensor
 
 
-class _TextFeatures(nn.Module):
-    """`get_text_features` as a module's forward: a tensor up to transformers 4, an object from 5 on."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        features = self.model.get_text_features(input_ids=tokens)
-        return features if isinstance(features, torch.Tensor) else features.pooler_output
+def _text_features(model: Any, tokens: Tensor) -> Tensor:
+    """`get_text_features`: a tensor up to transformers 4, an object from 5 on."""
+    features = model.get_text_features(input_ids=tokens)
+    return features if isinstance(features, torch.Tensor) else features.pooler_output
 
 
 def hugging_face_tower(model: Any, tokenizer: Any) -> TextTower:
@@ -49,22 +42,23 @@ def hugging_face_tower(model: Any, tokenizer: Any) -> TextTower:
     stack = None
     if not reason:
         stack = Stack(
-            positions=positions.weight,
+            positions=lambda: positions.weight.detach(),
             blocks=tuple(_block(layer) for layer in layers),
             final_norm=Frozen(text.final_layer_norm),
             project=Frozen(model.text_projection),
             pooled_row=first_token(eos_id),
         )
     return TextTower(
-        encoder=_TextFeatures(model),
+        model=model,
+        features=_text_features,
+        given=tokenizer,
         tokenizer=checked_tokenizer(tokenizer, positions.num_embeddings, "give the CLIPTokenizer."),
         context_length=positions.num_embeddings,
         embed_dim=model.text_projection.out_features,
         token_table=table,
         block_modules=layers,
-        logit_scale=model.logit_scale,
         weights=weights,
-        working=layers[0].self_attn.out_proj.weight,
+        working=layers[0].self_attn.out_proj,
         stack=stack,
         why_not=reason,
         kind="transformers CLIPModel",

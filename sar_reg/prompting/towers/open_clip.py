@@ -9,7 +9,7 @@ from torch import nn
 
 from sar_reg.prompting.towers.frozen import Frozen
 from sar_reg.prompting.towers.resblocks import (
-    EncodeText,
+    encode_text,
     first_token,
     is_causal,
     projection,
@@ -66,22 +66,23 @@ def _tower(
     stack = None
     if not reason:
         stack = Stack(
-            positions=text.positional_embedding,
+            positions=lambda: text.positional_embedding.detach(),
             blocks=tuple(resblock(block) for block in blocks),
             final_norm=Frozen(text.ln_final),
             project=projection(text),
             pooled_row=first_token(eos_id if pool == "eos" else None),
         )
     return TextTower(
-        encoder=EncodeText(model),
+        model=model,
+        features=encode_text,
+        given=tokenizer,
         tokenizer=checked_tokenizer(tokenizer or _clip_tokenizer(model), model.context_length, _ADVICE),
         context_length=model.context_length,
         embed_dim=_output_width(text),
         token_table=text.token_embedding,
         block_modules=blocks,
-        logit_scale=model.logit_scale,
         weights=weights,
-        working=blocks[0].attn.out_proj.weight,
+        working=blocks[0].attn.out_proj,
         stack=stack,
         why_not=reason,
         rows_first=not getattr(text.transformer, "batch_first", True),
@@ -97,15 +98,16 @@ def _foreign_text_encoder(model: Any, tokenizer: Any, weights: Any) -> TextTower
     if not isinstance(head, nn.Identity):
         width = [m for m in head.modules() if isinstance(m, nn.Linear)][-1].out_features
     return TextTower(
-        encoder=EncodeText(model),
+        model=model,
+        features=encode_text,
+        given=tokenizer,
         tokenizer=checked_tokenizer(tokenizer, model.context_length, _ADVICE),
         context_length=model.context_length,
         embed_dim=width,
         token_table=table,
         block_modules=(),
-        logit_scale=model.logit_scale,
         weights=weights,
-        working=table.weight,
+        working=table,
         why_not="its text encoder is a transformers model",
         kind="open_clip CustomTextCLIP",
     )

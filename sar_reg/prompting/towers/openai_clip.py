@@ -9,7 +9,7 @@ from torch import nn
 
 from sar_reg.prompting.towers.frozen import Frozen
 from sar_reg.prompting.towers.resblocks import (
-    EncodeText,
+    encode_text,
     first_token,
     is_causal,
     projection,
@@ -47,22 +47,23 @@ def openai_clip_tower(model: Any, tokenizer: Any) -> TextTower:
     stack = None
     if not reason:
         stack = Stack(
-            positions=model.positional_embedding,
+            positions=lambda: model.positional_embedding.detach(),
             blocks=tuple(resblock(block) for block in blocks),
             final_norm=Frozen(model.ln_final),
             project=projection(model),
             pooled_row=first_token(None),
         )
     return TextTower(
-        encoder=EncodeText(model),
+        model=model,
+        features=encode_text,
+        given=tokenizer,
         tokenizer=checked_tokenizer(tokenizer, context_length, "give clip.tokenize."),
         context_length=context_length,
         embed_dim=model.text_projection.shape[1],
         token_table=model.token_embedding,
         block_modules=blocks,
-        logit_scale=model.logit_scale,
         weights=weights,
-        working=blocks[0].attn.out_proj.weight,
+        working=blocks[0].attn.out_proj,
         stack=stack,
         why_not=reason,
         rows_first=True,

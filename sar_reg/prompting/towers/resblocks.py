@@ -15,16 +15,9 @@ from sar_reg.prompting.towers.tower import Block
 from sar_reg.shapes import Tensor
 
 
-class EncodeText(nn.Module):
-    """`model.encode_text` as a module's forward, so that it can run with detached weights."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Features of token ids."""
-        return self.model.encode_text(tokens)
+def encode_text(model: Any, tokens: Tensor) -> Tensor:
+    """Features of token ids by the model's own method."""
+    return model.encode_text(tokens)
 
 
 def why_not_plain_blocks(blocks: Sequence[nn.Module]) -> str:

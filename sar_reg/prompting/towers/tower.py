@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from sar_reg.prompting.towers.fingerprint import hash_weights
-from sar_reg.prompting.towers.frozen import Frozen
+from sar_reg.prompting.towers.frozen import Frozen, frozen_twins
 from sar_reg.prompting.towers.mlp import Mlp
 from sar_reg.shapes import Float, Int, Tensor
 
@@ -38,23 +40,28 @@ class Block:
 class Stack:
     """The parts of a causal text transformer that is read at its end-of-text row.
 
-    `positions` are the `(context, width)` positional vectors, `project` maps pooled rows to features, and
-    `pooled_row` gives the row of each prompt that the model reads.
+    All of them read the model's weights when they are called, detached. `positions` gives the
+    `(context, width)` positional vectors, `project` maps pooled rows to features, and `pooled_row` gives the
+    row of each prompt that the model reads.
     """
 
-    positions: Tensor
+    positions: Callable[[], Tensor]
     blocks: tuple[Block, ...]
     final_norm: Callable[[Tensor], Tensor]
     project: Callable[[Tensor], Tensor]
     pooled_row: Callable[[Int[Tensor, "prompts context"]], Int[Tensor, " prompts"]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TextTower:
     """The text side of a CLIP-like model, behind one interface.
 
+    It refers to the model and never changes it. A copy (`copy.deepcopy`, pickle) is the tower of a copy of the
+    model.
+
     Attributes:
-        encoder: the unmodified model as a module from token ids `(n, context)` to features `(n, D)`.
+        model: the whole model.
+        features: text features of token ids `(n, context)` by the model, or by a twin of it.
         tokenizer: texts to ids `(n, context)`; raises `InputError` where a text does not fit.
         token_table: the model's token embedding.
         block_modules: the model's own blocks, for learnable rows put in at a layer on the plain path.
@@ -62,22 +69,31 @@ class TextTower:
         stack: the transformer's parts where sharing is exact, else None.
         why_not: the reason where `stack` is None.
         weights: name to tensor, everything the text features depend on.
-        working: a weight whose dtype is the one activations have.
+        working: the module whose weight has the dtype of the activations.
+        given: the tokenizer as it was given.
     """
 
-    encoder: nn.Module
+    model: nn.Module
+    features: Callable[[Any, Tensor], Tensor]
     tokenizer: Callable[[Sequence[str]], Tensor]
     context_length: int
     embed_dim: int
     token_table: nn.Embedding
     block_modules: tuple[nn.Module, ...]
-    logit_scale: Tensor
     weights: Callable[[], Mapping[str, Tensor]]
-    working: Tensor
+    working: nn.Module
     stack: Stack | None = None
     why_not: str = ""
     rows_first: bool = False
-    kind: str = field(default="text model")
+    kind: str = "text model"
+    given: Any = None
+    _temperature: dict[tuple[int, int], float] = field(default_factory=dict[tuple[int, int], float])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made again from the model and the tokenizer: the parts are functions of them."""
+        from sar_reg.prompting.towers import text_tower
+
+        return text_tower, (self.model, self.given)
 
     @property
     def shareable(self) -> bool:
@@ -97,12 +113,29 @@ class TextTower:
     @property
     def dtype(self) -> torch.dtype:
         """Type of the activations."""
-        return self.working.dtype
+        weight: Tensor = self.working.weight  # type: ignore[assignment]
+        return weight.dtype
 
     @property
     def temperature(self) -> float:
-        """Temperature of the model's softmax over cosines, `1 / exp(logit_scale)`."""
-        return float(torch.exp(-self.logit_scale.detach().double()).flatten()[0])
+        """Temperature of the model's softmax over cosines, `1 / exp(logit_scale)`.
+
+        It is read from the device once and kept until the logit scale changes.
+        """
+        scale: Tensor = self.model.logit_scale  # type: ignore[assignment]
+        key = id(scale), 0 if scale.is_inference() else scale._version
+        if key not in self._temperature:
+            self._temperature.clear()
+            # to the CPU first: some devices have no float64
+            self._temperature[key] = float(torch.exp(-scale.detach().cpu().double()).flatten()[0])
+        return self._temperature[key]
+
+    def embed(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape width"]:
+        """Token embeddings by the model's own embedding, without gradient to it."""
+        table = self.token_table
+        if type(table) is nn.Embedding and table.max_norm is None:
+            return F.embedding(tokens, table.weight.detach())
+        return Frozen(table)(tokens)
 
     def tokenize(self, texts: Sequence[str]) -> Int[Tensor, "texts context"]:
         """Token ids on the model's device.
@@ -114,7 +147,9 @@ class TextTower:
 
     def encode_tokens(self, tokens: Int[Tensor, "texts context"]) -> Float[Tensor, "texts features"]:
         """Features of the unmodified model, not normalised; no gradient reaches its weights."""
-        return Frozen(self.encoder)(tokens)
+        if torch.is_grad_enabled() and any(weight.requires_grad for weight in self.model.parameters()):
+            return self.features(frozen_twins(self.model)[self.model], tokens)
+        return self.features(self.model, tokens)
 
     def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "texts features"]:
         """Features of the unmodified model for texts, not normalised."""
@@ -124,7 +159,7 @@ class TextTower:
         """SHA-256 over the weights that text features depend on; the tokenizer is not covered.
 
         Weights are hashed as float32 under sorted names, so a model loaded in float16 or bfloat16 has the
-        fingerprint of the same values held in float32. It is computed anew at each call (about half a second
-        for ViT-B/16), because weights can change in place.
+        fingerprint of the same values held in float32. It is computed at each call (about half a second for
+        ViT-B/16), because weights can change in place.
         """
         return hash_weights(self.weights())

@@ -1,0 +1,163 @@
+"""The layout without padding: classes of equal length in groups, one group after the other.
+
+Rows of a prompt: `[0 .. shared)` are equal for all classes and run as one sequence; the others run packed,
+class after class. Class-specific rows that enter at a block end the sharing there, except for the start token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from sar_reg.prompting.learned import Learned
+from sar_reg.prompting.prefix.blocks import Edit, KeysValues, run_own, run_shared
+from sar_reg.prompting.prefix.layout import Layout, pack
+from sar_reg.prompting.prefix.rows import Rows, moved, rows_of, stack_of
+from sar_reg.prompting.prompts import PromptRows
+from sar_reg.prompting.towers import TextTower
+from sar_reg.shapes import Float, Int, Tensor
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some classes' own rows; `after_entry` lays them out for blocks after class tokens have entered."""
+
+    layout: Layout
+    own: Rows
+    after_entry: Layout
+
+
+@dataclass(frozen=True)
+class GroupedPlan:
+    """See `prefix.plan.PrefixPlan`."""
+
+    rows: PromptRows
+    shared: Rows
+    chunks: tuple[Chunk, ...]
+    unsort: Int[Tensor, " classes"]
+    n_ctx: int
+
+    @property
+    def n_shared(self) -> int:
+        """Rows computed once for all classes."""
+        return len(self.shared.tokens)
+
+    @property
+    def n_own(self) -> int:
+        """Rows computed class by class, over all classes."""
+        return sum(chunk.layout.rows for chunk in self.chunks)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the indices lie."""
+        return self.unsort.device
+
+    def to(self, device: torch.device) -> GroupedPlan:
+        """The same on another device."""
+        return moved(self, device)
+
+    def encode(
+        self, tower: TextTower, learned: Learned, *, recompute: bool = False
+    ) -> Float[Tensor, "classes features"]:
+        """Features of all prompts, not normalised, in the order of the classes."""
+        shared = _run_shared(tower, self, learned)
+        parts: list[Tensor] = []
+        for chunk in self.chunks:
+            arguments = tower, self, chunk, shared, recompute, *learned.apart()
+            if len(self.chunks) > 1 and torch.is_grad_enabled():
+                parts.append(checkpoint(_encode_chunk, *arguments, use_reentrant=False))
+            else:
+                parts.append(_encode_chunk(*arguments))
+        return torch.cat(parts)[self.unsort]
+
+
+def group(
+    rows: PromptRows, *, n_ctx: int, class_specific: bool, chunk_size: int | None, buckets: int | None
+) -> GroupedPlan:
+    """Sort the classes by length and pack them; arguments as for `prefix.plan.make_plan`."""
+    shared = rows.shared(class_specific=class_specific)
+    order = torch.argsort(rows.last, stable=True)
+    chunks: list[Chunk] = []
+    for classes in order.split(chunk_size or len(order)):
+        layout = pack(rows.last, classes, shared, buckets)
+        own = rows_of(rows, classes[layout.class_index], layout.column)
+        chunks.append(Chunk(layout, own, pack(rows.last, classes, min(1, shared), buckets)))
+    first = torch.zeros(shared, dtype=torch.long)
+    return GroupedPlan(
+        rows=rows,
+        shared=rows_of(rows, first, torch.arange(shared)),
+        chunks=tuple(chunks),
+        unsort=torch.argsort(order),
+        n_ctx=n_ctx,
+    )
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """Keys and values of the shared rows; where class tokens enter, those before and after, and the rows there."""
+
+    before: list[KeysValues]
+    at_entry: Tensor
+    after: list[KeysValues]
+
+
+def _run_shared(tower: TextTower, plan: GroupedPlan, learned: Learned) -> _Shared:
+    stack = stack_of(tower)
+    rows = plan.shared.embed(tower, learned.context)
+    edits = _shared_edits(plan, learned)
+    if learned.class_tokens is None:
+        before, rows = run_shared(stack.blocks, rows, edits, 0, len(stack.blocks))
+        return _Shared(before, rows, [])
+    before, rows = run_shared(stack.blocks, rows, edits, 0, learned.class_layer)
+    after, _ = run_shared(stack.blocks, rows[:1], {}, learned.class_layer, len(stack.blocks))
+    return _Shared(before, rows, after)
+
+
+def _encode_chunk(
+    tower: TextTower, plan: GroupedPlan, chunk: Chunk, shared: _Shared, recompute: bool, *parts: Any
+) -> Float[Tensor, "classes features"]:
+    stack, learned = stack_of(tower), Learned.of_parts(*parts)
+    x = chunk.own.embed(tower, learned.context)
+    edits = _own_edits(plan, chunk.own, learned)
+    x = run_own(stack.blocks, x, shared.before, chunk.layout, edits, first=0, recompute=recompute)
+    if learned.class_tokens is not None:
+        x = _enter_class_tokens(plan, chunk, shared.at_entry, x, learned.class_tokens)
+        first = learned.class_layer
+        x = run_own(stack.blocks, x, shared.after, chunk.after_entry, {}, first=first, recompute=recompute)
+    return stack.project(stack.final_norm(x))
+
+
+def _enter_class_tokens(
+    plan: GroupedPlan, chunk: Chunk, shared: Tensor, x: Tensor, class_tokens: Tensor
+) -> Float[Tensor, "rows width"]:
+    """Lay the rows out again with only the start token shared, rows 1 .. n_ctx taken from `class_tokens`."""
+    old, new = chunk.layout, chunk.after_entry
+    was_shared = new.column < old.shared
+    starts = old.ends - (plan.rows.last[old.classes] - old.shared)
+    from_stream = len(shared) + starts[new.class_index] + new.column - old.shared
+    # a bucket may pad further than before; such rows are read by nobody
+    from_stream = from_stream.clamp(max=len(shared) + len(x) - 1)
+    learned = new.column <= plan.n_ctx
+    from_learned = len(shared) + len(x) + new.classes[new.class_index] * plan.n_ctx + new.column - 1
+    index = torch.where(learned, from_learned, torch.where(was_shared, new.column, from_stream))
+    pool = torch.cat([shared, x, class_tokens.to(x.dtype).flatten(0, 1)])
+    return pool[index]
+
+
+def _shared_edits(plan: GroupedPlan, learned: Learned) -> Mapping[int, Edit]:
+    if plan.n_shared < 1 + plan.n_ctx:
+        return {}
+    rows = torch.arange(1, 1 + plan.n_ctx, device=plan.unsort.device)
+    return {block: Edit(rows, values) for block, values in enumerate(learned.deep, start=1)}
+
+
+def _own_edits(plan: GroupedPlan, own: Rows, learned: Learned) -> Mapping[int, Edit]:
+    if not learned.deep or plan.n_shared >= 1 + plan.n_ctx:
+        return {}
+    return {
+        block: Edit(own.places, values[own.vectors]) for block, values in enumerate(learned.deep, start=1)
+    }
