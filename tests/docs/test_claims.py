@@ -10,14 +10,17 @@ from collections.abc import Iterator
 from statistics import mean, stdev
 
 import pytest
+from PIL import Image
 
 from examples.paper import published
+from examples.protocol.cli.table import of_method, rows_of
 from examples.protocol.evaluation import harmonic_mean
 from examples.protocol.runs.archive import read_records
 from tests import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAPER = published.paper()
+METHODS_RUNS = ROOT / "examples" / "paper" / "results" / "methods.jsonl"
 METHODS = ("CoOp", "KgCoOp", "TCP", "MaPLe", "CoPrompt")
 
 
@@ -106,7 +109,7 @@ def test_the_papers_rows_on_the_page_of_each_method(method: str) -> None:
 
 
 def accuracies(method: str, title: str) -> Iterator[tuple[str, dict[str, float]]]:
-    for found in read_records(ROOT / "examples" / "paper" / "results" / "methods.jsonl"):
+    for found in read_records(METHODS_RUNS):
         if found["title"] == title and found["source"]["split"] == "scene":
             yield found["source"]["dataset"], found["results"]
 
@@ -152,6 +155,43 @@ def test_gains_on_each_data_set_on_the_page_of_coop() -> None:
         f"{min(spread):.1f} to {max(spread):.1f}) and H by {h[0]:.1f} to {h[-1]:.1f}; Base is {-base[-1]:.1f} to "
         f"{-base[0]:.1f} points below CoOp's"
     ) in page
+
+
+def drawn(name: str) -> dict[str, float]:
+    """The numbers that a picture shows; scripts/draw_pictures.py writes them into the file."""
+    with Image.open(ROOT / "docs" / "images" / name) as picture:
+        return json.loads(picture.text["Comment"])
+
+
+def test_the_first_picture_and_its_caption() -> None:
+    rows = {
+        (row.dataset, row.title): row.values for row in rows_of(of_method(read_records(METHODS_RUNS), "CoOp"))
+    }
+    assert drawn("new_classes.png") == {
+        f"{d}, {t}": round(values["new"], 1) for (d, t), values in rows.items()
+    }
+    datasets = {dataset for dataset, _ in rows}
+    assert len(datasets) == 6
+    for dataset in datasets:
+        zero_shot, coop, sar = (rows[dataset, title] for title in ("zero-shot", "CoOp", "CoOp + SAR"))
+        assert coop["new"] < zero_shot["new"] - 2
+        assert abs(sar["new"] - zero_shot["new"]) <= 2
+        assert 2 * (sar["base"] - zero_shot["base"]) > coop["base"] - zero_shot["base"]
+    caption = " ".join(read("README.md").split())
+    assert "stays within 2 points of zero-shot CLIP there and keeps more than half of its gain" in caption
+
+
+def test_captions_of_the_other_pictures() -> None:
+    kept, change = drawn("neighbours.png"), drawn("similarities.png")
+    start, page = (" ".join(read(f"docs/{name}.md").split()) for name in ("index", "how-it-works"))
+    assert (
+        f"CoOp keeps {kept['CoOp']} of the five nearest classes of a new class, CoOp + SAR {kept['CoOp + SAR']}"
+        in start
+    )
+    assert (
+        f"by {change['CoOp']:.2f} on average with CoOp and by {change['CoOp + SAR']:.2f} with CoOp + SAR"
+        in page
+    )
 
 
 def test_gains_over_the_testbed_on_the_page_when_not() -> None:
