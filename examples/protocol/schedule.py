@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import torch
 
 from examples.protocol.recipe import Recipe
+from sar_reg.shapes import Tensor
 
 WARMUP_RATE = 1e-5
 
@@ -24,15 +25,25 @@ def learning_rate(epoch: int, lr: float, epochs: int) -> float:
 
 
 def make_optimizer(tensors: Iterable[torch.nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD (momentum 0.9, no Nesterov) or Adam with coupled weight decay, over the learned tensors."""
+    """SGD (momentum 0.9, no Nesterov) or Adam with coupled weight decay, over the learned tensors.
+
+    On a GPU the learning rate is a tensor there, so that a captured step follows the schedule.
+    """
+    tensors = list(tensors)
+    device, decay = tensors[0].device, recipe.weight_decay
+    on_gpu = device.type == "cuda"
+    rate: float | Tensor = torch.tensor(recipe.lr, device=device) if on_gpu else recipe.lr
     if recipe.optimizer == "adam":
-        return torch.optim.Adam(
-            tensors, lr=recipe.lr, betas=(0.9, 0.999), eps=recipe.adam_eps, weight_decay=recipe.weight_decay
-        )
-    return torch.optim.SGD(tensors, lr=recipe.lr, momentum=0.9, weight_decay=recipe.weight_decay)
+        betas, eps = (0.9, 0.999), recipe.adam_eps
+        return torch.optim.Adam(tensors, lr=rate, betas=betas, eps=eps, weight_decay=decay, capturable=on_gpu)
+    # the other implementations of SGD would read a rate that is a tensor in every step
+    return torch.optim.SGD(tensors, lr=rate, momentum=0.9, weight_decay=decay, fused=on_gpu or None)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Use `rate` in every parameter group from the next step on."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate

@@ -44,3 +44,14 @@ def test_tcps_epsilon() -> None:
     recipe = replace(Recipe(), optimizer="adam", adam_eps=1e-3)
     (group,) = make_optimizer([torch.nn.Parameter(torch.zeros(2))], recipe).param_groups
     assert (group["eps"], group["betas"], group["weight_decay"]) == (1e-3, (0.9, 0.999), 5e-4)
+
+
+def test_a_rate_that_is_a_tensor_is_changed_in_place() -> None:
+    tensor = torch.nn.Parameter(torch.zeros(2))
+    rate = torch.tensor(0.5)
+    optimizer = torch.optim.SGD([tensor], lr=rate, fused=True)
+    set_rate(optimizer, 0.25)
+    tensor.grad = torch.ones(2)
+    optimizer.step()
+    assert optimizer.param_groups[0]["lr"] is rate
+    assert tensor.tolist() == [-0.25, -0.25]

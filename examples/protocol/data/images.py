@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from examples.protocol.data.dataset import Dataset, Example
@@ -28,15 +28,23 @@ class Batch:
 
     def parts(self, n: int) -> Iterator[Batch]:
         """Cut into at most `n` parts of nearly equal size."""
-        for rows in torch.arange(len(self.labels)).chunk(n):
+        start = 0
+        for labels in self.labels.chunk(n):
+            rows = slice(start, start + len(labels))
             features = None if self.features is None else self.features[rows]
-            yield Batch([view[rows] for view in self.images], self.labels[rows], features, self.whole)
+            yield Batch([view[rows] for view in self.images], labels, features, self.whole)
+            start = rows.stop
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on the device where the model is."""
-        features = None if self.features is None else self.features.to(device)
+        """The batch on the device where the model is; from pinned memory, without waiting for it."""
+        features = None if self.features is None else self.features.to(device, non_blocking=True)
         images = [view.to(device, non_blocking=True) for view in self.images]
-        return Batch(images, self.labels.to(device), features, self.whole)
+        return Batch(images, self.labels.to(device, non_blocking=True), features, self.whole)
+
+
+def pinned(tensor: Tensor) -> Tensor:
+    """The tensor in memory from which a GPU copies by itself, where there is a GPU."""
+    return tensor.pin_memory() if torch.cuda.is_available() and not tensor.is_cuda else tensor
 
 
 class Pictures(TorchDataset[list[Tensor]]):
@@ -60,11 +68,13 @@ class Pictures(TorchDataset[list[Tensor]]):
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, index: int) -> list[Tensor]:
+    def __getitem__(self, index: int | tuple[int, int]) -> list[Tensor]:
+        """The views of one example, in the present epoch or in that of `(epoch, index)`."""
+        epoch, index = index if isinstance(index, tuple) else (self.epoch, index)
         image = self.dataset.image(self.examples[index])
         with torch.random.fork_rng(devices=[]):
             # torch.manual_seed also asks for GPUs, which takes longer than most pictures
-            torch.default_generator.manual_seed(mixed(self.seed, self.epoch, index))
+            torch.default_generator.manual_seed(mixed(self.seed, epoch, index))
             return [self.transform(image) for _ in range(self.views)]
 
 
@@ -100,21 +110,46 @@ class TrainingImages:
         self.features = features
         self.labels = torch.tensor([example.label for example in pictures.examples])
         self.batch_size = batch_size
-        self.workers = workers
         self.group = group
+        self._batches: list[list[tuple[int, int]]] = []
+        # workers outlive an epoch: the epoch's number travels with each index
+        self._loader = DataLoader(
+            pictures,
+            batch_sampler=_Listed(self._batches),
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch, this process's part of each."""
         order = epoch_order(len(self.labels), self.batch_size, seed=self.pictures.seed, epoch=epoch)
         mine = [self.group.my_share(batch) for batch in order]
+        views: Iterable[list[Tensor]]
         if self.features is not None:
             views = [[] for _ in mine]
         else:
-            self.pictures.epoch = epoch
-            views = DataLoader(self.pictures, batch_sampler=mine, num_workers=self.workers)
-        for whole, rows, images in zip(order, mine, views, strict=True):
-            features = None if self.features is None else self.features[rows]
-            yield Batch(images, self.labels[rows], features, len(whole))
+            self._batches[:] = [[(epoch, index) for index in batch] for batch in mine]
+            views = self._loader
+        for whole, batch, images in zip(order, mine, views, strict=True):
+            rows = torch.tensor(batch)
+            features = None
+            if self.features is not None:
+                features = self.features[pinned(rows).to(self.features.device, non_blocking=True)]
+            yield Batch(images, pinned(self.labels[rows]), features, len(whole))
+
+
+class _Listed(Sampler[list[tuple[int, int]]]):
+    """Batches from a list that is filled again before each epoch."""
+
+    def __init__(self, batches: list[list[tuple[int, int]]]) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
 
 
 @torch.no_grad()
@@ -122,6 +157,9 @@ def image_features(
     method: PromptMethod, pictures: Pictures, *, batch_size: int, workers: int = 0
 ) -> Float[Tensor, "images width"]:
     """The method's features of all pictures, not normalised, in order, on the model's device."""
-    loader = DataLoader(pictures, batch_size=batch_size, num_workers=workers)
+    loader = DataLoader(
+        pictures, batch_size=batch_size, num_workers=workers, pin_memory=torch.cuda.is_available()
+    )
+    device = method.tower.device
     with method.autocast():
-        return torch.cat([method.encode_images(views[0].to(method.tower.device)) for views in loader])
+        return torch.cat([method.encode_images(views[0].to(device, non_blocking=True)) for views in loader])

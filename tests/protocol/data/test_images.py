@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+
 import pytest
 import torch
 
@@ -54,13 +56,21 @@ def test_augmentation_differs_between_views_epochs_and_examples() -> None:
 
 
 def test_workers_change_nothing() -> None:
-    def one_epoch(workers: int) -> list[Batch]:
+    def two_epochs(workers: int) -> list[Batch]:
         images = TrainingImages(pictures(), None, batch_size=8, workers=workers, group=ProcessGroup())
-        return list(images.epoch(2))
+        return [*images.epoch(2), *images.epoch(3)]
 
-    for alone, helped in zip(one_epoch(0), one_epoch(1), strict=True):
+    for alone, helped in zip(two_epochs(0), two_epochs(1), strict=True):
         assert torch.equal(alone.labels, helped.labels)
         assert all(torch.equal(a, b) for a, b in zip(alone.images, helped.images, strict=True))
+
+
+def test_workers_live_through_all_epochs() -> None:
+    images = TrainingImages(pictures(), None, batch_size=8, workers=1, group=ProcessGroup())
+    list(images.epoch(0))
+    (worker,) = multiprocessing.active_children()
+    list(images.epoch(1))
+    assert [child.pid for child in multiprocessing.active_children()] == [worker.pid]
 
 
 def test_kept_features_follow_the_order_of_the_images() -> None:
