@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import operator
 from collections.abc import Iterable
 from types import ModuleType
+from typing import Any, cast
 
-__all__ = ["InputError", "MissingExtraError", "SarRegError", "did_you_mean", "require"]
+__all__ = [
+    "InputError",
+    "MissingExtraError",
+    "SarRegError",
+    "WriteError",
+    "did_you_mean",
+    "require",
+    "whole_number",
+]
 
 
 class SarRegError(Exception):
@@ -15,7 +25,11 @@ class SarRegError(Exception):
 
 
 class InputError(SarRegError, ValueError):
-    """An argument or a file does not fit; the message says what was expected, what came and what to do."""
+    """An argument or a file is wrong; the message says what was expected, what came and what to do."""
+
+
+class WriteError(InputError, OSError):
+    """A file cannot be written; the message names it and says why."""
 
 
 class MissingExtraError(SarRegError, ImportError):
@@ -52,3 +66,25 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     folded = {name.lower(): name for name in known}
     found = difflib.get_close_matches(given.lower(), folded, n=1)
     return f"; did you mean {folded[found[0]]}?" if found else ""
+
+
+def whole_number(value: object, name: str, *, least: int = 0, most: int | None = None) -> int:
+    """An argument that counts something, as an `int`; numpy's integers are accepted.
+
+    Args:
+        value: what the caller gave.
+        name: of the argument, for the message.
+        least: smallest value allowed.
+        most: largest value allowed.
+
+    Raises:
+        InputError: for values out of range, bools, floats and other types.
+    """
+    try:
+        number = least - 1 if isinstance(value, bool) else operator.index(cast(Any, value))
+    except (TypeError, ValueError):
+        number = least - 1
+    if number < least or (most is not None and number > most):
+        wanted = f"of {least} or more" if most is None else f"in {least}..{most}"
+        raise InputError(f"{name} must be an int {wanted}, not {value!r:.60}")
+    return number

@@ -27,8 +27,8 @@ def make(key: str, strategy: Strategy) -> str:
     n_base = -(-len(names) // 2)
     source = WordNetClasses(strategy)
     novel = source.generate(names[:n_base], N, exclude=names[n_base:], seed=SEED)
-    about = {"dataset": key, "seed": SEED, "excluded": "the new classes", "made_by": source.describe()}
-    return json.dumps({**about, "names": novel}, ensure_ascii=False, indent=1) + "\n"
+    about = {"dataset": key, "seed": SEED, "excluded": "the new classes", "made_by": novel.provenance}
+    return json.dumps({**about, "names": novel.names}, ensure_ascii=False, indent=1) + "\n"
 
 
 def main() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,9 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 
 from sar_reg.bank.report import BankReport, Named, Overlap, find_nearest, find_overlap
-from sar_reg.errors import InputError
-from sar_reg.files import write_atomic
-from sar_reg.novel.same_name import fold
+from sar_reg.class_names import name_tuple, refuse_repeats
+from sar_reg.errors import InputError, whole_number
+from sar_reg.files import file_path, sha256, write_atomic
 from sar_reg.prompting.towers import text_tower
 from sar_reg.shapes import Float, Tensor
 
@@ -54,32 +54,22 @@ class AnchorBank:
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
-        for name in ("classnames", "templates"):  # a list would differ after save and load
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        check_names(self.classnames)
-        shape = tuple(self.embeddings.shape)
-        if len(shape) != 2 or shape[0] != len(self.classnames) or self.embeddings.dtype != torch.float32:
+        # converted once here, so that a bank equals itself after save and load
+        names = name_tuple(self.classnames, "classnames")
+        refuse_repeats(names)
+        converted = {
+            "classnames": names,
+            "templates": name_tuple(self.templates, "templates"),
+            "n_base": whole_number(self.n_base, "n_base", least=1, most=len(names)),
+            "temperature": _positive(self.temperature),
+            "embeddings": _unit_rows(self.embeddings, len(names)),
+            "provenance": _json_values(self.provenance),
+        }
+        for field_name, value in converted.items():
+            object.__setattr__(self, field_name, value)
+        if not isinstance(self.fingerprint, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InputError(
-                f"embeddings must be torch.float32 of shape ({len(self.classnames)}, D), one row per class name, "
-                f"but are {self.embeddings.dtype} of shape {shape}"
-            )
-        if not _is_count(self.n_base) or not 1 <= self.n_base <= len(self.classnames):
-            raise InputError(
-                f"n_base must be an int in 1..{len(self.classnames)}, the number of names, not {self.n_base}"
-            )
-        if not _is_number(self.temperature) or not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise InputError(
-                f"temperature must be a positive, finite number (1 / exp(logit_scale)), not {self.temperature!r}; "
-                "of a tensor pass .item()"
-            )
-        if self.embeddings.requires_grad:
-            raise InputError("embeddings are the frozen side and must not require grad; pass .detach()")
-        if not bool(torch.isfinite(self.embeddings).all()):
-            raise InputError("embeddings hold NaN or infinity; check the model's weights and dtype")
-        if bool(((self.embeddings.norm(dim=1) - 1).abs() > _LENGTH_TOLERANCE).any()):
-            raise InputError(
-                "embeddings must be rows of length 1; pass torch.nn.functional.normalize(x, dim=1), and look for "
-                "rows of zeros"
+                f"fingerprint must be text, such as tower.fingerprint(), not {self.fingerprint!r}"
             )
 
     @property
@@ -108,20 +98,21 @@ class AnchorBank:
         )
 
     def to(self, device: torch.device | str) -> AnchorBank:
-        """The same bank with its embeddings on another device."""
-        return self._with(self.classnames, self.embeddings.to(device))
+        """The same bank with its embeddings on another device.
+
+        Raises:
+            InputError: for a device that does not exist on this machine.
+        """
+        return self._with(self.classnames, move(self.embeddings, device))
 
     def subset(self, *, n_novel: int, seed: int = 0) -> AnchorBank:
         """Keep all base classes and a uniform random choice of `n_novel` novel ones, in their order.
 
         Raises:
-            InputError: if `n_novel` is no int, negative or larger than what the bank holds.
+            InputError: if `n_novel` is not an int, negative or larger than `self.n_novel`.
         """
-        if type(n_novel) is not int or not 0 <= n_novel <= self.n_novel:
-            raise InputError(
-                f"n_novel must be an int in 0..{self.n_novel}, the novel classes in this bank, not {n_novel!r}"
-            )
-        chosen = np.random.default_rng(seed).permutation(self.n_novel)[:n_novel]
+        n_kept = whole_number(n_novel, "n_novel", most=self.n_novel)
+        chosen = np.random.default_rng(whole_number(seed, "seed")).permutation(self.n_novel)[:n_kept]
         rows = [*range(self.n_base), *sorted(int(i) + self.n_base for i in chosen)]
         return self._with(tuple(self.classnames[i] for i in rows), self.embeddings[rows])
 
@@ -154,6 +145,7 @@ class AnchorBank:
         Returns:
             A report to print, or to store with `as_dict()`.
         """
+        held_out = name_tuple(held_out, "held_out", ordered=False)
         base = Named(self.base_classes, self.embeddings[: self.n_base])
         return BankReport(
             self.n_base,
@@ -189,7 +181,7 @@ class AnchorBank:
             "temperature": self.temperature,
             "templates": self.templates,
             "fingerprint": self.fingerprint,
-            "provenance": dict(self.provenance),
+            "provenance": self.provenance,
         }
         rows = {"embeddings": self.embeddings.detach().cpu().contiguous()}
         about = json.dumps(header, ensure_ascii=False)
@@ -201,15 +193,16 @@ class AnchorBank:
         """Read a bank that `save` wrote.
 
         Raises:
-            InputError: if the file is damaged or is not an anchor bank.
+            InputError: if the file is damaged or not an anchor bank, or the device does not exist here.
             FileNotFoundError: if there is no such file.
         """
-        if not Path(path).is_file():
+        source = file_path(path)
+        if not source.is_file():
             raise FileNotFoundError(
                 f"there is no anchor bank at {path}; make one with build_anchor_bank(...).save(path)"
             )
         try:
-            with safe_open(path, framework="pt", device=str(device)) as stored:  # pyright: ignore[reportUnknownVariableType]
+            with safe_open(source, framework="pt") as stored:  # pyright: ignore[reportUnknownVariableType]
                 metadata = cast("dict[str, str]", stored.metadata() or {})
                 if metadata.get("format") != _FORMAT:
                     raise InputError(
@@ -217,9 +210,9 @@ class AnchorBank:
                     )
                 header: dict[str, Any] = json.loads(metadata["bank"])
                 rows = cast(Tensor, stored.get_tensor("embeddings"))
-            if metadata["sha256"] != _digest(metadata["bank"], rows.cpu()):
-                raise InputError(f"{path} is damaged (its checksum does not fit); build it again")
-            return cls(
+            if metadata["sha256"] != _digest(metadata["bank"], rows):
+                raise InputError(f"{path} is damaged (its checksum does not match); build it again")
+            bank = cls(
                 classnames=tuple(header["classnames"]),
                 n_base=header["n_base"],
                 embeddings=rows,
@@ -230,6 +223,7 @@ class AnchorBank:
             )
         except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise InputError(f"{path} is damaged or not an anchor bank ({error}); build it again") from error
+        return bank.to(device)
 
     def _with(self, classnames: tuple[str, ...], embeddings: Tensor) -> AnchorBank:
         return AnchorBank(
@@ -243,34 +237,60 @@ class AnchorBank:
         )
 
 
-def _is_count(value: object) -> bool:
-    return type(value) is int
+def move(rows: Tensor, device: torch.device | str) -> Tensor:
+    """Rows on another device; refuses one that does not exist, in words."""
+    try:
+        return rows.to(torch.device(device))
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f'device must be one that PyTorch has here, such as "cpu" or "cuda:0", not {device!r} ({reason:.200})'
+        ) from error
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float)
+def _positive(temperature: object) -> float:
+    number = isinstance(temperature, Real) and temperature is not True
+    value = float(temperature) if number else math.nan  # pyright: ignore[reportArgumentType]
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(
+            f"temperature must be a positive, finite number (1 / exp(logit_scale)), not {temperature!r}; "
+            "for a tensor, pass tensor.item()"
+        )
+    return value
+
+
+def _unit_rows(rows: object, n: int) -> Tensor:
+    if not isinstance(rows, Tensor):
+        raise InputError(f"embeddings must be a torch.Tensor, not {type(rows).__name__}; use torch.as_tensor")
+    if rows.ndim != 2 or len(rows) != n or rows.dtype != torch.float32:
+        raise InputError(
+            f"embeddings must be torch.float32 of shape ({n}, D), one row per class name, "
+            f"but are {rows.dtype} of shape {tuple(rows.shape)}"
+        )
+    if rows.requires_grad:
+        raise InputError("embeddings are the frozen side and must not require grad; pass .detach()")
+    if rows.is_inference():  # autograd refuses such tensors in the loss
+        with torch.inference_mode(False):
+            rows = rows.clone()
+    if not bool(torch.isfinite(rows).all()):
+        raise InputError("embeddings hold NaN or infinity; check the model's weights and dtype")
+    if bool(((rows.norm(dim=1) - 1).abs() > _LENGTH_TOLERANCE).any()):
+        raise InputError(
+            "embeddings must be rows of length 1; pass torch.nn.functional.normalize(x, dim=1), and look for "
+            "rows of zeros"
+        )
+    return rows
+
+
+def _json_values(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    def plain(value: Any) -> Any:
+        return value.tolist() if isinstance(value, np.generic | np.ndarray | Tensor) else os.fspath(value)
+
+    try:
+        return json.loads(json.dumps(dict(provenance), default=plain, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"provenance must be a dict of JSON values ({error})") from error
 
 
 def _digest(about: str, rows: Tensor) -> str:
-    return hashlib.sha256(about.encode() + rows.numpy().tobytes()).hexdigest()
-
-
-def check_names(names: Sequence[object]) -> None:
-    """Refuse class names that are empty, repeated or no strings.
-
-    Raises:
-        InputError: naming the class; case, `_` and runs of spaces do not count.
-    """
-    seen: dict[str, str] = {}
-    for position, name in enumerate(names):
-        if not isinstance(name, str):
-            raise InputError(f"class name {position} is {name!r}, not a string; convert it with str()")
-        key = fold(name)
-        if not key:
-            raise InputError(f"class name {position} is empty; every class needs a name")
-        if key in seen:
-            raise InputError(
-                f"the class names {seen[key]!r} and {name!r} are the same (case, '_' and spaces do not count); "
-                "remove one of them"
-            )
-        seen[key] = name
+    return sha256(about.encode() + rows.numpy().tobytes())

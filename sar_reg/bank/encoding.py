@@ -1,4 +1,4 @@
-"""Frozen features of class names in hand-written templates: what the learned features are held to."""
+"""Frozen features of class names in handcrafted templates: the target of the regularisation."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.nn import functional as F
 
-from sar_reg.errors import InputError
+from sar_reg.bank.templates import Template, resolve_templates
+from sar_reg.class_names import name_tuple, refuse_same_rows, spoken
+from sar_reg.errors import InputError, whole_number
 from sar_reg.progress import ProgressLine
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.prefix.plan import encode, make_plan
-from sar_reg.prompting.prompts import fixed_rows, spoken
-from sar_reg.prompting.towers import FunctionTower, TextTower
+from sar_reg.prompting.prompts import fixed_rows
+from sar_reg.prompting.towers import FunctionTower, TextTower, text_tower
 from sar_reg.shapes import Float, Tensor
 
 
-@torch.no_grad()
 def encode_templates(
     tower: TextTower | FunctionTower,
     classnames: Sequence[str],
-    templates: Sequence[str],
+    templates: Sequence[Template],
     *,
     batch_size: int = 256,
     progress: bool = False,
@@ -31,53 +32,59 @@ def encode_templates(
     $\mathrm{n}(x) = x / \lVert x \rVert$.
 
     The words before the class name are the same for all classes, so a tower that allows it computes them once
-    per template and batch. No gradient; the model's mode and flags stay.
+    per template and batch. No gradient; the model's mode and flags stay. Autocast is switched off: the
+    features have the precision of the model's own weights.
 
     Args:
         tower: from `text_tower`.
         classnames: names; "_" is read as a space.
-        templates: sentences with one `{}` for the name.
+        templates: sentences with one `{}` for the name, or functions as in `resolve_templates`.
         batch_size: names in one pass.
         progress: show a line with share done and rate, on terminals only.
 
     Raises:
-        InputError: if a template has not exactly one `{}`, a sentence is too long for the model, or
-            `batch_size` is below 1.
+        InputError: for bad templates, a sentence that is too long for the model, two names that the model
+            cannot tell apart, or `batch_size` below 1.
     """
-    for template in templates:
-        if template.count("{}") != 1:
-            raise InputError(f'a template needs exactly one {{}} for the class name; "{template}" has not.')
-    if not classnames or not templates:
-        raise InputError(
-            f"need at least one class and one template, got {len(classnames)} and {len(templates)}."
-        )
-    if batch_size < 1:
-        raise InputError(f"batch_size must be 1 or more, not {batch_size}")
+    tower = text_tower(tower)
+    names = name_tuple(classnames, "classnames")
+    sentences = resolve_templates(templates)
+    if not names:
+        raise InputError("classnames is empty; pass at least one class name")
+    size = whole_number(batch_size, "batch_size", least=1)
     total: Tensor | None = None
-    for template in _shown(templates, len(classnames), progress):
-        texts = [template.replace("{}", spoken(name)) for name in classnames]
-        unit = F.normalize(_features(tower, texts, batch_size).float(), dim=-1)
-        total = unit if total is None else total + unit
-    assert total is not None
-    return F.normalize(total, dim=-1)
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(tower.device.type, enabled=False):
+        for sentence in _shown(sentences, len(names), progress):
+            unit = F.normalize(_features(tower, names, sentence, size).float(), dim=-1)
+            total = unit if total is None else total + unit
+        assert total is not None
+        rows = F.normalize(total, dim=-1)
+    if isinstance(tower, FunctionTower):
+        refuse_same_rows(names, rows, "the function")
+    return rows
 
 
-def _features(tower: TextTower | FunctionTower, texts: list[str], batch_size: int) -> Tensor:
-    if isinstance(tower, TextTower) and tower.shareable:
-        plan = make_plan(tower, fixed_rows(tower, texts), chunk_size=batch_size)
-        return encode(tower, plan, Learned())
-    batches = [texts[i : i + batch_size] for i in range(0, len(texts), batch_size)]
-    return torch.cat([tower.encode_texts(batch) for batch in batches])
+def _features(
+    tower: TextTower | FunctionTower, names: tuple[str, ...], sentence: str, size: int
+) -> Float[Tensor, "names features"]:
+    texts = [sentence.replace("{}", spoken(name)) for name in names]
+    if not isinstance(tower, TextTower):
+        return torch.cat([tower.encode_texts(texts[i : i + size]) for i in range(0, len(texts), size)])
+    rows = fixed_rows(tower, texts)
+    refuse_same_rows(names, rows.tokens)
+    if tower.shareable:
+        return encode(tower, make_plan(tower, rows, chunk_size=size), Learned())
+    return torch.cat([tower.encode_tokens(tokens.to(tower.device)) for tokens in rows.tokens.split(size)])
 
 
-def _shown(templates: Sequence[str], names: int, progress: bool) -> Iterator[str]:
+def _shown(sentences: Sequence[str], names: int, progress: bool) -> Iterator[str]:
     line = ProgressLine("prompts")
     try:
-        for done, template in enumerate(templates):
+        for done, sentence in enumerate(sentences):
             if progress:
-                line(done * names, len(templates) * names)
-            yield template
+                line(done * names, len(sentences) * names)
+            yield sentence
         if progress:
-            line(len(templates) * names, len(templates) * names)
+            line(len(sentences) * names, len(sentences) * names)
     finally:
         line.end()

@@ -9,7 +9,8 @@ from typing import Any, cast
 import torch
 from torch.nn import functional as F
 
-from sar_reg.errors import InputError
+from sar_reg.class_names import name_tuple
+from sar_reg.errors import InputError, whole_number
 from sar_reg.novel.same_name import KnownNames
 from sar_reg.shapes import Float, Tensor
 
@@ -89,9 +90,11 @@ def find_overlap(
     threshold: float = 0.95,
 ) -> Overlap:
     """See `AnchorBank.overlap`."""
-    known = KnownNames(held_out)
+    known = KnownNames(held_out := name_tuple(held_out, "held_out", ordered=False))
+    if not isinstance(threshold, int | float) or not -1 <= threshold <= 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"threshold must be a cosine in -1..1, not {threshold!r}")
     matches = [(name, match) for name in novel.names if (match := known.match(name)) is not None]
-    similar = () if features is None else _similar(novel, Named(tuple(held_out), features), threshold)
+    similar = () if features is None else _similar(novel, Named(held_out, features), threshold)
     return Overlap(
         held_out=len(held_out),
         exact=tuple(name for name, match in matches if match.kind == "same"),
@@ -102,10 +105,11 @@ def find_overlap(
 
 def _similar(novel: Named, held_out: Named, threshold: float) -> tuple[tuple[str, str, float], ...]:
     expected = (len(held_out.names), novel.features.shape[1])
-    if tuple(held_out.features.shape) != expected:
+    shape = tuple(getattr(held_out.features, "shape", ()))
+    if not isinstance(held_out.features, Tensor) or shape != expected:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(
-            f"features must have shape {expected}, a row for each held-out name, "
-            f"but have {tuple(held_out.features.shape)}"
+            f"features must have shape {expected}, a row for each held-out name, but are "
+            f"a {type(held_out.features).__name__} of shape {shape}"
         )
     cosines = novel.features @ F.normalize(held_out.features.detach().to(novel.features), dim=1).T
     places = cast("list[tuple[int, int]]", torch.nonzero(cosines >= threshold).tolist())
@@ -115,10 +119,11 @@ def _similar(novel: Named, held_out: Named, threshold: float) -> tuple[tuple[str
 
 def find_nearest(base: Named, novel: Named, sample: int, seed: int) -> tuple[tuple[str, str, float], ...]:
     """For `sample` novel classes drawn by `seed`: the name, its most similar base class and their cosine."""
-    if sample < 1 or not novel.names:
+    n_shown = whole_number(sample, "sample")
+    generator = torch.Generator().manual_seed(whole_number(seed, "seed", most=2**63 - 1))
+    chosen = sorted(torch.randperm(len(novel.names), generator=generator)[:n_shown].tolist())
+    if not chosen:
         return ()
-    generator = torch.Generator().manual_seed(seed)
-    chosen = sorted(torch.randperm(len(novel.names), generator=generator)[:sample].tolist())
     best = (novel.features[chosen] @ base.features.T).max(dim=1)
     nearest: list[int] = best.indices.tolist()
     cosines: list[float] = best.values.tolist()

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Set
+from typing import Any, Literal, cast
 
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, did_you_mean
+
+DataSet = Literal[
+    "imagenet",
+    "caltech101",
+    "oxford_pets",
+    "stanford_cars",
+    "oxford_flowers",
+    "food101",
+    "fgvc_aircraft",
+    "sun397",
+    "dtd",
+    "eurosat",
+    "ucf101",
+]
+Template = str | Callable[[str], str]
 
 GENERAL: tuple[str, ...] = (
     "itap of a {}.",
@@ -16,7 +32,7 @@ GENERAL: tuple[str, ...] = (
     "a photo of the small {}.",
 )
 
-SPECIFIC: dict[str, str] = {
+SPECIFIC: dict[DataSet, str] = {
     "imagenet": "a photo of a {}.",
     "caltech101": "a photo of a {}.",
     "oxford_pets": "a photo of a {}, a type of pet.",
@@ -31,38 +47,59 @@ SPECIFIC: dict[str, str] = {
 }
 
 
-def resolve_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
+def resolve_templates(templates: DataSet | Iterable[Template]) -> tuple[str, ...]:
     """Turn a data set's key, or the user's own prompts, into a tuple of prompts.
 
     Args:
         templates: a key of `SPECIFIC` (gives the paper's eight prompts: `GENERAL` and the data set's own),
-            or a sequence of prompts that each contain `{}` exactly once, the place of the class name.
+            or prompts that each contain `{}` exactly once, the place of the class name. A prompt may also be
+            a function of the class name, as in `open_clip.OPENAI_IMAGENET_TEMPLATES`.
 
     Raises:
-        InputError: for an unknown key, an empty sequence, or a prompt without exactly one `{}`.
+        InputError: for an unknown key, an empty list, a prompt without exactly one `{}`, or a function that
+            does more than put the name into a sentence.
 
     Examples:
         >>> resolve_templates("dtd")[-1]
         'a photo of a {}, a type of texture.'
-        >>> resolve_templates(["a sketch of a {}."])
-        ('a sketch of a {}.',)
+        >>> resolve_templates(["a sketch of a {}.", lambda name: f"the {name}."])
+        ('a sketch of a {}.', 'the {}.')
     """
     if isinstance(templates, str):
-        if templates not in SPECIFIC:
-            hint = (
-                f"To use one prompt of your own, pass it in a list: [{templates!r}]."
-                if "{}" in templates
-                else f"Known keys: {', '.join(SPECIFIC)}; or pass a sequence of prompts with '{{}}'."
-            )
-            raise InputError(f"templates={templates!r} is not a data set of the paper. {hint}")
-        return (*GENERAL, SPECIFIC[templates])
-    prompts = tuple(templates)
+        return (*GENERAL, _of_data_set(templates))
+    if isinstance(templates, Set | Mapping | bytes) or not isinstance(templates, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(
+            f"templates must be a data set's key or a list of prompts, not {type(templates).__name__}"
+        )
+    prompts = tuple(_prompt(template) for template in templates)
     if not prompts:
         raise InputError("templates is empty; pass at least one prompt such as 'a photo of a {}.'")
-    for prompt in prompts:
-        if not isinstance(prompt, str) or prompt.count("{}") != 1:  # pyright: ignore[reportUnnecessaryIsInstance] — callers without types
-            raise InputError(
-                f"the template {prompt!r} must contain '{{}}' exactly once, where the class name goes, "
-                "as in 'a photo of a {}.'"
-            )
     return prompts
+
+
+def _of_data_set(key: str) -> str:
+    known = cast("dict[str, str]", SPECIFIC)
+    if key in known:
+        return known[key]
+    hint = (
+        f"to use one prompt of your own, pass it in a list: [{key!r}]"
+        if "{}" in key
+        else f"known keys: {', '.join(known)}; or pass a list of prompts with '{{}}'"
+    )
+    raise InputError(f"templates={key!r} is not a data set of the paper{did_you_mean(key, known)}; {hint}")
+
+
+def _prompt(template: Any) -> str:
+    text: Any = template("{}") if callable(template) else template
+    if not isinstance(text, str) or text.count("{}") != 1:
+        raise InputError(
+            f"the template {text!r} must contain '{{}}' exactly once, where the class name goes, "
+            "as in 'a photo of a {}.'"
+        )
+    for name in ("Apple Pie", "zebra") if callable(template) else ():
+        if template(name) != text.replace("{}", name):
+            raise InputError(
+                f"a template function must put the name into a sentence unchanged, but {name!r} gives "
+                f"{template(name)!r}; write the sentences out, or change the class names beforehand"
+            )
+    return str(text)

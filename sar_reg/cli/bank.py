@@ -13,7 +13,7 @@ from sar_reg.bank.templates import SPECIFIC, resolve_templates
 from sar_reg.cli.terminal import tell
 from sar_reg.cli.words import add_class_arguments, class_list, novel_source
 from sar_reg.errors import InputError, did_you_mean, require
-from sar_reg.novel.source import ResumableSource, preview
+from sar_reg.novel.source import ResumableSource, preview_novel_classes
 from sar_reg.progress import ProgressLine
 
 _DESCRIPTION = (
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         options.kept = f"no bank was written; what was received is kept in {cache}"
         source = source.with_cache(cache)
     if options.dry_run:
-        print(preview(source, base, options.n, exclude=exclude, seed=options.seed))
+        print(preview_novel_classes(source, base, options.n, exclude=exclude, seed=options.seed))
         return 0
     templates = resolve_templates([options.templates] if "{}" in options.templates else options.templates)
     model, tokenizer = _open_clip_model(options)
@@ -74,11 +74,11 @@ def run(options: argparse.Namespace) -> int:
             model,
             tokenizer,
             base,
-            source,
-            options.n,
-            templates,
-            exclude,
-            options.seed,
+            novel=source,
+            n_novel=options.n,
+            templates=templates,
+            exclude=exclude,
+            seed=options.seed,
             cache_dir=cache,
             progress=True,
             offline=options.offline,

@@ -11,7 +11,7 @@ from sar_reg.cli.terminal import tell
 from sar_reg.cli.words import add_class_arguments, class_list, novel_source
 from sar_reg.files import write_atomic
 from sar_reg.novel import LLMClasses
-from sar_reg.novel.source import DescribedSource, preview
+from sar_reg.novel.source import NovelNames, preview_novel_classes
 from sar_reg.progress import ProgressLine
 from sar_reg.version import __version__
 
@@ -50,13 +50,14 @@ def run(options: argparse.Namespace) -> int:
         source = source.with_cache(place.with_name(f"{place.stem}.answers"))
         options.kept = f"what was received is kept in {source.cache_dir}; the same command goes on from there"
     if options.dry_run:
-        print(preview(source, base, options.n, exclude=exclude, seed=options.seed))
+        print(preview_novel_classes(source, base, options.n, exclude=exclude, seed=options.seed))
         return 0
     try:
-        names = source.generate(base, options.n, exclude=exclude, seed=options.seed)
+        made = source.generate(base, options.n, exclude=exclude, seed=options.seed)
     finally:
         progress.end()
-    about = source.describe() if isinstance(source, DescribedSource) else {}
+    names = list(made)
+    about = dict(made.provenance) if isinstance(made, NovelNames) else {}
     entry = {
         "names": names,
         "source": about,

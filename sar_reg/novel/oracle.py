@@ -7,7 +7,7 @@ from typing import Any
 
 from sar_reg.errors import InputError
 from sar_reg.novel.cleaning import clean_names
-from sar_reg.novel.source import outcome
+from sar_reg.novel.source import NovelNames, outcome
 
 
 class Oracle:
@@ -25,7 +25,6 @@ class Oracle:
 
     def __init__(self, new_classes: Sequence[str]) -> None:
         self.new_classes = tuple(new_classes)
-        self._outcome: dict[str, Any] = {}
         if not self.new_classes:
             raise InputError("the oracle needs the data set's new class names, but got none")
 
@@ -34,7 +33,7 @@ class Oracle:
 
     def generate(
         self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str] = (), seed: int = 0
-    ) -> list[str]:
+    ) -> NovelNames:
         """All new classes, in their order.
 
         Raises:
@@ -46,10 +45,10 @@ class Oracle:
                 f"the oracle was asked to use test classes that exclude= forbids ({forbidden[0]!r} and "
                 f"{len(forbidden) - 1} more); call it with exclude=() and report it as an upper reference"
             )
-        self._outcome = outcome(n, len(cleaned.names), cleaned.counts())
-        return cleaned.names
+        account = outcome(n, len(cleaned.names), cleaned.counts())
+        return NovelNames(tuple(cleaned.names), {**self.describe(), "outcome": account})
 
     def describe(self) -> dict[str, Any]:
         """Marks the bank and every record made from it."""
         names = list(self.new_classes)
-        return {"source": "oracle", "looks_at_test_classes": True, "names": names, "outcome": self._outcome}
+        return {"source": "oracle", "looks_at_test_classes": True, "names": names}

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+from sar_reg.class_names import fold, spoken
+
 _EITHER = re.compile(r"\s+or\s+", re.IGNORECASE)
 _LITTLE_WORDS = frozenset({"a", "an", "the", "of"})
 _KEEP_FINAL_S = ("ss", "us", "is")
@@ -30,16 +32,6 @@ _IRREGULAR = {
     "shoes": "shoe",
     "canoes": "canoe",
 }
-
-
-def fold(name: str) -> str:
-    """The form in which two class names count as the same: case folded, `_` and runs of spaces as one space.
-
-    Examples:
-        >>> fold("Tabby_Cat ") == fold("tabby  cat")
-        True
-    """
-    return " ".join(name.replace("_", " ").casefold().split())
 
 
 def words(name: str) -> tuple[str, ...]:
@@ -107,7 +99,7 @@ class KnownNames:
         """Put a name into the set."""
         parts = words(name)
         self._folded.setdefault(fold(name), name)
-        for alternative in (name, *_EITHER.split(name.replace("_", " "))):
+        for alternative in (name, *_EITHER.split(spoken(name))):
             for key in _keys(words(alternative)):
                 self._keys.setdefault(key, name)
         for rest in _designations(parts):

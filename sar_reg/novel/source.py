@@ -1,12 +1,53 @@
-"""What a source of novel classes is, and the error for one that could not give enough."""
+"""What a source of novel classes is, what it returns, and the error when it has too few names."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, overload, runtime_checkable
 
 from sar_reg.errors import SarRegError
+
+
+@dataclass(frozen=True, eq=False)
+class NovelNames(Sequence[str]):
+    """Novel class names and where they came from; equal to any sequence with the same names.
+
+    Attributes:
+        names: the class names, in the order of the source.
+        provenance: JSON values without secrets: the source's settings and, under `"outcome"`, how many names
+            were asked for, kept and dropped.
+
+    Examples:
+        >>> found = NovelNames(("lynx", "puma"), {"source": "my list"})
+        >>> found[0], len(found), found == ["lynx", "puma"]
+        ('lynx', 2, True)
+    """
+
+    names: tuple[str, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        return self.names[index]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and not isinstance(other, str) and self.names == tuple(other)
+
+    def __str__(self) -> str:
+        return str(list(self.names))
+
+    def __hash__(self) -> int:
+        return hash(self.names)
 
 
 @runtime_checkable
@@ -15,8 +56,11 @@ class NovelSource(Protocol):
 
     def generate(
         self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str], seed: int
-    ) -> list[str]:
+    ) -> Sequence[str]:
         """Return `n` class names, none of them in `base_classes` or `exclude`.
+
+        Returns:
+            A sequence of strings; a `NovelNames` also says where they came from.
 
         Raises:
             NovelClassesError: if there are fewer; it carries those that were found.
@@ -26,29 +70,25 @@ class NovelSource(Protocol):
 
 @runtime_checkable
 class DescribedSource(NovelSource, Protocol):
-    """A source that says what its names depend on, so that they can be kept in a cache and in records."""
+    """A source that can state its settings, so that its names can be cached."""
 
     def describe(self) -> dict[str, Any]:
-        """Source, model, strategy and options, as JSON values without secrets.
-
-        What the last `generate` met (date, how many were asked, kept and dropped and why) goes under the key
-        `"outcome"`; everything else must be the same before and after, since a cache is keyed by it.
-        """
+        """Source, model, strategy and options, as JSON values without secrets: the key of the cache."""
         ...
 
 
 @runtime_checkable
 class ResumableSource(DescribedSource, Protocol):
-    """A source that asks others, keeps what it received, and can be told to stay off the network."""
+    """A source that sends requests, keeps the replies, and can work from them without the network."""
 
     def with_cache(
         self, cache_dir: str | os.PathLike[str] | None, *, offline: bool = False
     ) -> ResumableSource:
-        """The same source with a folder for what it receives."""
+        """The same source with a folder for the replies."""
         ...
 
     def preview(self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str], seed: int) -> object:
-        """What `generate` would send, as something to print. Calls nobody."""
+        """What `generate` would send, with a readable `str`. Sends nothing."""
         ...
 
 
@@ -60,15 +100,36 @@ class NovelClassesError(SarRegError):
         self.names = list(names)
 
 
-def preview(
-    source: NovelSource, base_classes: Sequence[str], n: int, *, exclude: Sequence[str], seed: int
+def preview_novel_classes(
+    novel: Sequence[str] | NovelSource,
+    base_classes: Sequence[str],
+    n: int,
+    *,
+    exclude: Sequence[str] = (),
+    seed: int = 0,
 ) -> str:
-    """What a source would ask of others, in words, without asking."""
-    if isinstance(source, ResumableSource):
-        return str(source.preview(base_classes, n, exclude=exclude, seed=seed))
-    return f"{source!r} asks nobody"
+    """What asking for novel classes would send to a server, in words. Sends nothing.
+
+    Args:
+        novel: a source, or names.
+        base_classes: the classes that have training images.
+        n: how many names are wanted.
+        exclude: names that must not be used.
+        seed: of the source.
+
+    Examples:
+        >>> preview_novel_classes(["lynx"], ["cat"], 1)
+        'list sends no requests'
+    """
+    if isinstance(novel, ResumableSource):
+        return str(novel.preview(base_classes, n, exclude=exclude, seed=seed))
+    if isinstance(novel, DescribedSource):
+        return f"{novel!r} sends no requests"
+    return f"{type(novel).__name__} " + (
+        "has no preview" if isinstance(novel, NovelSource) else "sends no requests"
+    )
 
 
 def outcome(asked: int, kept: int, dropped: dict[str, int], **more: Any) -> dict[str, Any]:
-    """The account of one `generate`, in the form every source puts under `describe()["outcome"]`."""
+    """The account of one `generate`, which every source puts under `provenance["outcome"]`."""
     return {"asked": asked, "kept": kept, "dropped": dropped, **more}

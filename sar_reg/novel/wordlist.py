@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from sar_reg.errors import InputError
 from sar_reg.novel.cleaning import Filtering, clean_names
-from sar_reg.novel.source import NovelClassesError, outcome
+from sar_reg.novel.source import NovelClassesError, NovelNames, outcome
 
 
 def read_names(path: str | os.PathLike[str]) -> list[str]:
@@ -70,8 +70,8 @@ class WordList:
         InputError: if the list is empty or the file cannot be read.
 
     Examples:
-        >>> WordList(["lynx", "Cats", "puma", "1. ocelot"]).generate(["cat"], 3)
-        ['lynx', 'puma', 'ocelot']
+        >>> WordList(["lynx", "Cats", "puma", "1. ocelot"]).generate(["cat"], 3).names
+        ('lynx', 'puma', 'ocelot')
     """
 
     def __init__(
@@ -87,7 +87,6 @@ class WordList:
         self.file = Path(words).name if from_file else None
         self.filtering: Filtering = filtering
         self.allow_fewer = allow_fewer
-        self._outcome: dict[str, Any] = {}
         if not self.words:
             raise InputError(
                 "the word list is empty; give at least as many words as novel classes are wanted"
@@ -100,7 +99,7 @@ class WordList:
 
     def generate(
         self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str] = (), seed: int = 0
-    ) -> list[str]:
+    ) -> NovelNames:
         """Draw `n` of the words; see the class.
 
         Raises:
@@ -116,8 +115,8 @@ class WordList:
                 usable,
             )
         chosen = sorted(random.Random(seed).sample(range(len(usable)), min(n, len(usable))))
-        self._outcome = outcome(n, len(chosen), cleaned.counts())
-        return [usable[i] for i in chosen]
+        account = outcome(n, len(chosen), cleaned.counts())
+        return NovelNames(tuple(usable[i] for i in chosen), {**self.describe(), "outcome": account})
 
     def describe(self) -> dict[str, Any]:
         """The list's file name, size and hash, the filtering, and what the file says of its own origin."""
@@ -129,5 +128,4 @@ class WordList:
             **marked,
             "filtering": self.filtering,
             "origin": self.origin,
-            "outcome": self._outcome,
         }

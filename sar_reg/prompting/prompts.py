@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from sar_reg.class_names import spoken
 from sar_reg.errors import InputError
 from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Int, Tensor
@@ -43,11 +44,6 @@ class PromptRows:
     def of(self, classes: Int[Tensor, " some"]) -> PromptRows:
         """The prompts of these classes, by number."""
         return PromptRows(self.tokens[classes], self.source[classes], self.last[classes])
-
-
-def spoken(classname: str) -> str:
-    """A class name as it is put into a sentence: underscores become spaces."""
-    return classname.replace("_", " ")
 
 
 def fixed_rows(tower: TextTower, texts: Sequence[str]) -> PromptRows:

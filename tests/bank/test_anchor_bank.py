@@ -36,7 +36,9 @@ def bank_of(names: tuple[str, ...] = NAMES, n_base: int = 2) -> sar_reg.AnchorBa
 def test_bank_equals_open_clips_ensembling(clip) -> None:
     model, tokenizer = clip
     model.eval()
-    bank = sar_reg.build_anchor_bank(model, tokenizer, NAMES[:2], NAMES[2:], templates="dtd", batch_size=3)
+    bank = sar_reg.build_anchor_bank(
+        model, tokenizer, NAMES[:2], novel=NAMES[2:], templates="dtd", batch_size=3
+    )
     prompts = resolve_templates("dtd")
     expected = open_clip.build_zero_shot_classifier(model, tokenizer, NAMES, [t.format for t in prompts]).T
     torch.testing.assert_close(bank.embeddings, expected, atol=2e-6, rtol=0)
@@ -104,7 +106,7 @@ def test_subset_keeps_base_classes_and_order() -> None:
     assert bank.subset(n_novel=5, seed=4).classnames != part.classnames
     with pytest.raises(InputError, match=re.escape("n_novel must be an int in 0..20")):
         bank.subset(n_novel=21)
-    with pytest.raises(InputError, match=r"the novel classes in this bank, not 1\.5"):
+    with pytest.raises(InputError, match=r"n_novel must be an int in 0\.\.20, not 1\.5"):
         bank.subset(n_novel=1.5)
 
 
@@ -126,7 +128,12 @@ def test_another_models_bank_is_refused(clip) -> None:
 
 def test_novel_names_are_taken_in_order_without_the_excluded(clip) -> None:
     bank = sar_reg.build_anchor_bank(
-        *clip, ["cat"], ["dog", "Red_Fox", "owl", "bee"], n_novel=2, exclude=["red fox"], templates=["a {}."]
+        *clip,
+        ["cat"],
+        novel=["dog", "Red_Fox", "owl", "bee"],
+        n_novel=2,
+        exclude=["red fox"],
+        templates=["a {}."],
     )
     assert bank.classnames == ("cat", "dog", "owl")
     assert bank.provenance["outcome"] == {"asked": 4, "kept": 2, "dropped": {"excluded": 1}}
@@ -136,25 +143,34 @@ def test_novel_names_are_taken_in_order_without_the_excluded(clip) -> None:
     ("arguments", "message"),
     [
         ({"base_classes": []}, "base_classes is empty"),
-        ({"base_classes": "cat"}, "as a sequence of strings, not as one string"),
-        ({"base_classes": ["cat"], "exclude": "dog"}, "as a sequence of strings, not as one string"),
-        ({"base_classes": {"cat", "dog"}}, r"a set's changes from run to run; pass sorted\(names\)"),
+        (
+            {"base_classes": "cat"},
+            r"base_classes must be a list of class names, not one string; write \['cat'\]",
+        ),
+        (
+            {"base_classes": ["cat"], "exclude": "dog"},
+            "exclude must be a list of class names, not one string",
+        ),
+        ({"base_classes": {"cat", "dog"}}, r"that of a set changes from run to run; pass sorted\(names\)"),
         (
             {"base_classes": ["cat"], "novel": {"dog"}},
-            r"a set's changes from run to run; pass sorted\(names\)",
+            r"that of a set changes from run to run; pass sorted\(names\)",
         ),
-        ({"base_classes": ["cat", 3]}, "class name 1 is 3, not a string"),
-        ({"base_classes": ["cat"], "novel": [None]}, "novel class None is not a string"),
+        ({"base_classes": ["cat", 3]}, r"base_classes\[1\] is 3, not a string"),
+        ({"base_classes": ["cat"], "novel": [None]}, r"novel\[0\] is None, not a string"),
         ({"base_classes": ["cat"], "novel": 5}, r"a source with \.generate, not int"),
         ({"base_classes": ["cat", " "]}, "class name 1 is empty"),
         ({"base_classes": ["red fox", "Red_Fox"]}, "'red fox' and 'Red_Fox' are the same"),
         ({"base_classes": ["cat"], "novel": ["dog", "CAT"]}, "'cat' and 'CAT' are the same"),
-        ({"base_classes": ["cat"], "novel": ["dog"], "n_novel": -1}, "n_novel must be 0 or more"),
+        (
+            {"base_classes": ["cat"], "novel": ["dog"], "n_novel": -1},
+            "n_novel must be an int of 0 or more, not -1",
+        ),
         (
             {"base_classes": ["cat"], "novel": ["dog"], "n_novel": 1.5},
-            r"n_novel must be 0 or more, an int, not 1\.5",
+            r"n_novel must be an int of 0 or more, not 1\.5",
         ),
-        ({"base_classes": ["cat"], "batch_size": 0}, "batch_size must be 1 or more, not 0"),
+        ({"base_classes": ["cat"], "batch_size": 0}, "batch_size must be an int of 1 or more, not 0"),
         ({"base_classes": ["cat"], "templates": ["a photo"]}, r"must contain '\{\}' exactly once"),
         ({"base_classes": ["cat"], "templates": []}, "templates is empty"),
         ({"base_classes": ["cat"], "templates": "birds"}, "is not a data set of the paper"),
@@ -179,7 +195,7 @@ def test_bad_arguments_are_refused(clip, arguments, message) -> None:
         ({"embeddings": torch.eye(4).requires_grad_()}, "must not require grad"),
         ({"temperature": 0.0}, "temperature must be a positive, finite number"),
         ({"temperature": float("inf")}, "temperature must be a positive, finite number"),
-        ({"temperature": torch.tensor(0.01)}, r"of a tensor pass \.item\(\)"),
+        ({"temperature": torch.tensor(0.01)}, r"for a tensor, pass tensor\.item\(\)"),
     ],
 )
 def test_inconsistent_banks_are_refused(change, message) -> None:

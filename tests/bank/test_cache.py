@@ -17,7 +17,15 @@ import sar_reg
 from sar_reg.bank import encoding as template_bank
 from sar_reg.bank.cache import BankCache
 from sar_reg.errors import InputError
-from sar_reg.novel import LLMClasses, NovelClassesError, Oracle, WordList, read_names
+from sar_reg.novel import (
+    LLMClasses,
+    NovelClassesError,
+    NovelNames,
+    Oracle,
+    WordList,
+    preview_novel_classes,
+    read_names,
+)
 
 BASE = ["tabby cat", "beagle"]
 WORDS = ["lynx", "puma", "ocelot", "serval", "caracal"]
@@ -31,7 +39,7 @@ class Counting(WordList):
 
     def generate(
         self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str] = (), seed: int = 0
-    ) -> list[str]:
+    ) -> NovelNames:
         type(self).asked += 1
         return super().generate(base_classes, n, exclude=exclude, seed=seed)
 
@@ -130,7 +138,7 @@ def test_damaged_entries_are_told_set_aside_and_rebuilt(
     assert again.classnames == first.classnames
     assert torch.equal(again.embeddings, first.embeddings)
     assert (Counting.asked, encoded) == (2, [5, 5])
-    assert caplog.text.count("is damaged") == caplog.text.count("is set aside as") == 2
+    assert caplog.text.count("is damaged") == caplog.text.count("is renamed to") == 2
     assert len([path for path in tmp_path.iterdir() if ".damaged-" in path.name]) == 2
     build(clip, tmp_path)
     assert (Counting.asked, encoded) == (2, [5, 5])
@@ -139,14 +147,15 @@ def test_damaged_entries_are_told_set_aside_and_rebuilt(
 PROCESS = """
 import sys, time, torch
 from sar_reg.bank.cache import BankCache
+from sar_reg.novel import NovelNames
 cache, rows = BankCache(sys.argv[1]), torch.arange(60_000.).reshape(200, 300)
 names = tuple(f"name {i}" for i in range(200))
 until = time.monotonic() + 1.5
 while time.monotonic() < until:
     for kind in range(3):
-        made = cache.names({"kind": kind}, lambda: (names, {"kind": kind}), wanted=200)
-        assert made == (names, {"kind": kind}), made
-        assert torch.equal(cache.features({"kind": kind}, names, lambda: rows), rows)
+        made = cache.names({"kind": kind}, lambda: NovelNames(names, {"kind": kind}), wanted=200)
+        assert (made.names, made.provenance) == (names, {"kind": kind}), made
+        assert torch.equal(cache.features({"kind": kind, "classnames": names}, lambda: rows), rows)
     for path in cache.folder.glob("[nf]*-*"):
         path.unlink(missing_ok=True)
 """
@@ -160,12 +169,19 @@ def test_two_processes_at_once_do_no_harm(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if "damaged" in path.name or "tmp" in path.name] == []
 
 
+def test_another_tokenizer_does_not_get_the_features_of_the_first(clip: Model, tmp_path: Path) -> None:
+    model, tokenizer = clip
+    first = build(clip, tmp_path)
+    other = build((model, lambda texts: tokenizer([text[::-1] for text in texts])), tmp_path)
+    assert not torch.allclose(first.embeddings, other.embeddings)
+
+
 def test_functions_have_no_weights_to_key_features_by(tmp_path: Path, encoded: list[int]) -> None:
     def encode(texts: list[str]) -> torch.Tensor:
         return torch.tensor([[len(text), text.count("a"), 1.0] for text in texts])
 
     for _ in range(2):
-        sar_reg.build_anchor_bank(encode, None, BASE, ["lynx"], templates=["a {}."], cache_dir=tmp_path)
+        sar_reg.build_anchor_bank(encode, None, BASE, novel=["lynx"], templates=["a {}."], cache_dir=tmp_path)
     assert encoded == [3, 3]
 
 
@@ -191,29 +207,19 @@ def test_offline_reaches_the_source(clip: Model, tmp_path: Path) -> None:
         build(clip, tmp_path, novel=LLMClasses(base_url="http://127.0.0.1:9/v1"), offline=True)
 
 
-def test_dry_run_prints_and_asks_nobody(
-    clip: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    bank = build(clip, tmp_path, novel=LLMClasses(base_url="http://127.0.0.1:9/v1"), dry_run=True)
-    printed = capsys.readouterr().out
-    assert "Classes of the data set:\n- tabby cat\n- beagle\n" in printed
-    assert "tokens:    about " in printed
-    assert "cache key: " in printed
-    assert "cached as: novel-" in printed
-    assert (bank.classnames, bank.provenance) == (tuple(BASE), {"source": "dry run"})
-    build(clip, tmp_path, dry_run=True)
-    assert "5 words, filtering='strict') asks nobody" in capsys.readouterr().out
-
-
-def test_dry_run_calls_no_source_of_ones_own(clip: Model, capsys: pytest.CaptureFixture[str]) -> None:
+def test_preview_says_what_would_be_sent_and_sends_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     class Paid:
         def generate(self, base: object, n: int, *, exclude: object, seed: int) -> list[str]:
             raise AssertionError("a request was paid")
 
-    for novel in (Paid(), ["dog"]):
-        bank = build(clip, None, novel=novel, dry_run=True)
-        assert (bank.classnames, bank.provenance) == (tuple(BASE), {"source": "dry run"})
-        assert f"{type(novel).__name__}: nobody is asked" in capsys.readouterr().out
+    shown = preview_novel_classes(LLMClasses(base_url="http://127.0.0.1:9/v1"), BASE, 3)
+    assert "Classes of the data set:\n- tabby cat\n- beagle\n" in shown
+    assert "tokens:    about " in shown
+    assert "cache key: " in shown
+    assert "5 words, filtering='strict') sends no requests" in preview_novel_classes(WordList(WORDS), BASE, 3)
+    assert preview_novel_classes(Paid(), BASE, 3) == "Paid has no preview"
+    assert preview_novel_classes(["dog"], BASE, 3) == "list sends no requests"
+    assert capfd.readouterr().out == ""
 
 
 def test_a_class_in_place_of_a_source_is_refused(clip: Model) -> None:
@@ -224,7 +230,9 @@ def test_a_class_in_place_of_a_source_is_refused(clip: Model) -> None:
 def test_a_folder_that_cannot_be_used_is_named(clip: Model, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
-    with pytest.raises(InputError, match=r"cannot write the cache in .*file .*choose another cache_dir"):
+    with pytest.raises(
+        InputError, match=r"cannot write the cache: cannot write .*file.*choose another cache_dir"
+    ):
         build(clip, file)
     cache = BankCache(tmp_path)
     (tmp_path / "novel-8eaa8a8d4a5d9b1d2bb3.json").mkdir()

@@ -102,9 +102,10 @@ def test_a_list_keeps_the_origin_that_its_file_tells(bank: sar_reg.AnchorBank, t
     path = tmp_path / "novel.json"
     path.write_text(json.dumps({"names": ["lynx", "puma"], "source": PROVENANCE}))
     words = WordList(path)
-    words.generate(["cat"], 2)
     assert words.describe()["origin"] == PROVENANCE
-    listed = sar_reg.AnchorBank(NAMES, 2, bank.embeddings, 0.01, provenance=words.describe())
+    listed = sar_reg.AnchorBank(
+        NAMES, 2, bank.embeddings, 0.01, provenance=words.generate(["cat"], 2).provenance
+    )
     assert str(listed.report()).splitlines()[1:4] == [
         "Novel classes from: word list novel.json",
         "  the list was made by: llm gpt-4o, 2026-11-24T10:00:00Z",

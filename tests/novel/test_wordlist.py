@@ -62,14 +62,18 @@ def test_draw_depends_on_the_seed_only_and_honours_exclude() -> None:
     assert words.generate(["cat"], 4, exclude=["pug"]) == ["lynx", "puma", "ocelot", "serval"]
 
 
-def test_describe_is_stable_but_for_the_outcome() -> None:
+def test_one_value_holds_the_names_and_where_they_came_from() -> None:
     words = WordList(WORDS, filtering="exact")
     before = words.describe()
-    words.generate(["cat"], 2, exclude=["pug"])
+    found = words.generate(["cat"], 2, exclude=["pug"])
     after = words.describe()
-    assert after.pop("outcome") == {"asked": 2, "kept": 2, "dropped": {"excluded": 1}}
-    assert before.pop("outcome") == {}
+    assert found.provenance == {**after, "outcome": {"asked": 2, "kept": 2, "dropped": {"excluded": 1}}}
     assert before == after
+    assert found == list(found) == found.names
+    assert found != ["lynx"]
+    assert found != "lynx"
+    assert str(found) == str(list(found))
+    assert hash(found) == hash(found.names)
     assert json.loads(json.dumps(after))["filtering"] == "exact"
     assert isinstance(words, DescribedSource)
     assert repr(words) == "WordList(given words: 6 words, filtering='exact')"
@@ -97,8 +101,9 @@ def test_oracle_gives_all_its_names_and_is_marked() -> None:
 
 def test_fewer_words_can_be_allowed() -> None:
     words = WordList(WORDS, allow_fewer=True)
-    assert words.generate(["cat"], 9, exclude=["pug"]) == ["lynx", "puma", "ocelot", "serval"]
-    assert words.describe()["outcome"] == {
+    found = words.generate(["cat"], 9, exclude=["pug"])
+    assert found == ["lynx", "puma", "ocelot", "serval"]
+    assert found.provenance["outcome"] == {
         "asked": 9,
         "kept": 4,
         "dropped": {"near a base class": 1, "excluded": 1},

@@ -22,7 +22,7 @@ from sar_reg.novel.llm.journal import Journal
 from sar_reg.novel.llm.preview import Preview, estimate
 from sar_reg.novel.llm.prompt import class_prompt
 from sar_reg.novel.llm.redaction import public_url
-from sar_reg.novel.source import NovelClassesError, outcome
+from sar_reg.novel.source import NovelClassesError, NovelNames, outcome
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,6 @@ class LLMClasses:
     offline: bool = False
     progress: Callable[[int, int], None] | None = field(default=None, repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
-    _outcome: dict[str, Any] = field(default_factory=dict[str, Any], init=False, repr=False)
     _journals: dict[str, Journal] = field(default_factory=dict[str, Journal], init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -95,7 +94,7 @@ class LLMClasses:
 
     def generate(
         self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str] = (), seed: int = 0
-    ) -> list[str]:
+    ) -> NovelNames:
         """Ask for `n` names; see the class.
 
         Raises:
@@ -114,14 +113,10 @@ class LLMClasses:
                 problem, requests = self._ask(journal, task, n)
         cleaned = task.clean(journal.names())
         names = cleaned.names[:n]
-        self._outcome = {
-            **outcome(n, len(names), cleaned.counts()),
-            **journal.account(),
-            "requests": requests,
-        }
         if problem is not None:
             self._fall_short(problem, n, names, cleaned, journal)
-        return names
+        account = outcome(n, len(names), cleaned.counts(), **journal.account(), requests=requests)
+        return NovelNames(tuple(names), {**self.describe(), "outcome": account})
 
     def preview(
         self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str] = (), seed: int = 0
@@ -132,7 +127,7 @@ class LLMClasses:
         return estimate(task, known, n, batch_size=self.batch_size, cache_key=self._key(task, seed))
 
     def describe(self) -> dict[str, Any]:
-        """Model, server, domain, options and a hash of the prompt's wording; `"outcome"` of the last call."""
+        """Model, server, domain, options and a hash of the prompt's wording."""
         url = getattr(self.client, "base_url", None) or self.base_url or os.environ.get("OPENAI_BASE_URL")
         wording = "\n".join(class_prompt([], ["…"], 0, domain="…", form=form) for form in ("schema", "list"))
         return {
@@ -144,7 +139,6 @@ class LLMClasses:
             "temperature": self.temperature,
             "filtering": self.filtering,
             "prompt_sha256": hashlib.sha256(wording.encode()).hexdigest(),
-            "outcome": self._outcome,
         }
 
     def _task(self, base_classes: Sequence[str], n: int, exclude: Sequence[str]) -> Task:
@@ -153,9 +147,8 @@ class LLMClasses:
         return Task(base_classes, exclude, self.domain, self.filtering)
 
     def _key(self, task: Task, seed: int) -> str:
-        about = {key: value for key, value in self.describe().items() if key != "outcome"}
         return content_key(
-            source=about, base=list(task.base_classes), exclude=sorted(task.exclude), seed=seed
+            source=self.describe(), base=list(task.base_classes), exclude=sorted(task.exclude), seed=seed
         )
 
     def _journal(self, task: Task, seed: int) -> Journal:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from sar_reg.errors import InputError, require
 from sar_reg.novel.cleaning import Cleaned, Filtering, clean_names
-from sar_reg.novel.source import NovelClassesError, outcome
+from sar_reg.novel.source import NovelClassesError, NovelNames, outcome
 from sar_reg.novel.wordnet.graph import NOUN, WordNet
 from sar_reg.novel.wordnet.reading import read_wndb
 from sar_reg.novel.wordnet.related import related_names
@@ -121,7 +121,6 @@ class WordNetClasses:
         self.domain = domain
         self.filtering: Filtering = filtering
         self.allow_fewer = allow_fewer
-        self._outcome: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         root = "" if self.wordnet_root is None else f", wordnet_root={os.fspath(self.wordnet_root)!r}"
@@ -130,7 +129,7 @@ class WordNetClasses:
 
     def generate(
         self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str] = (), seed: int = 0
-    ) -> list[str]:
+    ) -> NovelNames:
         """`n` names in the format of the base classes; for `"related"` those of the same kind first.
 
         Logs a warning where many of the names are of another kind.
@@ -159,9 +158,9 @@ class WordNetClasses:
         if related and related.kind:
             known = {name.lower() for name in related.of_that_kind}
             count = sum(name.lower() in known for name in cleaned.names[:n])
-            self._outcome = outcome(n, len(names), dropped, kind=related.kind, of_that_kind=count)
+            account = outcome(n, len(names), dropped, kind=related.kind, of_that_kind=count)
         else:
-            self._outcome = outcome(n, len(names), dropped)
+            account = outcome(n, len(names), dropped)
         if not names and n:
             raise NovelClassesError(
                 "WordNet has no word for these base classes' kin that may be proposed (dropped: "
@@ -176,12 +175,12 @@ class WordNetClasses:
                 "or use an LLM or a word list",
                 names,
             )
-        self._warn_of_neighbours()
-        return names
+        self._warn_of_neighbours(account)
+        return NovelNames(tuple(names), {**self.describe(), "outcome": account})
 
-    def _warn_of_neighbours(self) -> None:
-        kept, kind = self._outcome["kept"], self._outcome.get("kind")
-        if kind and (count := self._outcome["of_that_kind"]) < _MOSTLY * kept:
+    def _warn_of_neighbours(self, account: dict[str, Any]) -> None:
+        kept, kind = account["kept"], account.get("kind")
+        if kind and (count := account["of_that_kind"]) < _MOSTLY * kept:
             log.warning(
                 'WordNet has %d names for further kinds of "%s"; the other %d of the %d novel classes are only near '
                 "to these, or parts of them. Read them, ask for fewer (--n, n_novel), or use an LLM",
@@ -189,7 +188,7 @@ class WordNetClasses:
             )  # fmt: skip
 
     def describe(self) -> dict[str, Any]:
-        """Strategy, options, WordNet's version, digest of the words left out, account of the last `generate`."""
+        """Strategy, options, WordNet's version, digest of the words left out."""
         about: dict[str, Any] = {"source": "wordnet", "strategy": self.strategy, "domain": self.domain}
         root = "packaged" if self.wordnet_root is None else Path(self.wordnet_root).name
         version = load_wordnet(self.wordnet_root).version
@@ -199,7 +198,6 @@ class WordNetClasses:
             "left_out": left_out().digest,
             "filtering": self.filtering,
             **({"allow_fewer": True} if self.allow_fewer else {}),
-            "outcome": self._outcome,
         }
 
 

@@ -30,6 +30,8 @@ def text_tower(model: Any, tokenizer: Any = None) -> TextTower | FunctionTower:
     Raises:
         InputError: if the model is of no known kind, or needs a tokenizer.
     """
+    if isinstance(tokenizer, nn.Module):
+        raise InputError("model and tokenizer are swapped; the order is (model, tokenizer)")
     if isinstance(model, TextTower | FunctionTower):
         return model
     model = getattr(model, "_orig_mod", model)  # what torch.compile has wrapped
@@ -42,6 +44,8 @@ def text_tower(model: Any, tokenizer: Any = None) -> TextTower | FunctionTower:
     if isinstance(model, nn.Module) and has_openai_layout(model):
         return openai_clip_tower(model, tokenizer)
     if callable(model) and not isinstance(model, nn.Module):
+        if tokenizer is not None:
+            raise InputError("a function encode(texts) -> (n, D) has no tokenizer; pass tokenizer=None")
         return FunctionTower(model)
     raise InputError(
         f"expected an open_clip CLIP or CustomTextCLIP, a transformers CLIPModel, a model in the layout of "

@@ -137,12 +137,12 @@ def test_server_without_json_schema_is_asked_more_simply(server: ChatServer, sou
             says("1. lynx\n2. puma\n3. ocelot")(handler)
 
     server.script = [old]
-    model = source()
-    assert model.generate(BASE, 3) == ["lynx", "puma", "ocelot"]
+    found = source().generate(BASE, 3)
+    assert found == ["lynx", "puma", "ocelot"]
     assert server.forms == ["json_schema", "json_object", "list"]
     assert "one name on each line" in server.prompts[-1]
     assert "JSON" not in server.prompts[-1]
-    assert model.describe()["outcome"]["forms"] == ["list"]
+    assert found.provenance["outcome"]["forms"] == ["list"]
 
 
 def test_cut_answer_gives_its_whole_names_and_smaller_batches(server: ChatServer, source: Make) -> None:

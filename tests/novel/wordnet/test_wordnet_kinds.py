@@ -97,13 +97,13 @@ def test_names_of_the_kind_of_the_list_come_first_and_what_is_beyond_them_is_tol
     source = WordNetClasses()
     few = source.generate(INSTRUMENTS, 100)
     assert share_below(few, "musical instrument") == 1
-    assert source.describe()["outcome"]["of_that_kind"] == 100
+    assert few.provenance["outcome"]["of_that_kind"] == 100
     assert not caplog.messages
 
     counts = set[int]()
     for n in (160, 250):
         many = source.generate(INSTRUMENTS, n)
-        count = source.describe()["outcome"]["of_that_kind"]
+        count = many.provenance["outcome"]["of_that_kind"]
         assert share_below(many[:count], "musical instrument") == 1
         assert f'WordNet has {count} names for further kinds of "musical instrument"' in caplog.messages[-1]
         assert f"the other {n - count} of the {n} novel classes" in caplog.messages[-1]
@@ -139,9 +139,8 @@ def test_one_cat_among_dogs_gives_cats_too() -> None:
 
 
 def test_lists_of_many_kinds_name_none() -> None:
-    source = WordNetClasses()
-    source.generate(["violin", "oak", "beagle", "truck"], 20)
-    assert "kind" not in source.describe()["outcome"]
+    found = WordNetClasses().generate(["violin", "oak", "beagle", "truck"], 20)
+    assert "kind" not in found.provenance["outcome"]
 
 
 def test_diseases_are_proposed_for_lists_of_diseases_alone() -> None:
@@ -245,8 +244,8 @@ def test_the_kind_may_be_that_of_most_if_the_others_have_one_of_their_own() -> N
     assert {"moccasin", "gym shoe", "walking shoe", "wing tip"} & set(names)
     assert not {"bandage", "bedspread", "sleeve"} & set(names)
     # an oak is no dog and says only that it is a tree: names of dogs alone would forget it
-    source.generate(["beagle", "pug", "collie", "boxer", "oak"], 40)
-    assert "kind" not in source.describe()["outcome"]
+    found = source.generate(["beagle", "pug", "collie", "boxer", "oak"], 40)
+    assert "kind" not in found.provenance["outcome"]
 
 
 def test_misread_names_have_no_say_in_the_kind() -> None:
@@ -255,7 +254,7 @@ def test_misread_names_have_no_say_in_the_kind() -> None:
     names = source.generate(
         ["beagle", "pug", "abyssinian", "boxer", "egyptian mau", "german shorthaired"], 40
     )
-    assert source.describe()["outcome"]["kind"] == "domestic animal"
+    assert names.provenance["outcome"]["kind"] == "domestic animal"
     assert share_below(names, "domestic animal") == 1
 
 

@@ -208,8 +208,9 @@ def test_other_words_for_an_excluded_name_are_excluded() -> None:
     fields = base("eurosat")
     assert "Pasture" in related(fields, 200)
     source = WordNetClasses()
-    assert "Pasture" not in source.generate(fields, 200, exclude=["Pasture Land"])
-    assert source.describe()["outcome"]["dropped"]["excluded"] >= 1
+    found = source.generate(fields, 200, exclude=["Pasture Land"])
+    assert "Pasture" not in found
+    assert found.provenance["outcome"]["dropped"]["excluded"] >= 1
 
 
 def test_names_set_aside_are_dropped_after_ranking() -> None:
