@@ -32,10 +32,10 @@ class NovelNames(Sequence[str]):
     def __getitem__(self, index: int) -> str: ...
 
     @overload
-    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, index: slice) -> list[str]: ...
 
-    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
-        return self.names[index]
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        return list(self.names[index]) if isinstance(index, slice) else self.names[index]
 
     def __len__(self) -> int:
         return len(self.names)

@@ -132,7 +132,7 @@ def test_dry_run_asks_nobody(server: ChatServer, tmp_path: Path, capsys: pytest.
     assert "- tabby cat\n- beagle\n" in shown
     assert "requests:  3 if every answer is good; nobody was called" in shown
     assert main(["bank", "--base", BASE, "--dry-run", "-o", "x.safetensors"]) == 0
-    assert "WordNetClasses('related', filtering='strict') asks nobody" in capsys.readouterr().out
+    assert "WordNetClasses('related', filtering='strict') sends no requests" in capsys.readouterr().out
     assert (server.requests, list(tmp_path.iterdir())) == ([], [])
 
 

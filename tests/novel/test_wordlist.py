@@ -69,7 +69,8 @@ def test_one_value_holds_the_names_and_where_they_came_from() -> None:
     after = words.describe()
     assert found.provenance == {**after, "outcome": {"asked": 2, "kept": 2, "dropped": {"excluded": 1}}}
     assert before == after
-    assert found == list(found) == found.names
+    assert found == list(found)
+    assert found == found.names
     assert found != ["lynx"]
     assert found != "lynx"
     assert str(found) == str(list(found))

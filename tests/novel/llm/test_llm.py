@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 import torch
@@ -148,7 +149,9 @@ def test_a_bank_is_built_from_a_models_names_and_kept(
     server: ChatServer, source: Make, tmp_path: Path
 ) -> None:
     def encode(texts: list[str]) -> torch.Tensor:
-        return torch.tensor([[len(text), text.count("a"), 1.0] for text in texts])
+        return torch.stack(
+            [torch.randn(8, generator=torch.Generator().manual_seed(crc32(t.encode()))) for t in texts]
+        )
 
     def build(**options: Any) -> AnchorBank:
         model = source(cache_dir=None)
