@@ -55,8 +55,12 @@ def name_tuple(names: object, argument: str, *, ordered: bool = True) -> tuple[s
     return tuple(found)
 
 
-def refuse_repeats(names: Sequence[str]) -> None:
+def refuse_repeats(names: Sequence[str], may_repeat: int = 0) -> None:
     """Refuse class names that are empty or repeated.
+
+    Args:
+        names: the names.
+        may_repeat: how many of the first names may repeat one another.
 
     Raises:
         InputError: naming the class; case, `_` and runs of spaces do not count.
@@ -66,10 +70,10 @@ def refuse_repeats(names: Sequence[str]) -> None:
         key = fold(name)
         if not key:
             raise InputError(f"class name {position} is empty; every class needs a name")
-        if key in seen:
+        if key in seen and position >= may_repeat:
             raise InputError(
                 f"the class names {seen[key]!r} and {name!r} are the same (case, '_' and spaces do not count); "
-                "remove one of them"
+                "remove one of them, or pass allow_repeated=True if they are two base classes of one name"
             )
         seen[key] = name
 

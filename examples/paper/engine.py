@@ -10,7 +10,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,8 @@ import torch
 from examples.paper.sweep import METHODS, PlannedRun
 from examples.protocol.cli.command import estimate
 from examples.protocol.distributed import SINGLE_PROCESS, choose_device
-from examples.protocol.recipe import Recipe
 from examples.protocol.runs.config import RunConfig, Source
-from examples.protocol.runs.experiment import Experiment
+from examples.protocol.runs.experiment import Experiment, Setup
 from examples.protocol.runs.run import OnEpoch, Run
 from sar_reg.errors import require
 from sar_reg.files import write_atomic
@@ -80,17 +79,15 @@ def _log(planned: PlannedRun, execution: Execution) -> Path:
 
 
 def open_run(config: RunConfig, execution: Execution) -> Run:
-    """The run of a config, on a experiment that it shares with its neighbours in the plan."""
-    shared = replace(
-        config.recipe, epochs=1, lr=0.0, lam=0.0, sample_size=0, sampling="ring"
-    )  # not the experiment's
-    experiment = _experiment(config.source, shared, execution.device, execution.workers)
+    """The run of a config, on an experiment that it shares with its neighbours in the plan."""
+    setup = Setup.of(config.recipe)
+    experiment = _experiment(config.source, setup, execution.device, execution.workers)
     return Run(METHODS[config.method], config, experiment, execution.out, save_every=execution.save_every)
 
 
 @lru_cache(maxsize=1)
-def _experiment(source: Source, recipe: Recipe, device: str, workers: int) -> Experiment:
-    return Experiment(source, recipe, choose_device(device), workers=workers)
+def _experiment(source: Source, setup: Setup, device: str, workers: int) -> Experiment:
+    return Experiment(source, setup, choose_device(device), workers=workers)
 
 
 def run_inline(

@@ -1,22 +1,41 @@
-"""A table as text: Markdown for people, CSV for programs."""
+"""A table built from columns, as text: Markdown for people, CSV for programs."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from sar_reg.files import write_atomic
 
 NOT_RUN = "*not run*"
+Row = TypeVar("Row")
+Numbers = dict[str, object]
+"""One number of a table with what it belongs to, a line of the CSV file."""
+
+
+@dataclass(frozen=True)
+class Column(Generic[Row]):
+    """One column of a table.
+
+    Attributes:
+        heading: as printed.
+        cell: the text of a row.
+        note: a sentence below the table.
+    """
+
+    heading: str
+    cell: Callable[[Row], str]
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows for people, and the same numbers one by one.
+    """Rows of text, and the same numbers one by one.
 
     Attributes:
         name: file name without ending.
@@ -24,7 +43,7 @@ class Table:
         notes: sentences below the table.
         columns: headings.
         rows: cells as text.
-        numbers: one mapping a number, all with the same keys.
+        numbers: one mapping per number, all with the same keys.
     """
 
     name: str
@@ -32,7 +51,36 @@ class Table:
     notes: Sequence[str]
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    numbers: Sequence[dict[str, object]]
+    numbers: Sequence[Numbers]
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        title: str,
+        columns: Sequence[Column[Row]],
+        rows: Sequence[Row],
+        numbers: Callable[[Row], Sequence[Numbers]],
+        notes: Sequence[str] = (),
+    ) -> Table:
+        """Build a table from its columns; their notes come after `notes`.
+
+        Args:
+            name: file name without ending.
+            title: what it shows.
+            columns: from left to right.
+            rows: what the columns read.
+            numbers: the numbers of a row.
+            notes: sentences below the table.
+        """
+        return cls(
+            name,
+            title,
+            [*notes, *(column.note for column in columns if column.note)],
+            [column.heading for column in columns],
+            [[column.cell(row) for column in columns] for row in rows],
+            [entry for row in rows for entry in numbers(row)],
+        )
 
     def markdown(self) -> str:
         """The table in Markdown, columns padded so that it reads well as plain text."""
@@ -46,7 +94,7 @@ class Table:
         return f"### {self.title}\n\n" + "\n".join(lines) + f"\n{notes}"
 
     def csv(self) -> str:
-        """One line a number."""
+        """One line per number."""
         stream = io.StringIO()
         writer = csv.DictWriter(
             stream, list(self.numbers[0]) if self.numbers else ["empty"], lineterminator="\n"

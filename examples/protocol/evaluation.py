@@ -23,8 +23,21 @@ def accuracy(
     """
     with method.autocast():
         text = method.encode_text()
-    predicted = method(image_features=features, text_features=text).argmax(dim=1)
-    return percent_equal(predicted, labels)
+    logits = method(image_features=features, text_features=text)
+    return percent_equal(predict(logits, method.classnames), labels)
+
+
+def predict(logits: Float[Tensor, "images classes"], classnames: Sequence[str]) -> Int[Tensor, " images"]:
+    """The class with the largest logit; of equal logits, and of classes of one name, the first.
+
+    Classes of one name have one logit up to rounding, which must not decide between them.
+
+    >>> predict(torch.tensor([[0.1, 0.2, 0.1000001], [0.3, 0.2, 0.3000001]]), ["missile", "tank", "missile"])
+    tensor([1, 0])
+    """
+    first: dict[str, int] = {}
+    same = [first.setdefault(name, label) for label, name in enumerate(classnames)]
+    return logits[:, same].argmax(dim=1)
 
 
 def percent_equal(predicted: Int[Tensor, " images"], labels: Int[Tensor, " images"]) -> float:

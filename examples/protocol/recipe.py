@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from sar_reg.errors import InputError, did_you_mean
 
+Precision = Literal["fp32", "bf16", "fp16"]
 OF_METHODS = ("n_ctx", "ctx_init", "class_position", "depth", "class_block", "reg_weight", "descriptions")
 """Settings of some methods only; the others belong to the protocol or to SAR and mean the same for all."""
 
@@ -67,7 +68,7 @@ class Recipe:
     ensemble: bool = True
     """Eight handcrafted prompts in the anchor bank, or the data set's own alone."""
 
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     """fp32; bf16: frozen towers under autocast, prompts and loss fp32; fp16: everything, as released."""
     accumulate: int = 1
     """Parts in which each batch is computed, to save memory; the step is the same."""

@@ -39,6 +39,9 @@ class AnchorBank:
         templates: the handcrafted prompts over which each row is averaged.
         fingerprint: identifies the text tower that made the rows.
         provenance: where the novel names came from, as JSON values (source, model, seed, what was dropped).
+        allow_repeated: accept base classes of one name, as ImageNet's two classes called "missile". Their rows are
+            equal, so no prompt can tell them apart. SAR stays finite: in each other's row the twins have the largest
+            share, in the handcrafted and the learned similarities alike.
 
     Raises:
         InputError: for names that are empty or repeated (case and `_` do not count), sizes that do not
@@ -52,15 +55,17 @@ class AnchorBank:
     templates: tuple[str, ...] = ()
     fingerprint: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    allow_repeated: bool = False
 
     def __post_init__(self) -> None:
         # converted once here, so that a bank equals itself after save and load
         names = name_tuple(self.classnames, "classnames")
-        refuse_repeats(names)
+        n_base = whole_number(self.n_base, "n_base", least=1, most=len(names))
+        refuse_repeats(names, n_base if self.allow_repeated else 0)
         converted = {
             "classnames": names,
             "templates": name_tuple(self.templates, "templates"),
-            "n_base": whole_number(self.n_base, "n_base", least=1, most=len(names)),
+            "n_base": n_base,
             "temperature": _positive(self.temperature),
             "embeddings": _unit_rows(self.embeddings, len(names)),
             "provenance": _json_values(self.provenance),
@@ -182,6 +187,7 @@ class AnchorBank:
             "templates": self.templates,
             "fingerprint": self.fingerprint,
             "provenance": self.provenance,
+            "allow_repeated": self.allow_repeated,
         }
         rows = {"embeddings": self.embeddings.detach().cpu().contiguous()}
         about = json.dumps(header, ensure_ascii=False)
@@ -220,6 +226,7 @@ class AnchorBank:
                 templates=tuple(header["templates"]),
                 fingerprint=header["fingerprint"],
                 provenance=header["provenance"],
+                allow_repeated=header.get("allow_repeated", False),
             )
         except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise InputError(f"{path} is damaged or not an anchor bank ({error}); build it again") from error
@@ -234,6 +241,7 @@ class AnchorBank:
             self.templates,
             self.fingerprint,
             self.provenance,
+            self.allow_repeated,
         )
 
 

@@ -37,6 +37,7 @@ def build_anchor_bank(
     cache_dir: str | os.PathLike[str] | None = None,
     progress: bool = False,
     offline: bool = False,
+    allow_repeated: bool = False,
 ) -> AnchorBank:
     r"""Encode base and novel class names once with an ensemble of handcrafted prompts.
 
@@ -63,6 +64,7 @@ def build_anchor_bank(
         progress: show a progress line on the terminal.
         offline: never touch the network: a language model's names must be in `cache_dir` already. A source of
             your own without `with_cache` is called all the same.
+        allow_repeated: accept base classes of one name (see `AnchorBank`).
 
     Returns:
         The bank: base classes first, then novel ones; embeddings (N, D) float32.
@@ -77,7 +79,7 @@ def build_anchor_bank(
     base = name_tuple(base_classes, "base_classes")
     if not base:
         raise InputError("base_classes is empty; pass the names of the classes that have training images")
-    refuse_repeats(base)
+    refuse_repeats(base, len(base) if allow_repeated else 0)
     prompts = resolve_templates(templates)
     wanted = whole_number(n_novel, "n_novel")
     size = whole_number(batch_size, "batch_size", least=1)
@@ -92,11 +94,13 @@ def build_anchor_bank(
     else:
         found = _take(novel, wanted, excluded)
     names = base + found.names
-    refuse_repeats(names)
+    refuse_repeats(names, len(base) if allow_repeated else 0)
     fingerprint = tower.fingerprint()
 
     def encode() -> Tensor:
-        return encode_templates(tower, names, prompts, batch_size=size, progress=progress)
+        each = {name: row for row, name in enumerate(dict.fromkeys(names))}
+        rows = encode_templates(tower, tuple(each), prompts, batch_size=size, progress=progress)
+        return rows[[each[name] for name in names]]
 
     rows = (
         cache.features(_features_depend_on(tower, fingerprint, names, prompts), encode)
@@ -111,6 +115,7 @@ def build_anchor_bank(
         templates=prompts,
         fingerprint=fingerprint,
         provenance=found.provenance,
+        allow_repeated=allow_repeated,
     )
 
 

@@ -202,3 +202,39 @@ def test_inconsistent_banks_are_refused(change, message) -> None:
     good = {"classnames": NAMES, "n_base": 2, "embeddings": torch.eye(4), "temperature": 0.01}
     with pytest.raises(InputError, match=message):
         sar_reg.AnchorBank(**{**good, **change})
+
+
+TWINS = ("missile", "beagle", "missile", "red fox")
+
+
+def test_repeated_base_classes_are_refused_unless_asked_for(clip) -> None:
+    with pytest.raises(InputError, match=r"'missile' and 'missile' are the same .* pass allow_repeated=True"):
+        sar_reg.build_anchor_bank(*clip, TWINS[:3])
+    bank = sar_reg.build_anchor_bank(*clip, TWINS[:3], novel=TWINS[3:], batch_size=2, allow_repeated=True)
+    assert bank.classnames == TWINS
+    assert torch.equal(bank.embeddings[0], bank.embeddings[2])
+    for novel in (["Missile"], ["otter", "otter"]):
+        with pytest.raises(InputError, match="are the same"):
+            sar_reg.build_anchor_bank(*clip, TWINS[:3], novel=novel, allow_repeated=True)
+
+
+def test_a_bank_with_repeated_classes_is_saved_and_cut_like_any_other(clip, tmp_path: Path) -> None:
+    bank = sar_reg.build_anchor_bank(*clip, TWINS[:3], novel=TWINS[3:], allow_repeated=True)
+    assert sar_reg.AnchorBank.load(bank.save(tmp_path / "bank.safetensors")).classnames == TWINS
+    assert bank.subset(n_novel=0).classnames == bank.to("cpu").base_classes
+
+
+@pytest.mark.parametrize("sampling", ["ring", "independent"])
+@pytest.mark.parametrize("sample_size", [2, None])
+def test_sar_of_repeated_classes_is_finite(clip, sampling, sample_size) -> None:
+    bank = sar_reg.build_anchor_bank(*clip, TWINS[:3], novel=TWINS[3:], allow_repeated=True)
+    loss = sar_reg.SimilarityAlignmentLoss(bank, sample_size=sample_size, sampling=sampling)
+    for noise in (0.0, 0.1):
+        moved = bank.embeddings + noise * torch.randn(4, 48, generator=torch.Generator().manual_seed(2))
+        moved[2] = moved[0]  # a prompt gives twins one row
+        learned = moved.requires_grad_()
+        value = loss(learned)
+        value.backward()
+        assert torch.isfinite(value)
+        assert torch.isfinite(learned.grad).all()
+        assert (value.item() < 1e-5) == (noise == 0.0)

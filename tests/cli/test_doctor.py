@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from examples.protocol.data.fabricate import fabricate
 from sar_reg.cli import doctor
 from sar_reg.cli.doctor import Finding, command, show
 from sar_reg.cli.doctor.data import check_data
@@ -23,7 +24,6 @@ from sar_reg.cli.doctor.environment import OPTIONAL, check_environment, free_spa
 from sar_reg.cli.doctor.weights import check_weights
 from sar_reg.cli.doctor.words import check_words
 from tests import ROOT
-from tests.fabricated.datasets import fabricate
 
 TINY = {
     "embed_dim": 16,

@@ -11,7 +11,7 @@ import torch
 
 from examples.coop.method import CoOp
 from examples.protocol.runs.config import RunConfig
-from examples.protocol.runs.experiment import Experiment
+from examples.protocol.runs.experiment import Experiment, Setup
 from examples.protocol.runs.run import Run
 from tests.fabricated.runs import install
 from tests.protocol.conftest import RECIPE, SOURCE
@@ -21,7 +21,7 @@ def main(out: str, epochs: str) -> None:
     """Run with a pause after each epoch, so that there is time to be killed."""
     install()
     recipe = replace(RECIPE, epochs=int(epochs))
-    experiment = Experiment(SOURCE, recipe, torch.device("cpu"))
+    experiment = Experiment(SOURCE, Setup.of(recipe), torch.device("cpu"))
     run = Run(CoOp, RunConfig("CoOp", SOURCE, recipe, seed=1, sar=True), experiment, Path(out))
     run.start(on_epoch=lambda epoch, values: time.sleep(0.1))
 

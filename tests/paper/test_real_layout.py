@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from examples.paper import command, engine
+from examples.paper import command, engine, options, reproduce
 from examples.paper.engine import run_inline
 from examples.paper.sweep import NAMES, Sweep, load_sweep
 from examples.protocol import data
 from examples.protocol.data import catalogue
+from examples.protocol.data.fabricate import fabricate
 from examples.protocol.runs import experiment
-from tests.fabricated.datasets import fabricate
 from tests.fabricated.runs import small_clip
 
 COUNTS = {"imagenet": (24, 0, 12), **dict.fromkeys(data.SHIFTED, (0, 0, 12))}
@@ -37,8 +37,10 @@ def small_sweep(name: str) -> Sweep:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiment, "load_clip", lambda source, recipe, device: small_clip())
     monkeypatch.setattr(data, "entry_of", small_source)
-    monkeypatch.setattr(command, "load_sweep", small_sweep)
-    monkeypatch.setattr(command, "run_isolated", lambda planned, place, _: run_inline(planned, place, quiet))
+    monkeypatch.setattr(options, "load_sweep", small_sweep)
+    monkeypatch.setattr(
+        reproduce, "run_isolated", lambda planned, place, _: run_inline(planned, place, quiet)
+    )
     engine._experiment.cache_clear()
 
 

@@ -14,10 +14,10 @@ from examples.paper.engine import Execution, run_inline, run_isolated
 from examples.paper.results import find_runs
 from examples.paper.sweep import PlannedRun, load_sweep, plan
 from examples.protocol.data import open_dataset
+from examples.protocol.data.fabricate import fabricate
 from examples.protocol.runs import experiment, novel_names
 from examples.protocol.runs.config import Source
 from examples.protocol.runs.record import write_record
-from tests.fabricated.datasets import fabricate
 from tests.fabricated.runs import WORDS, install
 
 SMALL = {"epochs": 1, "batch_size": 8, "shots": 2, "n_novel": len(WORDS), "augmentation": "none"}

@@ -11,7 +11,7 @@ import torch
 from examples.coop.method import CoOp
 from examples.protocol.recipe import Recipe
 from examples.protocol.runs.config import RunConfig, Source
-from examples.protocol.runs.experiment import Experiment
+from examples.protocol.runs.experiment import Experiment, Setup
 from examples.protocol.runs.run import Run
 from tests.fabricated.runs import install
 
@@ -31,7 +31,7 @@ def fabricated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def experiment() -> Experiment:
-    return Experiment(SOURCE, RECIPE, torch.device("cpu"))
+    return Experiment(SOURCE, Setup.of(RECIPE), torch.device("cpu"))
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         *, sar: bool = True, seed: int = 1, out: Path = tmp_path, save_every: int = 1, **changed: object
     ) -> Run:
         recipe = Recipe(**{**RECIPE.__dict__, **changed})
-        experiment = Experiment(SOURCE, recipe, torch.device("cpu"))
+        experiment = Experiment(SOURCE, Setup.of(recipe), torch.device("cpu"))
         return Run(CoOp, RunConfig("CoOp", SOURCE, recipe, seed, sar), experiment, out, save_every=save_every)
 
     return make

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from examples.protocol.evaluation import harmonic_mean, percent_equal, summary
+from examples.protocol.evaluation import harmonic_mean, percent_equal, predict, summary
 from examples.protocol.runs.experiment import Experiment
 from examples.protocol.runs.run import evaluate
 from examples.protocol.runs.zero_shot import zero_shot
@@ -63,3 +63,9 @@ def test_image_features_of_the_frozen_side_are_computed_once(
     first = experiment.test_images("new", method)[0]
     monkeypatch.setattr(type(method), "encode_images", None)
     assert experiment.test_images("new", method)[0] is first
+
+
+def test_of_equal_logits_and_of_classes_of_one_name_the_first_is_predicted() -> None:
+    logits = torch.tensor([[0.5, 0.1, 0.5], [0.1, 0.5, 0.5000001], [0.6, 0.5, 0.4]])
+    assert predict(logits, ["a", "b", "c"]).tolist() == [0, 2, 0]
+    assert predict(logits, ["a", "b", "b"]).tolist() == [0, 1, 0]

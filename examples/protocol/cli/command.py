@@ -20,7 +20,7 @@ from examples.protocol.distributed import ProcessGroup, choose_device
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import OF_METHODS, Recipe, load_recipe
 from examples.protocol.runs.config import RunConfig, Source
-from examples.protocol.runs.experiment import Experiment
+from examples.protocol.runs.experiment import Experiment, Setup
 from examples.protocol.runs.memory import Estimate, estimate_step
 from examples.protocol.runs.record import Record
 from examples.protocol.runs.run import Run, describe_bank, features_of
@@ -118,7 +118,7 @@ def compare(method: type[PromptMethod], options: Options) -> None:
         )
     device = choose_device(options.device)
     group = ProcessGroup.join(device)
-    experiment = Experiment(options.source, options.recipe, device, workers=options.workers)
+    experiment = Experiment(options.source, Setup.of(options.recipe), device, workers=options.workers)
     runs = list_runs(method, options, experiment)
     records = [zero_shot_record(experiment, options.out, group), *do_runs(runs, options, group)]
     if group.first:
@@ -190,7 +190,7 @@ def as_json(records: Sequence[Record], picture: Path | None) -> str:
 
 def as_report(experiment: Experiment, runs: Sequence[Run], rows: Sequence[Any], picture: Path | None) -> str:
     """The comparison for people."""
-    recipe = experiment.recipe
+    recipe = runs[0].config.recipe
     sizes = ", ".join(f"{len(test.classnames)} {name}" for name, test in experiment.tests.items())
     lines = [
         f"{experiment.source.dataset}: {sizes} classes; {recipe.shots} shots, {recipe.epochs} epochs",

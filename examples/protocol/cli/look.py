@@ -19,7 +19,7 @@ from examples.protocol.cli.table import rows_of
 from examples.protocol.distributed import usable
 from examples.protocol.recipe import Recipe
 from examples.protocol.runs.config import RunConfig, Source
-from examples.protocol.runs.experiment import Experiment
+from examples.protocol.runs.experiment import Experiment, Setup
 from examples.protocol.runs.record import Record, read_record
 from examples.protocol.runs.run import Run, features_of
 from sar_reg import similarity_alignment_loss
@@ -76,7 +76,7 @@ def open_record(path: Path, device: torch.device) -> tuple[Run, Record]:
     source = Source(**{**record["source"], "targets": tuple(record["source"]["targets"])})
     config = RunConfig(record["method"], source, Recipe(**record["recipe"]), record["seed"], record["sar"])
     method = getattr(importlib.import_module(f"examples.{config.method.lower()}.method"), config.method)
-    run = Run(method, config, Experiment(source, config.recipe, device), path.parent)
+    run = Run(method, config, Experiment(source, Setup.of(config.recipe), device), path.parent)
     if run.finished() is None:
         raise InputError(
             f"the learned tensors of {path} are not at {run.files.weights}, or model or data have changed since; "

@@ -145,14 +145,16 @@ def _check_all_trained(dataset: Dataset, trained: Sequence[int]) -> None:
 
 
 def _labels_of(dataset: Dataset, trained: Sequence[int], names: Collection[str]) -> list[int]:
-    label_of = {dataset.classnames[label].replace("_", " "): label for label in trained}
-    unknown = [name for name in names if name.replace("_", " ") not in label_of]
+    labels_of: dict[str, list[int]] = {}
+    for label in trained:
+        labels_of.setdefault(dataset.classnames[label].replace("_", " "), []).append(label)
+    unknown = [name for name in names if name.replace("_", " ") not in labels_of]
     if unknown:
         raise InputError(
             f"base classes that {dataset.key} has no training images of: {', '.join(unknown)}. "
-            f"Its classes are written like {', '.join(sorted(label_of)[:3])}; correct the list"
+            f"Its classes are written like {', '.join(sorted(labels_of)[:3])}; correct the list"
         )
-    return sorted({label_of[name.replace("_", " ")] for name in names})
+    return sorted({label for name in names for label in labels_of[name.replace("_", " ")]})
 
 
 def _only(dataset: Dataset, labels: Sequence[int]) -> Subset:

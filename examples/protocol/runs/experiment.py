@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
 import torch
 
 from examples.protocol.data import base_new_split, few_shot, open_dataset
+from examples.protocol.data.catalogue import catalogue
 from examples.protocol.data.dataset import Dataset, Subset, fingerprint
 from examples.protocol.data.images import Pictures, TrainingImages, image_features
-from examples.protocol.data.transforms import Transform, build, pixels_of
+from examples.protocol.data.transforms import Kind, Transform, build, pixels_of
 from examples.protocol.distributed import ProcessGroup
 from examples.protocol.method import PromptMethod
-from examples.protocol.recipe import Recipe
+from examples.protocol.recipe import Precision, Recipe
 from examples.protocol.runs.config import Source
 from examples.protocol.runs.loading import load_clip, open_source, open_testbed
 from examples.protocol.runs.novel_names import novel_source
@@ -25,25 +29,48 @@ from sar_reg.prompting import text_tower
 from sar_reg.shapes import Tensor
 
 
+@dataclass(frozen=True)
+class Setup:
+    """The settings of a recipe that an experiment depends on; runs with equal ones can share it."""
+
+    shots: int
+    augmentation: Kind
+    batch_size: int
+    test_batch_size: int
+    n_novel: int
+    ensemble: bool
+    precision: Precision
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Setup:
+        """Take them from a recipe."""
+        return cls(**{field.name: getattr(recipe, field.name) for field in fields(cls)})
+
+
 class Experiment:
-    """A model and a data set at work.
+    """A model and a data set, opened.
 
     Args:
         source: where they come from.
-        recipe: decides the bank's size and the model's precision.
+        setup: shots, batches, the bank's size and the model's precision.
         device: where the model goes.
         workers: processes that load images.
+
+    Attributes:
+        official: whether the data set is one of the benchmark's, whose class lists are taken as they are.
     """
 
-    def __init__(self, source: Source, recipe: Recipe, device: torch.device, *, workers: int = 0) -> None:
+    def __init__(self, source: Source, setup: Setup, device: torch.device, *, workers: int = 0) -> None:
         self.source = source
-        self.recipe = recipe
+        self.setup = setup
         self.device = device
         self.workers = workers
         self.dataset = open_source(
             source, source.dataset
         )  # first: a wrong folder is told before weights are fetched
-        self.model, self.tokenizer = load_clip(source, recipe, device)
+        self.model, self.tokenizer = load_clip(source, setup.precision, device)
+        self.official = self.dataset.key in catalogue()
+        _warn_of_repeats(self.dataset)
         self._features: dict[str, Tensor] = {}
 
     @cached_property
@@ -66,7 +93,7 @@ class Experiment:
 
     def training_set(self, seed: int) -> Dataset:
         """The shots of the classes that are trained on: drawn from all classes, then cut to base."""
-        drawn = few_shot(self.dataset, self.recipe.shots, seed)
+        drawn = few_shot(self.dataset, self.setup.shots, seed)
         return drawn if self.source.targets else self._split(drawn)[0]
 
     @cached_property
@@ -89,7 +116,7 @@ class Experiment:
     def templates(self) -> tuple[str, ...]:
         """The handcrafted prompts; a data set that is not the paper's has ImageNet's."""
         prompts = resolve_templates(self.source.dataset if self.source.dataset in SPECIFIC else "imagenet")
-        return prompts if self.recipe.ensemble else prompts[-1:]
+        return prompts if self.setup.ensemble else prompts[-1:]
 
     @cached_property
     def temperature(self) -> float:
@@ -104,21 +131,27 @@ class Experiment:
             self.tokenizer,
             self.classnames,
             novel=novel_source(self.source, self.held_out),
-            n_novel=self.recipe.n_novel,
+            n_novel=self.setup.n_novel,
             templates=self.templates,
             exclude=() if self.source.novel == "oracle" else self.held_out,
+            allow_repeated=self.official,
         )
 
     def zero_shot_rows(self, test: Dataset) -> Tensor:
         """Features of a test set's class names from the handcrafted prompts alone."""
         return build_anchor_bank(
-            self.model, self.tokenizer, test.classnames, n_novel=0, templates=self.templates
+            self.model,
+            self.tokenizer,
+            test.classnames,
+            n_novel=0,
+            templates=self.templates,
+            allow_repeated=self.official,
         ).embeddings
 
     def training_images(self, seed: int, method: PromptMethod, group: ProcessGroup) -> TrainingImages:
         """The epochs of one run; features are computed once where the transform draws nothing."""
         subset = self.training_set(seed)
-        kind = self.recipe.augmentation
+        kind = self.setup.augmentation
         transform = build(kind, pixels_of(self.model))
         pictures = Pictures(subset, subset.train, transform, views=method.views, seed=seed)
         kept = None
@@ -128,7 +161,7 @@ class Experiment:
                 self._features[key] = self._encode(pictures, method)
             kept = self._features[key]
         return TrainingImages(
-            pictures, kept, batch_size=self.recipe.batch_size, workers=self.workers, group=group
+            pictures, kept, batch_size=self.setup.batch_size, workers=self.workers, group=group
         )
 
     def test_images(self, name: str, method: PromptMethod) -> tuple[Tensor, Tensor]:
@@ -144,7 +177,7 @@ class Experiment:
         return features, labels
 
     def _encode(self, pictures: Pictures, method: PromptMethod) -> Tensor:
-        size = self.recipe.test_batch_size
+        size = self.setup.test_batch_size
         return image_features(method, pictures, batch_size=size, workers=self.workers)
 
     @property
@@ -178,3 +211,14 @@ class Experiment:
                 },
             },
         }
+
+
+def _warn_of_repeats(dataset: Dataset) -> None:
+    """Say once that classes of one name cannot be told apart; ImageNet has two such pairs."""
+    repeated = [name for name, count in Counter(dataset.classnames).items() if count > 1]
+    if repeated:
+        warnings.warn(
+            f"{dataset.key} has several classes called {', '.join(repeated)}: their prompts are the same, so their "
+            "images cannot be told apart; as in the official code, the first of them is predicted",
+            stacklevel=3,
+        )

@@ -14,16 +14,16 @@ from examples.protocol.data.broken import without_broken
 from examples.protocol.data.catalogue import catalogue
 from examples.protocol.data.dataset import Dataset, Example
 from examples.protocol.method import Tokenizer
-from examples.protocol.recipe import Recipe
+from examples.protocol.recipe import Precision
 from examples.protocol.runs.config import Source
 from sar_reg.bank import SPECIFIC
 from sar_reg.errors import InputError, did_you_mean, require
 
 
-def load_clip(source: Source, recipe: Recipe, device: torch.device) -> tuple[Any, Tokenizer]:
+def load_clip(source: Source, precision: Precision, device: torch.device) -> tuple[Any, Tokenizer]:
     """The frozen model and its tokenizer: the testbed's, or one of open_clip's."""
     if source.data == "testbed":
-        if recipe.precision == "fp16":
+        if precision == "fp16":
             raise InputError(
                 "precision fp16 repeats the released code on real CLIP weights; give --data FOLDER"
             )
@@ -31,7 +31,6 @@ def load_clip(source: Source, recipe: Recipe, device: torch.device) -> tuple[Any
 
         return load_model(device)
     open_clip = require("open_clip", extra="examples")
-    precision = "fp16" if recipe.precision == "fp16" else "fp32"
     known = source.pretrained in open_clip.list_pretrained_tags_by_model(source.model)
     if not known and not Path(source.pretrained).is_file():
         hint = did_you_mean(source.model, set(open_clip.list_models()) - {source.model})
@@ -39,9 +38,13 @@ def load_clip(source: Source, recipe: Recipe, device: torch.device) -> tuple[Any
             f"open_clip has no weights {source.pretrained!r} for {source.model!r}{hint}; "
             "see python -c 'import open_clip; print(open_clip.list_pretrained())'"
         )
+    towers = "fp16" if precision == "fp16" else "fp32"
     try:
         model = open_clip.create_model(
-            source.model, pretrained=source.pretrained, precision=precision, device=device
+            source.model,
+            pretrained=source.pretrained,
+            precision=towers,
+            device=device,
         )
     except Exception as error:  # open_clip lets through whatever its downloads and loaders raise
         why = str(error).splitlines()[0]

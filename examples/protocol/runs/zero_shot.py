@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 from examples.protocol.distributed import ProcessGroup
-from examples.protocol.evaluation import percent_equal
+from examples.protocol.evaluation import percent_equal, predict
 from examples.protocol.method import PromptMethod
+from examples.protocol.recipe import Recipe
 from examples.protocol.runs.experiment import Experiment
 from examples.protocol.runs.record import Record, environment, identity, read_record, write_record
 from examples.protocol.runs.run import with_h
@@ -25,7 +26,7 @@ def zero_shot_record(experiment: Experiment, out: Path, group: ProcessGroup) -> 
             "targets": list(experiment.source.targets),
             "novel": "",
         },
-        "recipe": {"precision": experiment.recipe.precision, "ensemble": experiment.recipe.ensemble},
+        "recipe": {"precision": experiment.setup.precision, "ensemble": experiment.setup.ensemble},
     }
     code = identity([settings, experiment.fingerprints])
     path = out / f"{experiment.name}-zero-shot-{code[:8]}.json"
@@ -56,12 +57,12 @@ def zero_shot(experiment: Experiment) -> dict[str, float]:
         experiment.tokenizer,
         names,
         n_base=len(names),
-        recipe=experiment.recipe,
+        recipe=Recipe(precision=experiment.setup.precision),
         dataset=experiment.source.dataset,
     )
     results = {}
     for name, test in experiment.tests.items():
         features, labels = experiment.test_images(name, frozen)
-        predicted = frozen.classify(features, experiment.zero_shot_rows(test)).argmax(dim=1)
-        results[name] = percent_equal(predicted, labels)
+        logits = frozen.classify(features, experiment.zero_shot_rows(test))
+        results[name] = percent_equal(predict(logits, test.classnames), labels)
     return with_h(results)

@@ -14,11 +14,11 @@ import torchvision
 
 from examples.protocol.data.__main__ import main
 from examples.protocol.data.catalogue import SHIFTED, TABLE_3, CatalogueEntry, catalogue, entry_of
+from examples.protocol.data.fabricate import fabricate
 from examples.protocol.data.fetch import images_advice, split_advice
 from examples.protocol.data.health import check, check_all
 from sar_reg.cli.doctor import Finding
 from sar_reg.errors import InputError
-from tests.fabricated.datasets import fabricate
 
 
 def by_subject(findings: Sequence[Finding]) -> dict[str, Finding]:

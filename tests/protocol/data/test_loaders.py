@@ -22,8 +22,8 @@ from examples.protocol.data import (
     open_dataset,
 )
 from examples.protocol.data.catalogue import CatalogueEntry, entry_of
+from examples.protocol.data.fabricate import fabricate, names_of, write_image
 from sar_reg.errors import InputError
-from tests.fabricated.datasets import fabricate, names_of, write_image
 
 
 @pytest.mark.parametrize("key", TABLE_3)

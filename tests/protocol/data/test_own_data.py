@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from examples.protocol.data import base_new_split, fingerprint, open_folder
+from examples.protocol.data.fabricate import write_image
 from sar_reg.errors import InputError
-from tests.fabricated.datasets import write_image
 
 
 def write_classes(folder: Path, sizes: dict[str, int]) -> None:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from examples.protocol.data import base_new_split, open_dataset, zero_shot
 from examples.protocol.data.catalogue import entry_of
+from examples.protocol.data.fabricate import fabricate, names_of
 from examples.protocol.data.transforms import CLIP_MEAN, CLIP_STD
-from tests.fabricated.datasets import fabricate, names_of
 
 NAMES = [name.replace("_", " ") for name in names_of("dtd", 4)]
 

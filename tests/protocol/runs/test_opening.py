@@ -45,12 +45,12 @@ def test_a_folder_of_ones_own(tmp_path: Path) -> None:
 def test_unknown_weights_are_refused() -> None:
     source = Source("dtd", data="somewhere", pretrained="nobody")
     with pytest.raises(InputError, match="open_clip has no weights 'nobody' for 'ViT-B-16-quickgelu'"):
-        opening.load_clip(source, Recipe(), CPU)
+        opening.load_clip(source, "fp32", CPU)
 
 
 def test_fp16_on_the_testbed_is_refused() -> None:
     with pytest.raises(InputError, match="precision fp16 repeats the released code on real CLIP weights"):
-        opening.load_clip(Source("food"), Recipe(precision="fp16"), CPU)
+        opening.load_clip(Source("food"), "fp16", CPU)
 
 
 def test_kept_pictures_are_drawn_once_whatever_their_label() -> None:
@@ -87,14 +87,16 @@ def test_weights_that_cannot_be_loaded_end_in_words(tmp_path: Path) -> None:
     damaged.write_bytes(b"no weights")
     source = Source("dtd", data="somewhere", model="ViT-S-32-alt", pretrained=str(damaged))
     with pytest.raises(InputError, match=r"could not be loaded .* give the file with --pretrained FILE"):
-        opening.load_clip(source, Recipe(), CPU)
+        opening.load_clip(source, "fp32", CPU)
 
 
 def test_a_wrong_folder_is_told_before_weights_are_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiment, "open_source", opening.open_source)
     monkeypatch.setattr(experiment, "load_clip", opening.load_clip)
     with pytest.raises(InputError, match="there is no folder /nowhere"):
-        experiment.Experiment(Source("dtd", data="/nowhere", pretrained="nobody"), Recipe(), CPU)
+        experiment.Experiment(
+            Source("dtd", data="/nowhere", pretrained="nobody"), experiment.Setup.of(Recipe()), CPU
+        )
 
 
 def test_runs_on_the_testbed_name_its_model() -> None:

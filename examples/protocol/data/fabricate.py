@@ -1,17 +1,19 @@
-"""Small stand-ins for the benchmark's data sets, in the official layout: tiny JPEGs, true class names."""
+"""Small stand-ins for the benchmark's data sets: tiny JPEGs and true class names in the official layout."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
 from PIL import Image
 
+from examples.protocol.data import DECLARED, Numbers
 from examples.protocol.data.catalogue import SHIFTED, CatalogueEntry, entry_of
-from tests import ROOT
+from sar_reg.files import write_atomic
 
-CLASSNAMES = ROOT / "examples" / "protocol" / "data" / "classnames"
+CLASSNAMES = Path(__file__).parent / "classnames"
 PARTS = ("train", "val", "test")
 PATHS = {
     "oxford_pets": "{name}_{number}.jpg",
@@ -22,17 +24,32 @@ PATHS = {
 
 
 def names_of(key: str, classes: int) -> list[str]:
-    """The first class names of a data set."""
+    """The first class names of a data set; those of ImageNet for its shifted test sets."""
     file = CLASSNAMES / f"{'imagenet' if key in SHIFTED else key}.txt"
     return file.read_text("utf-8").splitlines()[:classes]
 
 
-def fabricate(root: Path, key: str, *, classes: int = 4, images: tuple[int, int, int] = (6, 2, 3)) -> Path:
-    """Write a data set of `classes` classes with so many train, val and test images each; returns its folder.
+def fabricate(
+    root: Path,
+    key: str,
+    *,
+    classes: int = 4,
+    images: tuple[int, int, int] = (6, 2, 3),
+    names: Sequence[str] = (),
+) -> Path:
+    """Write a data set with a few images per class; returns its folder.
 
-    Open it with `open_dataset(key, root, verify=False)`: its numbers are not the published ones.
+    Open it with `open_dataset(key, root, verify=False)`, or call `declare` first: its numbers are not the published
+    ones. ImageNet's WordNet ids are made up.
+
+    Args:
+        root: the folder that holds all data sets.
+        key: as in the catalogue.
+        classes: how many of the true class names to use, from the first.
+        images: train, val and test images per class.
+        names: class names to use instead.
     """
-    source, names = entry_of(key), names_of(key, classes)
+    source, names = entry_of(key), list(names) or names_of(key, classes)
     home = source.home(root)
     if source.form == "json":
         _write_json(source, home, names, images)
@@ -43,8 +60,18 @@ def fabricate(root: Path, key: str, *, classes: int = 4, images: tuple[int, int,
     return home
 
 
+def declare(root: Path, numbers: Mapping[str, Numbers]) -> None:
+    """Write down the numbers of classes and images under `root`, so that `open_dataset` checks these.
+
+    Args:
+        root: the folder that holds the data sets.
+        numbers: key → classes, train, val and test images.
+    """
+    write_atomic(root / DECLARED, json.dumps(numbers, indent=1) + "\n")
+
+
 def write_image(path: Path, label: int, number: int) -> None:
-    """A 24 x 20 picture: one colour a class, a shade an image."""
+    """Write a 24 x 20 picture: one colour per class, one shade per image."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (24, 20), (60 * label % 256, 9 * number % 256, 120)).save(path)
 

@@ -1,0 +1,131 @@
+"""The options of `python -m examples.paper`, and the runs that they ask for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from examples import testbed
+from examples.paper.sweep import PlannedRun, Sweep, load_sweep, plan
+from examples.protocol.data.catalogue import catalogue
+from examples.protocol.runs.config import Source
+from sar_reg.errors import InputError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Options:
+    """Reproduce a table or figure of the paper, or `all` of them."""
+
+    what: Annotated[str, tyro.conf.Positional]
+    """One of table1 … table5, fig1, fig3, fig4, fig5, calibrate; or all."""
+    data: str = "testbed"
+    """`testbed`, or the folder with the paper's data sets."""
+    out: Path = Path("runs/paper")
+    """Folder for run records; finished runs there are not repeated."""
+    render: Path | None = None
+    """Folder for tables and figures; OUT/rendered by default."""
+    records: tuple[Path, ...] = ()
+    """More folders or archives (*.jsonl) of finished runs to render from, beside OUT and the repository's."""
+    model: str = Source.model
+    """open_clip's name of the model; the testbed has its own."""
+    pretrained: str = Source.pretrained
+    """open_clip's name of the weights, or a file."""
+    novel: str = ""
+    """Novel names, where the table does not choose them: related or random (WordNet), llm (novel/KEY.llm.json), or a
+    file; empty for related."""
+    run: bool = True
+    """Do the runs that are missing; --no-run renders what is there."""
+    descriptions: str = ""
+    """Folder with the sentences that CoPrompt reads (dtd_prompt.json …); empty: handcrafted prompts stand in."""
+    engine: Literal["inline", "ray"] = "inline"
+    """In this process, or across GPUs and machines on Ray."""
+    print_commands: bool = False
+    """Print one command a run, for another scheduler, and stop."""
+    only: int = -1
+    """Do only the run of this number in the plan, and render nothing."""
+    methods: tuple[str, ...] = ()
+    """Only these methods."""
+    datasets: tuple[str, ...] = ()
+    """Only these data sets."""
+    seeds: tuple[int, ...] = ()
+    """Only these seeds."""
+    epochs: int = 0
+    """Another number of epochs than the recipes', for a trial; 0 keeps theirs."""
+    device: str = ""
+    """cpu, cuda or cuda:N; empty takes a GPU if there is one."""
+    workers: int = 0
+    """Processes that load images."""
+    fresh: bool = False
+    """Repeat runs that are finished."""
+    rehearse: bool = False
+    """Do the plan on made-up images of all classes with a small random CLIP, one step per run, then remove it all."""
+
+
+def narrowed_sweep(name: str, options: Options) -> Sweep:
+    """The sweep of a table or figure, with the methods and seeds that are asked for.
+
+    Raises:
+        InputError: for a table, method or data set that does not exist.
+    """
+    sweep = load_sweep(name)
+    unknown = set(options.methods) - set(sweep.methods)
+    if unknown:
+        raise InputError(
+            f"{sweep.name} has no method {', '.join(sorted(unknown))}; it has: {', '.join(sweep.methods)}"
+        )
+    known = testbed.DATASETS if options.data == "testbed" else catalogue()
+    for key in options.datasets:
+        if key not in known:
+            raise InputError(
+                f"no data set is called {key!r}; there are: {', '.join(known)}{did_you_mean(key, known)}"
+            )
+    chosen = replace(sweep, methods=options.methods or sweep.methods, seeds=options.seeds or sweep.seeds)
+    return chosen.on(options.data)
+
+
+def planned_runs(
+    sweep: Sweep, options: Options, changes: Mapping[str, Any] = MappingProxyType({})
+) -> list[PlannedRun]:
+    """The runs of a sweep with the model, words and data sets that are asked for.
+
+    Args:
+        sweep: the sweep.
+        options: the command line's.
+        changes: settings of every run's recipe to change.
+    """
+    epochs = {"epochs": options.epochs} if options.epochs else {}
+    return plan(
+        sweep,
+        options.data,
+        datasets=options.datasets,
+        origin={"model": options.model, "pretrained": options.pretrained, "novel": options.novel},
+        descriptions=options.descriptions,
+        **epochs,
+        **changes,
+    )
+
+
+def command_of(name: str, number: int, options: Options) -> list[str]:
+    """The command that does one run of the plan in a process of its own."""
+    arguments = ["--data", options.data, "--out", str(options.out), "--only", str(number)]
+    for flag, values in (
+        ("methods", options.methods),
+        ("datasets", options.datasets),
+        ("seeds", options.seeds),
+    ):
+        if values:
+            arguments += [f"--{flag}", *map(str, values)]
+    if options.epochs:
+        arguments += ["--epochs", str(options.epochs)]
+    for flag in ("model", "pretrained", "novel", "descriptions", "device"):
+        if getattr(options, flag) != getattr(Options, flag):
+            arguments += [f"--{flag}", getattr(options, flag)]
+    if options.fresh:
+        arguments.append("--fresh")
+    return [sys.executable, "-m", "examples.paper", name, *arguments, "--workers", str(options.workers)]

@@ -1,0 +1,115 @@
+"""One table or figure from its plan to its files: do the runs that are missing, render what is there."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from examples.paper.accuracy_tables import accuracy_table
+from examples.paper.cost_table import cost_table
+from examples.paper.domain_table import domain_table
+from examples.paper.engine import Execution, Failure, execute_run, run_inline, run_isolated, run_on_ray
+from examples.paper.figure1 import draw_similarities
+from examples.paper.figures import draw_bars, draw_weights
+from examples.paper.options import Options, command_of, narrowed_sweep, planned_runs
+from examples.paper.pack import archives_of
+from examples.paper.results import find_runs
+from examples.paper.sweep import PlannedRun, Sweep
+from examples.protocol.cli.progress import Progress
+from examples.protocol.distributed import choose_device
+from examples.protocol.runs.novel_names import novel_source
+from sar_reg.errors import InputError
+
+
+def reproduce(
+    name: str, options: Options, changes: Mapping[str, Any] = MappingProxyType({}), *, isolate: bool = True
+) -> list[Failure]:
+    """Run and render one table or figure; returns the runs that failed.
+
+    Args:
+        name: the table or figure.
+        options: the command line's.
+        changes: settings of every run's recipe to change.
+        isolate: give each run a process of its own where the sweep asks for it.
+    """
+    sweep = narrowed_sweep(name, options)
+    planned = planned_runs(sweep, options, changes)
+    # A cost is read off a run that had its process to itself, never off another table's run.
+    out = options.out / name if sweep.isolated else options.out
+    execution = Execution(out, options.device, options.workers, fresh=options.fresh)
+    runs_here = options.run and not options.print_commands
+    if runs_here and options.data != "testbed" and not Path(options.data).is_dir():
+        raise InputError(
+            f"there is no folder {options.data}; give --data ROOT, or leave it out for the testbed"
+        )
+    if options.print_commands:
+        print("\n".join(shlex.join(command_of(name, number, options)) for number in range(len(planned))))
+        return []
+    if options.only >= 0:
+        if options.only >= len(planned):
+            raise InputError(f"--only takes 0 … {len(planned) - 1} here, the runs of {name}")
+        failure = execute_run(planned[options.only], execution)
+        return [failure] if failure else []
+    if runs_here:
+        # a mistyped device or a list that is missing is the user's mistake, and not that of every run
+        choose_device(options.device)
+        for source in dict.fromkeys(run.config.source for run in planned if run.config.source.novel == "llm"):
+            novel_source(source, ())
+    isolated = sweep.isolated and isolate
+    failures = _run(sweep, planned, execution, options, isolated=isolated) if options.run else []
+    for path in render(sweep, planned, execution, options, failed=bool(failures)):
+        print(path)
+    return failures
+
+
+def render(
+    sweep: Sweep, planned: list[PlannedRun], execution: Execution, options: Options, *, failed: bool
+) -> Iterator[Path]:
+    """Write the table or figure from run records; figure 1 not where a run of it `failed`."""
+    folder = options.render or options.out / "rendered"
+    if sweep.name == "fig1":
+        if options.run and not failed:  # it needs the learned tensors, not only the records
+            yield from draw_similarities(planned, execution, folder)
+        return
+    real = options.data != "testbed"
+    runs = find_runs(planned, (*archives_of(sweep.name), *options.records, execution.out))
+    kind = {"table2": cost_table, "table5": domain_table}.get(sweep.name, accuracy_table)
+    yield from kind(sweep, runs, real=real).write(folder)
+    if sweep.name in ("fig3", "fig5"):
+        yield from draw_bars(sweep, runs, folder)
+    if sweep.name == "fig4":
+        yield from draw_weights(sweep, runs, folder)
+
+
+def _run(
+    sweep: Sweep, planned: list[PlannedRun], execution: Execution, options: Options, *, isolated: bool
+) -> list[Failure]:
+    epochs = [run.config.recipe.epochs for run in planned]
+    progress = Progress(sum(epochs))
+    counted = 0
+
+    def one_more(epoch: int, values: dict[str, float]) -> None:
+        nonlocal counted
+        counted += 1
+        progress.epoch(epoch, values)
+
+    if options.engine == "ray":
+        outcomes = run_on_ray(planned, execution, isolated=isolated)
+    elif isolated:
+        outcomes = run_isolated(planned, execution, lambda number: command_of(sweep.name, number, options))
+    else:
+        outcomes = run_inline(planned, execution, one_more)
+    failures, due = [], 0
+    for number, outcome in enumerate(outcomes):
+        due += epochs[number]
+        progress.skip(due - counted)  # finished earlier, elsewhere, or not at all
+        counted = due
+        if number + 1 < len(planned):
+            progress.run(f"{sweep.name}, {planned[number + 1].name}")
+        if outcome is not None:
+            failures.append(outcome)
+    progress.close()
+    return failures

@@ -1,0 +1,94 @@
+"""A rehearsal does the whole plan on made-up data, says what it covered, and leaves nothing but a failure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from examples.paper import command, engine, rehearsal
+from examples.protocol.data import open_dataset
+from examples.protocol.data.catalogue import SHIFTED
+from examples.protocol.data.fabricate import DECLARED
+from sar_reg.errors import InputError
+
+TWINS = ["tench", "missile", "ostrich", "toaster", "volcano", "missile", "sunglasses", "sunglasses"]
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    engine._experiment.cache_clear()
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        command.main((*arguments, "--rehearse"))
+    return ended.value.code
+
+
+def test_every_run_is_done_and_everything_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("table3", "--methods", "CoOp", "--seeds", "1", "--datasets", "eurosat") == 0
+    lines = capsys.readouterr().out.splitlines()
+    covered = "2 runs of CoOp, seeds 1; data sets (classes): eurosat (10)"
+    assert lines[0] == f"table3: {covered}"
+    assert [Path(line).name for line in lines[1:3]] == ["table3.md", "table3.csv"]
+    assert lines[3].startswith(f"rehearsed table3: {covered}. ")
+    assert lines[3].endswith(" is removed")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_run_is_reported_and_its_folder_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("table3", "--methods", "CoOp", "--seeds", "1", "--datasets", "eurosat")
+    assert run(*arguments, "--novel", str(tmp_path / "absent.txt")) == 1
+    error = capsys.readouterr().err
+    (folder,) = tmp_path.iterdir()
+    assert f"rehearsal: 2 runs failed; {folder} is kept" in error
+    log = folder / "runs" / "failed" / "eurosat-coop-sar-seed1.log"
+    assert f"failed: eurosat-coop-sar-seed1, see {log}" in error
+    assert "absent.txt" in log.read_text()
+
+
+@pytest.mark.filterwarnings("default:imagenet has several classes called missile, sunglasses")
+def test_classes_of_one_name_are_trained_on_and_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rehearsal, "names_of", lambda key, classes: TWINS)
+    removed = []
+    monkeypatch.setattr("shutil.rmtree", removed.append)
+    for table in ("table5", "table3"):
+        chosen = ("--datasets", "imagenet") if table == "table3" else ()
+        with pytest.warns(UserWarning, match="several classes called missile, sunglasses"):
+            assert run(table, "--methods", "CoOp", "--seeds", "1", *chosen) == 0, capsys.readouterr().err
+    records = [json.loads(path.read_text()) for path in removed[0].glob("runs/*.json")]
+    assert len(records) == 2
+    for record in records:
+        assert set(record["results"]) == {"source", *SHIFTED, "sar_loss"}
+        # of each pair of twins only the first can be right
+        assert record["results"]["source"] <= 100 * 6 / 8
+        assert 0 <= record["results"]["sar_loss"] < 100
+
+
+def test_options_without_effect_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("fig1", "--model", "ViT-B-32", "--no-run") == 2
+    assert (
+        "--rehearse makes data, model and output of its own; leave out --model, --run"
+        in capsys.readouterr().err
+    )
+
+
+def test_lists_have_their_full_length_and_numbers_are_checked(tmp_path: Path) -> None:
+    stage = rehearsal.set_up(tmp_path, ["imagenet_a", "dtd"])
+    assert stage.classes == {"imagenet_a": 200, "dtd": 47}
+    assert len(set(open_dataset("dtd", stage.data).classnames)) == 47
+    numbers = json.loads((stage.data / DECLARED).read_text())
+    assert numbers["dtd"] == [47, 94, 47, 94]
+    (stage.data / DECLARED).write_text(json.dumps(numbers | {"dtd": [47, 94, 47, 95]}))
+    with pytest.raises(InputError, match="dtd: expected 47 classes, 94 / 47 / 95 train / val / test images"):
+        open_dataset("dtd", stage.data)
+    (stage.data / DECLARED).unlink()
+    with pytest.raises(InputError, match="expected 47 classes, 2820 / 1128 / 1692"):
+        open_dataset("dtd", stage.data)
