@@ -12,9 +12,9 @@ from PIL import Image
 
 from examples.protocol.data import FileDataset, open_folder
 from examples.protocol.data.class_words import read_words, write_words
+from examples.protocol.data.fabricate import write_image
 from examples.protocol.data.folder import list_photos
 from sar_reg.errors import InputError
-from tests.fabricated.datasets import write_image
 
 
 def write_images(folder: Path, count: int, ending: str = "png") -> None:
