@@ -12,7 +12,7 @@ from sar_reg.class_names import name_tuple, refuse_same_rows, spoken
 from sar_reg.errors import InputError, whole_number
 from sar_reg.progress import ProgressLine
 from sar_reg.prompting.learned import Learned
-from sar_reg.prompting.prefix.plan import encode, make_plan
+from sar_reg.prompting.prefix.plan import Layout, encode, make_plan
 from sar_reg.prompting.prompts import fixed_rows
 from sar_reg.prompting.towers import FunctionTower, TextTower, text_tower
 from sar_reg.shapes import Float, Tensor
@@ -24,6 +24,7 @@ def encode_templates(
     templates: Sequence[Template],
     *,
     batch_size: int = 256,
+    layout: Layout = "auto",
     progress: bool = False,
 ) -> Float[Tensor, "classes features"]:
     r"""Average features of each class over the templates, as float32 unit rows.
@@ -40,6 +41,7 @@ def encode_templates(
         classnames: names; "_" is read as a space.
         templates: sentences with one `{}` for the name, or functions as in `resolve_templates`.
         batch_size: names in one pass.
+        layout: as for `PromptEncoder`.
         progress: show a line with share done and rate, on terminals only.
 
     Raises:
@@ -55,7 +57,7 @@ def encode_templates(
     total: Tensor | None = None
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(tower.device.type, enabled=False):
         for sentence in _shown(sentences, len(names), progress):
-            unit = F.normalize(_features(tower, names, sentence, size).float(), dim=-1)
+            unit = F.normalize(_features(tower, names, sentence, size, layout).float(), dim=-1)
             total = unit if total is None else total + unit
         assert total is not None
         rows = F.normalize(total, dim=-1)
@@ -65,7 +67,7 @@ def encode_templates(
 
 
 def _features(
-    tower: TextTower | FunctionTower, names: tuple[str, ...], sentence: str, size: int
+    tower: TextTower | FunctionTower, names: tuple[str, ...], sentence: str, size: int, layout: Layout
 ) -> Float[Tensor, "names features"]:
     texts = [sentence.replace("{}", spoken(name)) for name in names]
     if not isinstance(tower, TextTower):
@@ -73,7 +75,7 @@ def _features(
     rows = fixed_rows(tower, texts)
     refuse_same_rows(names, rows.tokens)
     if tower.shareable:
-        return encode(tower, make_plan(tower, rows, chunk_size=size), Learned())
+        return encode(tower, make_plan(tower, rows, chunk_size=size, layout=layout), Learned())
     return torch.cat([tower.encode_tokens(tokens.to(tower.device)) for tokens in rows.tokens.split(size)])
 
 

@@ -18,7 +18,7 @@ class Learned:
     class_tokens: Float[Tensor, "classes context width"] | None = None
     class_layer: int = 0
 
-    def of(self, classes: Int[Tensor, " some"]) -> Learned:
+    def of(self, classes: Int[Tensor, " some"] | slice) -> Learned:
         """The same for these classes only, by number."""
         context, tokens = self.context, self.class_tokens
         return Learned(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 
 from sar_reg.prompting.learned import Learned
-from sar_reg.prompting.prefix.grouped import GroupedPlan, group
+from sar_reg.prompting.prefix.grouped import group
+from sar_reg.prompting.prefix.packed import fill_bins
 from sar_reg.prompting.prompts import PromptRows
 from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Float, Tensor
+
+Layout = Literal["auto", "grouped", "packed"]
 
 
 class PrefixPlan(Protocol):
@@ -36,6 +39,62 @@ class PrefixPlan(Protocol):
         ...
 
     def encode(
+        self, tower: TextTower, learned: Learned, *, recompute: bool = False
+    ) -> Float[Tensor, "classes features"]:
+        """Features of all prompts, not normalised, in the order of the classes.
+
+        Args:
+            tower: the tower the plan was made for.
+            learned: the learnable tensors of this step.
+            recompute: keep only each block's input for backward.
+        """
+        ...
+
+
+def make_plan(
+    tower: TextTower,
+    rows: PromptRows,
+    *,
+    n_ctx: int = 0,
+    class_specific: bool = False,
+    chunk_size: int | None = None,
+    buckets: int | None = None,
+    layout: Layout = "auto",
+) -> PrefixPlan:
+    """Lay out the rows of all prompts, on the tower's device.
+
+    Args:
+        tower: a shareable tower.
+        rows: the prompts.
+        n_ctx: context vectors per prompt.
+        class_specific: each class has its own context vectors.
+        chunk_size: classes in one pass; None: all.
+        buckets: see `layout.pack`; only for the grouped layout.
+        layout: see `chosen_layout`.
+    """
+    # on the CPU, and outside of inference mode, whose tensors autograd cannot keep
+    with torch.inference_mode(mode=False):
+        on_cpu = rows.to(torch.device("cpu"))
+        plan: PrefixPlan
+        if chosen_layout(layout, tower.device, buckets) == "packed":
+            plan = fill_bins(on_cpu, n_ctx=n_ctx, class_specific=class_specific, chunk_size=chunk_size)
+        else:
+            plan = group(
+                on_cpu, n_ctx=n_ctx, class_specific=class_specific, chunk_size=chunk_size, buckets=buckets
+            )
+        return plan.to(tower.device)
+
+
+def chosen_layout(
+    layout: Layout, device: torch.device, buckets: int | None = None
+) -> Literal["grouped", "packed"]:
+    """Packed on a GPU, where the number of operations decides; grouped elsewhere, where the number of rows does."""
+    if layout != "auto":
+        return layout
+    return "packed" if device.type == "cuda" and buckets is None else "grouped"
+
+
+def encode(
         self, tower: TextTower, learned: Learned, *, recompute: bool = False
     ) -> Float[Tensor, "classes features"]:
         """Features of all prompts, not normalised, in the order of the classes.

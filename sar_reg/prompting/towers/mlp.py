@@ -9,8 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sar_reg.prompting.towers.derived import Derived
 from sar_reg.prompting.towers.frozen import Frozen
 from sar_reg.shapes import Tensor
+
+QUICK_GELU_SCALE = 1.702
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,11 @@ class Mlp:
         """Whether the activation is QuickGELU."""
         return _is_quick_gelu(self.activation)
 
+    @cached_property
+    def scaled_bias(self) -> Derived:
+        """`QUICK_GELU_SCALE` times a bias of `up`, for callers that put the constant into the product."""
+        return Derived(lambda bias: bias * QUICK_GELU_SCALE)
+
     def __call__(self, x: Tensor) -> Tensor:
         """The perceptron's output, `(rows, width)`; no gradient reaches its weights."""
         act = quick_gelu if self.quick else self.activation
@@ -37,7 +45,7 @@ class Mlp:
 
 def quick_gelu(x: Tensor) -> Tensor:
     """`x sigmoid(1.702 x)` by way of SiLU, which keeps one tensor for backward where the product keeps two."""
-    return functional.silu(x * 1.702) / 1.702
+    return functional.silu(x * QUICK_GELU_SCALE) / QUICK_GELU_SCALE
 
 
 def _is_quick_gelu(activation: nn.Module) -> bool:
