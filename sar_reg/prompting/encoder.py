@@ -99,7 +99,9 @@ class PromptEncoder(nn.Module):
         if layout not in ("auto", "grouped", "packed"):
             raise InputError(f'layout must be "auto", "grouped" or "packed", not {layout!r}.')
         if layout == "packed" and buckets is not None:
-            raise InputError("buckets belong to the grouped layout: leave them out, or give layout=\"grouped\".")
+            raise InputError(
+                'buckets belong to the grouped layout: leave them out, or give layout="grouped".'
+            )
         tower = text_tower(model, tokenizer)
         if not isinstance(tower, TextTower):
             raise InputError("learnable prompts need a model, not a function: a function takes only texts.")

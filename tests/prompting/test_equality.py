@@ -44,6 +44,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "chunks": {"chunk_size": 4},
     "recomputed": {"checkpoint": True},
     "all": {"buckets": 2, "chunk_size": 5, "checkpoint": True},
+    "packed": {"layout": "packed"},
+    "packed, chunks": {"layout": "packed", "chunk_size": 4},
+    "packed, recomputed": {"layout": "packed", "checkpoint": True},
+    "packed, all": {"layout": "packed", "chunk_size": 5, "checkpoint": True},
 }
 
 
@@ -97,10 +101,13 @@ def test_the_plain_path_is_the_full_encoding(model: Any, mode: str) -> None:
         torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
 
 
+@pytest.mark.parametrize("layout", ["grouped", "packed"])
 @pytest.mark.parametrize("mode", ["shared", "deep", "class tokens", "middle", "class-specific"])
-def test_float32_errs_no_more_than_twice_the_full_encoding(mode: str) -> None:
+def test_float32_errs_no_more_than_twice_the_full_encoding(mode: str, layout: Any) -> None:
     settings, arguments = MODES[mode]
-    encoder = PromptEncoder(clip(dtype=torch.float32), None, NAMES, **({"n_ctx": 4} | settings))
+    encoder = PromptEncoder(
+        clip(dtype=torch.float32), None, NAMES, **({"n_ctx": 4, "layout": layout} | settings)
+    )
     arguments = {name: _single(argument) for name, argument in arguments.items()}
 
     ours = pulled(encoder(**arguments), *_flat(arguments))

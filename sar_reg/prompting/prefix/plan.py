@@ -95,50 +95,6 @@ def chosen_layout(
 
 
 def encode(
-        self, tower: TextTower, learned: Learned, *, recompute: bool = False
-    ) -> Float[Tensor, "classes features"]:
-        """Features of all prompts, not normalised, in the order of the classes.
-
-        Args:
-            tower: the tower the plan was made for.
-            learned: the learnable tensors of this step.
-            recompute: keep only each block's input for backward.
-        """
-        ...
-
-
-def make_plan(
-    tower: TextTower,
-    rows: PromptRows,
-    *,
-    n_ctx: int = 0,
-    class_specific: bool = False,
-    chunk_size: int | None = None,
-    buckets: int | None = None,
-) -> PrefixPlan:
-    """Lay out the rows of all prompts, on the tower's device.
-
-    Args:
-        tower: a shareable tower.
-        rows: the prompts.
-        n_ctx: context vectors per prompt.
-        class_specific: each class has its own context vectors.
-        chunk_size: classes in one pass; None: all.
-        buckets: see `layout.pack`.
-    """
-    # on the CPU, and outside of inference mode, whose tensors autograd cannot keep
-    with torch.inference_mode(mode=False):
-        plan: GroupedPlan = group(
-            rows.to(torch.device("cpu")),
-            n_ctx=n_ctx,
-            class_specific=class_specific,
-            chunk_size=chunk_size,
-            buckets=buckets,
-        )
-        return plan.to(tower.device)
-
-
-def encode(
     tower: TextTower, plan: PrefixPlan, learned: Learned, *, recompute: bool = False
 ) -> Float[Tensor, "classes features"]:
     """`plan.encode` as a function, for `torch.compile`."""

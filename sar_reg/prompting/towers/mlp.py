@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import torch
 from torch import nn
 from torch.nn import functional
@@ -16,26 +13,19 @@ from sar_reg.shapes import Tensor
 QUICK_GELU_SCALE = 1.702
 
 
-@dataclass(frozen=True)
 class Mlp:
     """`down(activation(up(x)))`, with a QuickGELU of any library replaced by `quick_gelu`.
 
-    The parts are named so that a caller may compute the same product another way.
+    Attributes:
+        up, activation, down: the parts, for callers that compute the same product another way.
+        quick: whether the activation is QuickGELU.
+        scaled_bias: `QUICK_GELU_SCALE` times a bias, for callers that put the constant into the product.
     """
 
-    up: nn.Module
-    activation: nn.Module
-    down: nn.Module
-
-    @cached_property
-    def quick(self) -> bool:
-        """Whether the activation is QuickGELU."""
-        return _is_quick_gelu(self.activation)
-
-    @cached_property
-    def scaled_bias(self) -> Derived:
-        """`QUICK_GELU_SCALE` times a bias of `up`, for callers that put the constant into the product."""
-        return Derived(lambda bias: bias * QUICK_GELU_SCALE)
+    def __init__(self, up: nn.Module, activation: nn.Module, down: nn.Module) -> None:
+        self.up, self.activation, self.down = up, activation, down
+        self.quick = _is_quick_gelu(activation)
+        self.scaled_bias = Derived(lambda bias: bias * QUICK_GELU_SCALE)
 
     def __call__(self, x: Tensor) -> Tensor:
         """The perceptron's output, `(rows, width)`; no gradient reaches its weights."""
