@@ -19,6 +19,7 @@ import torch
 
 from examples.paper.sweep import METHODS, PlannedRun
 from examples.protocol.cli.command import estimate
+from examples.protocol.data.features import FeatureStore
 from examples.protocol.distributed import SINGLE_PROCESS, choose_device
 from examples.protocol.runs.config import RunConfig, Source
 from examples.protocol.runs.experiment import Experiment, Setup
@@ -37,6 +38,8 @@ class Execution:
         workers: processes that load images.
         save_every: epochs between checkpoints.
         fresh: repeat finished runs.
+        store: folder in which runs share image features; None keeps none.
+        runs_per_gpu: runs at the same time on one GPU, on Ray.
     """
 
     out: Path
@@ -44,6 +47,8 @@ class Execution:
     workers: int = 0
     save_every: int = 1
     fresh: bool = False
+    store: Path | None = None
+    runs_per_gpu: int = 1
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,10 @@ def execute_run(planned: PlannedRun, execution: Execution, on_epoch: OnEpoch | N
         if run.finished() is None:
             if planned.config.source.data != "testbed":
                 print(f"{planned.name}: {estimate(run, SINGLE_PROCESS)}", file=sys.stderr)
+                if execution.store is not None and not run.method_class.trains_image_side:
+                    size = run.experiment.feature_bytes(planned.config.seed, planned.config.recipe.epochs)
+                    where = f"in {execution.store}, shared with other runs; --no-store keeps none"
+                    print(f"{planned.name}: image features: {size / 1e9:.2f} GB {where}", file=sys.stderr)
             run.start(on_epoch=on_epoch)
     except Exception:
         return _failure(planned, execution, traceback.format_exc())
@@ -81,13 +90,24 @@ def _log(planned: PlannedRun, execution: Execution) -> Path:
 def open_run(config: RunConfig, execution: Execution) -> Run:
     """The run of a config, on an experiment that it shares with its neighbours in the plan."""
     setup = Setup.of(config.recipe)
-    experiment = _experiment(config.source, setup, execution.device, execution.workers)
+    experiment = _experiment(config.source, setup, execution.device, execution.workers, execution.store)
     return Run(METHODS[config.method], config, experiment, execution.out, save_every=execution.save_every)
 
 
 @lru_cache(maxsize=1)
-def _experiment(source: Source, setup: Setup, device: str, workers: int) -> Experiment:
-    return Experiment(source, setup, choose_device(device), workers=workers)
+def _experiment(source: Source, setup: Setup, device: str, workers: int, store: Path | None) -> Experiment:
+    return Experiment(source, setup, choose_device(device), workers=workers, store=FeatureStore(store))
+
+
+def in_order_of_images(planned: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """The runs in an order in which those that share an experiment, and so images, follow each other."""
+    datasets = list(dict.fromkeys(run.config.source.dataset for run in planned))
+
+    def share(run: PlannedRun) -> tuple[int, str, str]:
+        source = run.config.source
+        return datasets.index(source.dataset), repr(source), repr(Setup.of(run.config.recipe))
+
+    return sorted(planned, key=share)
 
 
 def run_inline(
@@ -117,16 +137,16 @@ def run_on_ray(
 ) -> Iterator[Failure | None]:
     """On a Ray cluster: that of RAY_ADDRESS, or this machine's cores and GPUs.
 
-    One GPU a run where there are GPUs, else one core. A run whose worker dies is started again, up to three
-    times, and goes on from its checkpoint; `execution.out` must be a folder that all machines see. Workers are used
-    again for other runs unless they are to be `isolated`.
+    One GPU for `execution.runs_per_gpu` runs where there are GPUs, else one core per run. A run whose worker dies is
+    started again, up to three times, and continues from its checkpoint; `execution.out` must be a folder that all
+    machines see. A worker does several runs unless they are to be `isolated`.
     """
     ray: Any = require("ray", extra="cluster")
     started_here = not ray.is_initialized()
     if started_here:
         ray.init(include_dashboard=False, log_to_driver=False)
     try:
-        gpus = 1 if ray.cluster_resources().get("GPU", 0) else 0
+        gpus = 1 / execution.runs_per_gpu if ray.cluster_resources().get("GPU", 0) else 0
         calls = 1 if isolated else 0  # of a worker, before it ends; 0: any number
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=3, max_calls=calls)(_execute_on_ray)
         waiting = {task.remote(run, execution): run for run in planned}

@@ -63,6 +63,10 @@ class Options:
     """Processes that load images."""
     fresh: bool = False
     """Repeat runs that are finished."""
+    store: bool = True
+    """Keep image features in OUT/features for all runs that see the same images; --no-store keeps none."""
+    runs_per_gpu: int = 1
+    """With --engine ray: runs at the same time on one GPU."""
     rehearse: bool = False
     """Do the plan on made-up images of all classes with a small random CLIP, one step per run, then remove it all."""
 
@@ -128,4 +132,6 @@ def command_of(name: str, number: int, options: Options) -> list[str]:
             arguments += [f"--{flag}", getattr(options, flag)]
     if options.fresh:
         arguments.append("--fresh")
+    if not options.store:
+        arguments.append("--no-store")
     return [sys.executable, "-m", "examples.paper", name, *arguments, "--workers", str(options.workers)]

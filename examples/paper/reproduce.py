@@ -11,7 +11,15 @@ from typing import Any
 from examples.paper.accuracy_tables import accuracy_table
 from examples.paper.cost_table import cost_table
 from examples.paper.domain_table import domain_table
-from examples.paper.engine import Execution, Failure, execute_run, run_inline, run_isolated, run_on_ray
+from examples.paper.engine import (
+    Execution,
+    Failure,
+    execute_run,
+    in_order_of_images,
+    run_inline,
+    run_isolated,
+    run_on_ray,
+)
 from examples.paper.figure1 import draw_similarities
 from examples.paper.figures import draw_bars, draw_weights
 from examples.paper.options import Options, command_of, narrowed_sweep, planned_runs
@@ -37,9 +45,18 @@ def reproduce(
     """
     sweep = narrowed_sweep(name, options)
     planned = planned_runs(sweep, options, changes)
-    # A cost is read off a run that had its process to itself, never off another table's run.
+    if options.runs_per_gpu < 1:
+        raise InputError(f"--runs-per-gpu must be 1 or more, not {options.runs_per_gpu}")
+    # time and memory are read off a run that had its process to itself and computed all of it
     out = options.out / name if sweep.isolated else options.out
-    execution = Execution(out, options.device, options.workers, fresh=options.fresh)
+    execution = Execution(
+        out,
+        options.device,
+        options.workers,
+        fresh=options.fresh,
+        store=options.out / "features" if options.store and not sweep.isolated else None,
+        runs_per_gpu=1 if sweep.isolated else options.runs_per_gpu,
+    )
     runs_here = options.run and not options.print_commands
     if runs_here and options.data != "testbed" and not Path(options.data).is_dir():
         raise InputError(
@@ -59,7 +76,8 @@ def reproduce(
         for source in dict.fromkeys(run.config.source for run in planned if run.config.source.novel == "llm"):
             novel_source(source, ())
     isolated = sweep.isolated and isolate
-    failures = _run(sweep, planned, execution, options, isolated=isolated) if options.run else []
+    ordered = planned if sweep.isolated else in_order_of_images(planned)
+    failures = _run(sweep, ordered, execution, options, isolated=isolated) if options.run else []
     for path in render(sweep, planned, execution, options, failed=bool(failures)):
         print(path)
     return failures

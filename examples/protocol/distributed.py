@@ -83,6 +83,14 @@ class ProcessGroup:
             for tensor in tensors:
                 distributed.all_reduce(tensor)
 
+    def all_have(self, mine: bool) -> bool:
+        """Whether `mine` is true in every process."""
+        count = torch.tensor(int(mine))
+        if self.size > 1 and distributed.get_backend() == "nccl":
+            count = count.cuda()
+        self.add_up([count])
+        return int(count) == self.size
+
     def check_same(self, number: int) -> None:
         """Go on if all processes come with the same number.
 

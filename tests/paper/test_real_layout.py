@@ -65,8 +65,12 @@ def test_every_variant_runs_and_is_rendered(
     place = ("--data", str(tmp_path / "data"), "--out", str(tmp_path), "--datasets", key)
     assert run(name, *place, "--epochs", "1") == 0, capsys.readouterr().err
     assert len(list(tmp_path.rglob(f"{key}*-seed1-*.json"))) == len(sweep.variants)
+    assert (tmp_path / "features").is_dir() == (not sweep.isolated)  # which measures all that a run takes
     printed = capsys.readouterr()
     assert printed.err.count(": memory: a step needs about ") == len(sweep.variants)
+    assert printed.err.count(": image features: 0.00 GB in ") == (
+        0 if sweep.isolated else len(sweep.variants)
+    )
     written = {Path(line) for line in printed.out.splitlines()}
     stem = tmp_path / "rendered" / name
     if name in ("fig1", "fig3", "fig4", "fig5"):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from examples.paper import command, engine
 from examples.paper.accuracy_tables import accuracy_table
-from examples.paper.engine import Execution, run_inline, run_isolated
+from examples.paper.engine import Execution, in_order_of_images, run_inline, run_isolated
 from examples.paper.results import find_runs
 from examples.paper.sweep import PlannedRun, load_sweep, plan
 from examples.protocol.data import open_dataset
 from examples.protocol.data.fabricate import fabricate
 from examples.protocol.runs import experiment, novel_names
 from examples.protocol.runs.config import Source
+from examples.protocol.runs.experiment import Setup
 from examples.protocol.runs.record import write_record
 from tests.fabricated.runs import WORDS, install
 
@@ -170,6 +172,7 @@ def test_costs_are_read_off_runs_of_their_own(tmp_path: Path, capsys: pytest.Cap
         (("table1", "--methods", "TCP", "--data", "/data"), "table1 has no method TCP; it has: CoOp"),
         (("table4", "--datasets", "food", "--only", "99"), "--only takes 0 … 17 here"),
         (("table4", "--datasets", "food", "--device", "gpu"), "gpu"),
+        (("table4", "--runs-per-gpu", "0"), "--runs-per-gpu must be 1 or more, not 0"),
         (
             ("table4", "--datasets", "food", "--novel", "llm"),
             "there is no list of a language model for food at",
@@ -207,3 +210,21 @@ def test_words_of_a_language_model_are_planned_where_there_are_some(
     assert set(source.generate(["pizza"], 2, exclude=(), seed=0)) == {"ramen", "borscht"}
     chosen = plan(load_sweep("table4"), "/data", datasets=("food101",), origin={"novel": "llm"})
     assert {run.config.source.novel for run in chosen} == {"llm"}
+
+
+def test_runs_that_share_an_experiment_follow_each_other() -> None:
+    sweep = replace(load_sweep("fig3"), seeds=(1, 2))
+    planned = plan(sweep, "testbed", datasets=("food", "animals"))
+    ordered = in_order_of_images(planned)
+    assert sorted(map(repr, ordered)) == sorted(map(repr, planned))
+    shared = [(run.config.source, Setup.of(run.config.recipe)) for run in ordered]
+    assert sum(a != b for a, b in pairwise(shared)) + 1 == len(set(shared)) == 4  # 50 and 200 novel classes
+    assert [run.config.source.dataset for run in ordered] == ["food"] * 6 + ["animals"] * 6
+
+
+def test_without_the_store_no_features_are_kept(tmp_path: Path) -> None:
+    planned = planned_runs("table3")
+    for store in (None, tmp_path / "features"):
+        execution = Execution(tmp_path / str(store is None), store=store)
+        assert list(run_inline(planned, execution, quiet)) == [None] * 2
+        assert (tmp_path / "features").exists() == (store is not None)

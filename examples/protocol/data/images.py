@@ -12,7 +12,6 @@ from torch.utils.data import Dataset as TorchDataset
 from examples.protocol.data.dataset import Dataset, Example
 from examples.protocol.data.transforms import Transform
 from examples.protocol.distributed import ProcessGroup
-from examples.protocol.method import PromptMethod
 from sar_reg.shapes import Float, Int, Tensor
 
 
@@ -125,18 +124,18 @@ class TrainingImages:
         """The batches of one epoch, this process's part of each."""
         order = epoch_order(len(self.labels), self.batch_size, seed=self.pictures.seed, epoch=epoch)
         mine = [self.group.my_share(batch) for batch in order]
-        views: Iterable[list[Tensor]]
-        if self.features is not None:
-            views = [[] for _ in mine]
-        else:
-            self._batches[:] = [[(epoch, index) for index in batch] for batch in mine]
-            views = self._loader
+        views = self.views(epoch, mine) if self.features is None else [[] for _ in mine]
         for whole, batch, images in zip(order, mine, views, strict=True):
             rows = torch.tensor(batch)
             features = None
             if self.features is not None:
                 features = self.features[pinned(rows).to(self.features.device, non_blocking=True)]
             yield Batch(images, pinned(self.labels[rows]), features, len(whole))
+
+    def views(self, epoch: int, batches: Sequence[Sequence[int]]) -> Iterable[list[Tensor]]:
+        """The views of the examples in each batch."""
+        self._batches[:] = [[(epoch, index) for index in batch] for batch in batches]
+        return self._loader
 
 
 class _Listed(Sampler[list[tuple[int, int]]]):
@@ -150,16 +149,3 @@ class _Listed(Sampler[list[tuple[int, int]]]):
 
     def __len__(self) -> int:
         return len(self.batches)
-
-
-@torch.no_grad()
-def image_features(
-    method: PromptMethod, pictures: Pictures, *, batch_size: int, workers: int = 0
-) -> Float[Tensor, "images width"]:
-    """The method's features of all pictures, not normalised, in order, on the model's device."""
-    loader = DataLoader(
-        pictures, batch_size=batch_size, num_workers=workers, pin_memory=torch.cuda.is_available()
-    )
-    device = method.tower.device
-    with method.autocast():
-        return torch.cat([method.encode_images(views[0].to(device, non_blocking=True)) for views in loader])

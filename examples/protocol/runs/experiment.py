@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -13,20 +14,24 @@ import torch
 from examples.protocol.data import base_new_split, few_shot, open_dataset
 from examples.protocol.data.catalogue import catalogue
 from examples.protocol.data.dataset import Dataset, Subset, fingerprint
-from examples.protocol.data.images import Pictures, TrainingImages, image_features
+from examples.protocol.data.features import EncodedImages, FeatureStore, Views, encode_in_order, loader
+from examples.protocol.data.images import Pictures, TrainingImages
 from examples.protocol.data.transforms import Kind, Transform, build, pixels_of
-from examples.protocol.distributed import ProcessGroup
+from examples.protocol.distributed import SINGLE_PROCESS, ProcessGroup
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import Precision, Recipe
 from examples.protocol.runs.config import Source
 from examples.protocol.runs.loading import load_clip, open_source, open_testbed
 from examples.protocol.runs.novel_names import novel_source
-from examples.protocol.runs.record import hash_tensors
+from examples.protocol.runs.record import device_name, hash_tensors
 from sar_reg import AnchorBank, build_anchor_bank
 from sar_reg.bank import SPECIFIC, resolve_templates
+from sar_reg.files import content_key
 from sar_reg.novel import read_names
 from sar_reg.prompting import text_tower
 from sar_reg.shapes import Tensor
+
+NO_STORE = FeatureStore()
 
 
 @dataclass(frozen=True)
@@ -55,16 +60,26 @@ class Experiment:
         setup: shots, batches, the bank's size and the model's precision.
         device: where the model goes.
         workers: processes that load images.
+        store: keeps image features between runs.
 
     Attributes:
         official: whether the data set is one of the benchmark's, whose class lists are taken as they are.
     """
 
-    def __init__(self, source: Source, setup: Setup, device: torch.device, *, workers: int = 0) -> None:
+    def __init__(
+        self,
+        source: Source,
+        setup: Setup,
+        device: torch.device,
+        *,
+        workers: int = 0,
+        store: FeatureStore = NO_STORE,
+    ) -> None:
         self.source = source
         self.setup = setup
         self.device = device
         self.workers = workers
+        self.store = store
         self.dataset = open_source(
             source, source.dataset
         )  # first: a wrong folder is told before weights are fetched
@@ -149,36 +164,77 @@ class Experiment:
         ).embeddings
 
     def training_images(self, seed: int, method: PromptMethod, group: ProcessGroup) -> TrainingImages:
-        """The epochs of one run; features are computed once where the transform draws nothing."""
+        """The epochs of one run: features where the image side is frozen, else the views themselves."""
         subset = self.training_set(seed)
-        kind = self.setup.augmentation
-        transform = build(kind, pixels_of(self.model))
+        transform = build(self.setup.augmentation, pixels_of(self.model))
         pictures = Pictures(subset, subset.train, transform, views=method.views, seed=seed)
-        kept = None
-        if kind == "none" and not method.trains_image_side:
-            key = f"train/{seed}"
-            if key not in self._features:
-                self._features[key] = self._encode(pictures, method)
-            kept = self._features[key]
-        return TrainingImages(
-            pictures, kept, batch_size=self.setup.batch_size, workers=self.workers, group=group
-        )
+        size = self.setup.batch_size
+        if method.trains_image_side:
+            return TrainingImages(pictures, None, batch_size=size, workers=self.workers, group=group)
+
+        def encode(epoch: int, views: Views) -> Tensor:
+            if self.setup.augmentation == "none":
+                return self._kept(f"train/{seed}", pictures, views, method, group)
+            return self._features_of(pictures, views, method, group, view=(seed, epoch))
+
+        return EncodedImages(pictures, encode, batch_size=size, workers=self.workers, group=group)
 
     def test_images(self, name: str, method: PromptMethod) -> tuple[Tensor, Tensor]:
         """Image features and labels of a test set; kept for all runs where the image side is frozen."""
         test = self.tests[name]
         labels = torch.tensor([example.label for example in test.test])
-        if name in self._features and not method.trains_image_side:
-            return self._features[name], labels
         pictures = Pictures(test, test.test, self.test_transform)
-        features = self._encode(pictures, method)
-        if not method.trains_image_side:
-            self._features[name] = features
-        return features, labels
+        views = loader(pictures, self.workers)
+        if method.trains_image_side:
+            return self._encode(pictures, views, method), labels
+        return self._kept(name, pictures, views, method), labels
 
-    def _encode(self, pictures: Pictures, method: PromptMethod) -> Tensor:
+    def feature_bytes(self, seed: int, epochs: int) -> int:
+        """Size of the features that a run with a frozen image tower reads or writes."""
+        train = len(self.training_set(seed).train) * (1 if self.setup.augmentation == "none" else epochs)
+        test = sum(len(test.test) for test in self.tests.values())
+        width = text_tower(self.model, self.tokenizer).embed_dim
+        return (train + test) * width * (4 if self.setup.precision == "fp32" else 2)
+
+    def _kept(
+        self,
+        name: str,
+        pictures: Pictures,
+        views: Views,
+        method: PromptMethod,
+        group: ProcessGroup = SINGLE_PROCESS,
+    ) -> Tensor:
+        if name not in self._features:
+            self._features[name] = self._features_of(pictures, views, method, group)
+        return self._features[name]
+
+    def _features_of(
+        self,
+        pictures: Pictures,
+        views: Views,
+        method: PromptMethod,
+        group: ProcessGroup,
+        view: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Features by a frozen image tower, from the store or computed; `view`: seed and epoch of a random one."""
+        depends_on = {
+            "tower": self.about["model"]["image_fingerprint"],
+            "data": [self.source.dataset, pictures.dataset.key, self.about["data"]["fingerprint"]],
+            "examples": content_key(examples=[(e.source, e.scene) for e in pictures.examples]),
+            "transform": dict(pictures.transform.settings),
+            "view": view,
+            "batch": self.setup.test_batch_size,
+            "precision": self.setup.precision,
+            "computed_with": [*map(version, ("torch", "torchvision", "pillow")), device_name(self.device)],
+        }
+        encode = partial(self._encode, pictures, views, method, group)
+        return self.store.features(depends_on, encode, device=self.device, group=group)
+
+    def _encode(
+        self, pictures: Pictures, views: Views, method: PromptMethod, group: ProcessGroup = SINGLE_PROCESS
+    ) -> Tensor:
         size = self.setup.test_batch_size
-        return image_features(method, pictures, batch_size=size, workers=self.workers)
+        return encode_in_order(method, len(pictures), views, batch_size=size, group=group)
 
     @property
     def name(self) -> str:

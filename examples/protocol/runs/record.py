@@ -72,12 +72,17 @@ def environment(device: torch.device) -> Record:
             **{name: _version(name) for name in PACKAGES},
         },
         "hardware": {
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "device": device_name(device),
             "cpu": _cpu_name(),
             "threads": torch.get_num_threads(),
             "system": platform.platform(),
         },
     }
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or the kind of device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def reset_peak_memory(device: torch.device) -> None:
