@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from sar_reg.errors import InputError
-from sar_reg.sampled_kl.api import choose_implementation, similarity_alignment_loss
-from sar_reg.sampled_kl.sampling import check_draw, sample_classes
-from sar_reg.sampled_kl.validation import check_features, check_options, check_sample_size
-from sar_reg.shapes import Float, Tensor
+from sar_reg.sampled_kl.api import (
+    Sets,
+    choose_implementation,
+    evaluate,
+    similarity_alignment_loss,
+    which_sets,
+    why_not_triton,
+)
+from sar_reg.sampled_kl.recompute import Calls, during_backward
+from sar_reg.sampled_kl.sampling import Sampling, check_draw, sample_classes
+from sar_reg.sampled_kl.validation import (
+    ONE_CLASS,
+    Direction,
+    Implementation,
+    Reduction,
+    check_dense,
+    check_features,
+    check_options,
+    check_sample_size,
+    check_temperature,
+)
+from sar_reg.shapes import Float, Int, Tensor
 
 __all__ = ["SimilarityAlignmentLoss", "sample_classes", "similarity_alignment_loss"]
+
+_KEPT_GRAM = 4096  # classes up to which the target's cosines are kept: 64 MB
 
 
 class Bank(Protocol):
@@ -37,26 +57,38 @@ class Bank(Protocol):
 
 
 class SimilarityAlignmentLoss(nn.Module):
-    """Keep the learned class similarities close to the bank's, over classes drawn anew at each training step.
+    r"""Keep the learned class similarities close to the bank's, over newly drawn classes at each training step.
 
     `loss = ce + lam * sar(text_features)`; the equation is that of
     [`similarity_alignment_loss`][sar_reg.similarity_alignment_loss].
-    In `train()` every call draws K other classes per class from (seed, `step`) and advances the buffer
-    `step`, which is part of `state_dict()`: a resumed run draws on, and all ranks of a distributed run draw
-    the same.
-    In `eval()` every call uses all other classes, draws nothing and leaves `step` alone.
+    In `train()` each call draws K other classes per class from (seed, `step`) and advances the buffer
+    `step`, which is part of `state_dict()`: a resumed run continues the sequence, and all ranks of a distributed
+    run draw the same classes. A state without it (trained without this loss) leaves `step` as it is.
+    In `eval()` each call uses all other classes, draws nothing and leaves `step` alone.
+
+    Holding a draw: `sar(text_features, step=s)` uses draw s and does not advance.
+
+    - LBFGS, SAM: the closure runs several times per update, so name its draw: `step=update`.
+    - Gradient accumulation: text features are the same in each part, so call the loss once per update, or name
+      the same `step` and weigh each part.
+    - Logging between updates: `step=sar.step` shows the next draw.
+    - `torch.utils.checkpoint` around the loss needs nothing: a recomputation repeats the draw of its call. Only a
+      checkpoint inside another one has to name its step.
 
     Args:
-        bank: the frozen side; its embeddings follow `.to(device)` and stay float32 under `.half()`.
-        sample_size: K at least 1; None or more than N - 1 means all N - 1 other classes.
+        bank: the frozen side; its embeddings follow `.to(device)` and are not rounded by `.half()`.
+        sample_size: K at least 2; None or more than N - 1 means all N - 1 other classes.
         seed: names the sequence of draws.
-        sampling: `"ring"` (fast) or `"independent"` (rows drawn for themselves, as the paper words it).
+        sampling: `"ring"` (one shuffled circle of the classes per step) or `"independent"` rows, as in the paper.
         reduction: `"mean"`, `"sum"` or `"none"` (one value per class).
         direction: `"target||learned"` or `"learned||target"`.
         impl: `"auto"`, `"reference"`, `"torch"` or `"triton"`.
 
     Raises:
-        InputError: for options that do not exist.
+        InputError: for a bank or options that do not fit; also for two classes or `sample_size=1`, with which the
+            loss is always 0.
+
+    Memory: the bank; where the kernels run, up to 4,096 classes also its N x N cosines.
 
     Examples:
         >>> from types import SimpleNamespace
@@ -70,78 +102,93 @@ class SimilarityAlignmentLoss(nn.Module):
 
     step: Tensor
     target: Tensor
+    gram: Tensor | None
 
     def __init__(
         self,
         bank: Bank,
         sample_size: int | None = 64,
         seed: int = 0,
-        sampling: str = "ring",
+        sampling: Sampling = "ring",
         *,
-        reduction: str = "mean",
-        direction: str = "target||learned",
-        impl: str = "auto",
+        reduction: Reduction = "mean",
+        direction: Direction = "target||learned",
+        impl: Implementation = "auto",
     ) -> None:
         super().__init__()
-        if not hasattr(bank, "embeddings"):
-            raise InputError(
-                f"bank must be an AnchorBank, not {type(bank).__name__}; make one with build_anchor_bank or read "
-                "one with AnchorBank.load"
-            )
-        check_draw(seed, 0)
-        check_options(
-            temperature=bank.temperature,
-            sampling=sampling,
-            reduction=reduction,
-            direction=direction,
-            impl=impl,
-        )
-        check_sample_size(sample_size)
+        for name in ("embeddings", "temperature", "classnames"):
+            if not hasattr(bank, name):
+                raise InputError(
+                    f"bank must be an AnchorBank, not {type(bank).__name__} (it has no {name}); make one with "
+                    "build_anchor_bank or read one with AnchorBank.load"
+                )
+        check_options(sampling=sampling, reduction=reduction, direction=direction, impl=impl)
         check_features(bank.embeddings, bank.embeddings)
-        others = bank.embeddings.shape[0] - 1
-        self.classnames = tuple(bank.classnames)
-        self.sample_size = others if sample_size is None else min(sample_size, others)
-        self.temperature, self.seed, self.sampling = bank.temperature, seed, sampling
-        self.reduction, self.direction, self.impl = reduction, direction, impl
-        self._full_precision = bank.embeddings
-        self.register_buffer("target", bank.embeddings, persistent=False)
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64, device=bank.embeddings.device))
+        rows = bank.embeddings.shape[0]
+        self.classnames = _names(bank.classnames)
+        if len(self.classnames) != rows:
+            raise InputError(f"the bank has {rows} embeddings but {len(self.classnames)} class names")
+        self.seed, _ = check_draw(seed, 0, bank.embeddings.device)
+        self.sample_size = check_sample_size(sample_size, rows)
+        if self.sample_size == 1:
+            raise InputError(ONE_CLASS)
+        self.temperature = check_temperature(bank.temperature)
+        self.sampling: Sampling = sampling
+        self.reduction: Reduction = reduction
+        self.direction: Direction = direction
+        self.impl: Implementation = impl
+        self._calls = Calls()
+        with torch.inference_mode(False):  # buffers made in inference mode could not be used in training
+            target = bank.embeddings.clone() if bank.embeddings.is_inference() else bank.embeddings
+            self.register_buffer("target", target, persistent=False)
+            self.register_buffer("step", torch.zeros((), dtype=torch.int64, device=target.device))
+            self.register_buffer("gram", self._cosines(), persistent=False)
 
     def forward(
-        self, text_features: Float[Tensor, "classes width"], classnames: Sequence[str] | None = None
+        self,
+        text_features: Float[Tensor, "classes width"],
+        classnames: Sequence[str] | None = None,
+        *,
+        step: int | Int[Tensor, ""] | None = None,
     ) -> Float[Tensor, "*row"]:
         """The loss of the learned features of all classes of the bank, base and novel, in the bank's order.
 
         Args:
             text_features: (N, D), any floating dtype; need not be normalised.
-            classnames: the names of the rows, if you want their order checked against the bank's.
+            classnames: the names of the rows, to have their order checked against the bank's.
+            step: use this draw and leave the module's own `step` alone; without effect in `eval()`.
 
         Returns:
             A scalar, or (N,) with `reduction="none"`.
 
         Raises:
-            InputError: if the features or the names do not fit the bank.
+            InputError: if the features, the names or the step do not fit.
+            SarRegError: if called during backward, where it is not clear which draw to repeat.
         """
         if classnames is not None:
             self._check_order(classnames)
-        if text_features.ndim == 2 and text_features.shape[0] != self.target.shape[0]:
+        n = self.target.shape[0]
+        check_dense("text_features", f"({n}, D)", text_features)
+        if text_features.ndim == 2 and text_features.shape[0] != n:
             raise InputError(
-                f"text_features must have one row for each of the bank's {self.target.shape[0]} classes, "
+                f"text_features must have one row for each of the bank's {n} classes, "
                 f"base and novel, in the order of bank.classnames; there are {text_features.shape[0]} rows"
             )
-        loss = similarity_alignment_loss(
-            text_features,
-            self.target,
-            temperature=self.temperature,
-            sample_size=self.sample_size if self.training else None,
-            seed=self.seed,
-            step=self.step,
-            sampling=self.sampling,
-            reduction=self.reduction,
-            direction=self.direction,
-            impl=self.impl,
-        )
-        if self.training:
+        check_features(text_features, self.target)
+        advance = self.training and step is None
+        if step is None:
+            step = self.step
+            if advance and not torch.compiler.is_compiling():
+                if during_backward():
+                    advance, step = False, self.step - self._calls.age_of_repeated()
+                else:
+                    self._calls.add()
+        loss = evaluate(
+            text_features, self.target, self.gram, temperature=self.temperature,
+            k=self.sample_size if self.training else n - 1, indices=None, seed=self.seed, step=step,
+            sampling=self.sampling, reduction=self.reduction, direction=self.direction, impl=self.impl,
+        )  # fmt: skip
+        if advance:
             self.step += 1
         return loss
 
@@ -150,14 +197,25 @@ class SimilarityAlignmentLoss(nn.Module):
         sizes = f"N={self.target.shape[0]}, K={self.sample_size}, τ={self.temperature:.4g}"
         implementation = f"impl={self.impl}"
         if self.impl == "auto":
-            on_ring = self.sampling == "ring" or self.sample_size == len(self.classnames) - 1
-            width = self.sample_size if on_ring else None
-            chosen = choose_implementation("auto", self.target.device, (self.target.dtype,), width)
-            implementation = f"impl={chosen} (auto)"
+            implementation = f"impl={choose_implementation('auto', *self._inputs())} (auto)"
         return f"{sizes}, sampling={self.sampling}, {self.direction}, {self.reduction}, {implementation}"
 
+    def _inputs(self) -> tuple[torch.device, tuple[torch.dtype, ...], int, Sets]:
+        """What the choice of an implementation depends on, for features like the bank's."""
+        sets = which_sets(self.target.shape[0], self.sample_size, self.sampling)
+        return self.target.device, (self.target.dtype,), self.sample_size, sets
+
+    def _cosines(self) -> Tensor | None:
+        """The target's Gram matrix where a kernel will read it; in float64, so that no matmul setting shows."""
+        device, dtypes, _, sets = self._inputs()
+        wanted = self.impl == "triton" or (self.impl == "auto" and device.type == "cuda")
+        if not wanted or why_not_triton(device, dtypes, sets) or self.target.shape[0] > _KEPT_GRAM:
+            return None
+        rows = nn.functional.normalize(self.target.double(), dim=1)
+        return (rows @ rows.T).to(torch.promote_types(self.target.dtype, torch.float32))
+
     def _check_order(self, classnames: Sequence[str]) -> None:
-        names = tuple(classnames)
+        names = _names(classnames)
         if len(names) != len(self.classnames):
             raise InputError(f"expected {len(self.classnames)} class names, as in the bank, not {len(names)}")
         for row, (name, expected) in enumerate(zip(names, self.classnames, strict=True)):
@@ -169,7 +227,19 @@ class SimilarityAlignmentLoss(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SimilarityAlignmentLoss:
         """Follow the device, but never round the bank: `.half()` on a model that holds this loss must not."""
-        super()._apply(fn, recurse)
-        self._full_precision = self._full_precision.to(self.target.device)
-        self.target = self._full_precision
+        target, self.gram = self.target, None
+        with torch.inference_mode(False):
+            super()._apply(fn, recurse)
+            self.target = target.to(self.target.device)
+            self.gram = self._cosines()
         return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:  # pyright: ignore
+        """Accept a state without `step`, such as one of a run that trained without this loss."""
+        super()._load_from_state_dict({f"{prefix}step": self.step, **state_dict}, prefix, *arguments)
+
+
+def _names(classnames: object) -> tuple[str, ...]:
+    if isinstance(classnames, str) or not isinstance(classnames, Iterable):
+        raise InputError(f"classnames must be a sequence of names, one per class, not {classnames!r}")
+    return tuple(classnames)

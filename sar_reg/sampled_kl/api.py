@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import warnings
+from typing import Literal
 
 import torch
 
 from sar_reg.errors import InputError
-from sar_reg.sampled_kl import reference, torch_dense
-from sar_reg.sampled_kl.operator import ring_kl
-from sar_reg.sampled_kl.sampling import ring_order, sample_classes
-from sar_reg.sampled_kl.validation import check_features, check_indices, check_options, check_sample_size
+from sar_reg.sampled_kl import operator, reference, torch_dense
+from sar_reg.sampled_kl.sampling import Sampling, check_draw, ring_order, sample_classes
+from sar_reg.sampled_kl.validation import (
+    ONE_CLASS,
+    Direction,
+    Implementation,
+    Reduction,
+    check_features,
+    check_indices,
+    check_options,
+    check_sample_size,
+    check_temperature,
+)
 from sar_reg.shapes import Float, Int, Tensor
 
+Sets = Literal["ring", "independent", "given"]
 _TRITON_INSTALLED = importlib.util.find_spec("triton") is not None
 # Beyond this the saved band is no longer small (8 kB a row); row blocks of the full matrix take less memory.
-_WIDEST_AUTO_BAND = 1024
-# Up to K + 96 classes one small matmul beats the many smaller ones of the band (measured on a CPU).
+_WIDEST_AUTO_SETS = 1024
+# Up to K + 96 classes one small matrix product beats the many smaller ones of the band (measured on a CPU).
 _FEW_CLASSES = 96
 
 
@@ -30,10 +42,10 @@ def similarity_alignment_loss(
     indices: Int[Tensor, "classes samples"] | None = None,
     seed: int = 0,
     step: int | Int[Tensor, ""] = 0,
-    sampling: str = "ring",
-    reduction: str = "mean",
-    direction: str = "target||learned",
-    impl: str = "auto",
+    sampling: Sampling = "ring",
+    reduction: Reduction = "mean",
+    direction: Direction = "target||learned",
+    impl: Implementation = "auto",
 ) -> Float[Tensor, "*row"]:
     r"""KL divergence between how similar classes are by `target` and by `learned` (the SAR loss).
 
@@ -42,11 +54,12 @@ def similarity_alignment_loss(
       L = \frac1N \sum_i \sum_{j \in S_i} P_{ij} (\log P_{ij} - \log Q_{ij})$$
 
     Args:
-        learned: (N, D) text features of the learnable prompts, any floating dtype, any length but zero;
-            N at least 2. A zero row has cosine 0 with every class, and zero gradient.
+        learned: (N, D) text features of the learnable prompts, any floating dtype; N at least 2. Rows of any length;
+            a zero row has cosine 0 with every class, and zero gradient.
         target: (N, D) frozen features of the same classes in the same order, such as `bank.embeddings`.
         temperature: τ > 0, the model's own 1 / exp(logit_scale).
-        sample_size: K, how many other classes each class is compared with; None or more than N - 1: all.
+        sample_size: K, how many other classes each class is compared with; None or more than N - 1: all. With one
+            other class loss and gradient are 0, of which a warning reminds.
         indices: (N, K) the sets S_i of a caller, instead of drawing them; a repeated class counts twice.
         seed: names the sequence of draws.
         step: which draw of the sequence; an int or a 0-d int64 tensor on the features' device.
@@ -61,10 +74,15 @@ def similarity_alignment_loss(
 
     Raises:
         InputError: for shapes, dtypes, devices or options that do not fit; the message says which.
+        SarRegError: for a derivative that an implementation does not have (below).
 
-    Cost: time O(N K D) and memory O(N (K + D)) on the ring; other sets O(N² D) time in blocks of rows.
-    float16 and bfloat16 features are upcast exactly and never multiplied in half precision, autocast or not.
-    Second derivatives exist except on the ring's own operator (use `impl="reference"`).
+    Cost: time O(N K D), memory O(N (K + D)) on the ring and for drawn sets in Triton (there O(N²) up to 1,024 classes);
+    other sets O(N² D) time in blocks of rows. Triton needs three launches (draw, forward, backward).
+    float16 and bfloat16 features are multiplied exactly and summed in float32; autocast and
+    `torch.set_float32_matmul_precision` have no effect. The kernels compute squares of lengths in float32: rows
+    shorter than 1e-15 or longer than 1e18 give NaN there.
+    Second and forward-mode derivatives exist with `impl="reference"`, and in PyTorch for sets that are not a ring;
+    elsewhere they raise. `torch.func.grad`, `vjp`, `jacrev` and `vmap` work everywhere in eager mode.
 
     Source: arXiv 2502.11969, equations 3 to 5.
 
@@ -76,26 +94,53 @@ def similarity_alignment_loss(
         >>> round(similarity_alignment_loss(learned, target, temperature=0.5).item(), 4)
         0.1544
     """
-    check_options(
-        temperature=temperature, sampling=sampling, reduction=reduction, direction=direction, impl=impl
-    )
+    check_options(sampling=sampling, reduction=reduction, direction=direction, impl=impl)
     check_features(learned, target)
-    check_sample_size(sample_size)
     if indices is not None:
-        check_indices(indices, learned, sample_size)
+        indices = check_indices(indices, learned, sample_size)
+    k = check_sample_size(sample_size, learned.shape[0])
+    if k == 1 and indices is None and not torch.compiler.is_compiling():
+        warnings.warn(ONE_CLASS, stacklevel=2)
+    return evaluate(
+        learned, target, None, temperature=check_temperature(temperature), k=k, indices=indices, seed=seed,
+        step=step, sampling=sampling, reduction=reduction, direction=direction, impl=impl,
+    )  # fmt: skip
+
+
+def evaluate(
+    learned: Float[Tensor, "classes width"],
+    target: Float[Tensor, "classes width"],
+    gram: Float[Tensor, "classes classes"] | None,
+    *,
+    temperature: float,
+    k: int,
+    indices: Int[Tensor, "classes samples"] | None,
+    seed: int,
+    step: int | Int[Tensor, ""],
+    sampling: Sampling,
+    reduction: Reduction,
+    direction: Direction,
+    impl: Implementation,
+) -> Float[Tensor, "*row"]:
+    """`similarity_alignment_loss` of checked arguments; `gram`: the target's cosines where they are kept."""
     n = learned.shape[0]
-    k = n - 1 if sample_size is None else min(sample_size, n - 1)
-    everyone = indices is None and k == n - 1
-    on_ring = everyone or (indices is None and sampling == "ring")
-    chosen = choose_implementation(
-        impl, learned.device, (learned.dtype, target.dtype), k if on_ring else None
-    )
+    sets = "given" if indices is not None else which_sets(n, k, sampling)
+    chosen = choose_implementation(impl, learned.device, (learned.dtype, target.dtype), k, sets)
     reverse = direction == "learned||target"
+    seed, step = check_draw(seed, step, learned.device)
+    fused = chosen == "triton" or (chosen == "torch" and sets == "ring" and n > k + _FEW_CLASSES)
     with torch.autocast(learned.device.type, enabled=False):
-        if chosen == "triton" or (chosen == "torch" and on_ring and n > k + _FEW_CLASSES):
-            order = ring_order(n, seed=seed, step=step, device=learned.device)
-            rows = ring_kl(learned, target, order, k, temperature, reverse, chosen)[0]
-        elif chosen == "torch" and everyone:
+        if fused:
+            if k == n - 1:
+                drawn = torch.arange(n, device=learned.device)  # any order: the sets hold all other classes
+            elif chosen == "torch":
+                drawn = ring_order(n, seed=seed, step=step, device=learned.device)
+            else:
+                drawn = operator.draw(target, k if sets == "independent" else 0, seed, step)
+            mean = reduction == "mean"
+            rows = operator.sampled_kl(learned, target, gram, drawn, k, temperature, mean, reverse, chosen)
+            return rows if reduction == "none" else rows.sum()
+        if chosen == "torch" and k == n - 1 and indices is None:
             rows = torch_dense.row_kl(learned, target, None, temperature, reverse)
         else:
             if indices is None:
@@ -105,34 +150,36 @@ def similarity_alignment_loss(
     return rows if reduction == "none" else rows.mean() if reduction == "mean" else rows.sum()
 
 
-def choose_implementation(
-    impl: str, device: torch.device, dtypes: tuple[torch.dtype, ...], ring_width: int | None
-) -> str:
-    """What `impl` means for these inputs; `ring_width` is K if the sets are a ring, else None.
+def which_sets(n: int, k: int, sampling: Sampling) -> Sets:
+    """What is drawn: all other classes are a ring of any order."""
+    return "ring" if k == n - 1 else sampling
 
-    `"auto"` is Triton for CUDA tensors wherever it can run, else PyTorch.
+
+def choose_implementation(
+    impl: Implementation, device: torch.device, dtypes: tuple[torch.dtype, ...], k: int, sets: Sets
+) -> Literal["reference", "torch", "triton"]:
+    """What `impl` means for these inputs: `"auto"` is Triton for CUDA tensors wherever it can run, else PyTorch.
 
     Raises:
         InputError: if `impl="triton"` cannot run, with the reason.
     """
     if impl in ("reference", "torch"):
         return impl
-    reason = _why_not_triton(device, dtypes, ring_width)
+    reason = why_not_triton(device, dtypes, sets)
     if impl == "triton" and reason:
         raise InputError(f"impl='triton' cannot run here: {reason}; use impl='auto' or 'torch'")
-    if impl == "auto" and (reason or device.type != "cuda" or (ring_width or 0) > _WIDEST_AUTO_BAND):
+    if impl == "auto" and (reason or device.type != "cuda" or k > _WIDEST_AUTO_SETS):
         return "torch"
     return "triton"
 
 
-def _why_not_triton(
-    device: torch.device, dtypes: tuple[torch.dtype, ...], ring_width: int | None
-) -> str | None:
+def why_not_triton(device: torch.device, dtypes: tuple[torch.dtype, ...], sets: Sets) -> str | None:
+    """The reason why the kernels cannot run on such inputs, if there is one."""
     interpreted = os.environ.get("TRITON_INTERPRET") == "1"
     if not _TRITON_INSTALLED:
         return "the package triton is not installed"
-    if ring_width is None:
-        return "its kernels walk a ring of classes, so they take neither indices= nor sampling='independent'"
+    if sets == "given":
+        return "its kernels draw the sets themselves, so they do not take indices="
     if device.type != "cuda" and not interpreted:
         return (
             f"the features are on {device.type}, not on a CUDA GPU (or start Python with TRITON_INTERPRET=1)"

@@ -1,4 +1,8 @@
-"""The ring operation as registered PyTorch operators: one per direction, for every implementation."""
+"""The operation with its gradient: as an autograd Function in eager mode, as registered operators when traced.
+
+The Function costs half the host time of an operator (measured on a CPU); torch.compile, fake tensors and make_fx need
+the operators, since they would not see what a Function launches.
+"""
 
 from __future__ import annotations
 
@@ -6,107 +10,176 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from sar_reg.errors import SarRegError
 from sar_reg.sampled_kl import torch_ring
-from sar_reg.shapes import Tensor
+from sar_reg.sampled_kl.reference import result_dtype
+from sar_reg.sampled_kl.sampling import check_draw, stream_offset
+from sar_reg.shapes import Float, Int, Tensor
 
 
-@torch.library.custom_op("sar_reg::ring_kl", mutates_args=())
-def ring_kl(
-    learned: Tensor, target: Tensor, order: Tensor, k: int, temperature: float, reverse: bool, impl: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    """KL of each class over the `k` classes that follow it in `order`.
+def draw(like: Tensor, k: int, seed: int, step: int | Int[Tensor, ""]) -> Int[Tensor, " classes *samples"]:
+    """The ring's order (N,) if k is 0, else independent sets (N, k), in one launch on `like`'s device."""
+    seed, step = check_draw(seed, step, like.device)
+    on_device = step if isinstance(step, Tensor) else None
+    run = _draw if _traced(like) else _run_draw
+    return run(like, on_device, k, stream_offset(seed, step))
+
+
+def sampled_kl(
+    learned: Float[Tensor, "classes width"],
+    target: Float[Tensor, "classes width"],
+    gram: Float[Tensor, "classes classes"] | None,
+    sets: Int[Tensor, " classes *samples"],
+    k: int,
+    temperature: float,
+    mean: bool,
+    reverse: bool,
+    impl: str,
+) -> Float[Tensor, " classes"]:
+    """KL of each class over its `k` sampled classes.
 
     Args:
         learned: (N, D) floating point; any strides.
         target: (N, D) floating point, no gradient.
-        order: (N,) int64, a permutation of the classes.
+        gram: (N, N) cosines of the target, if they are kept.
+        sets: (N,) int64 the classes in ring order, or (N, k) int32 sets without repetition ("triton" only).
         k: 1 .. N-1.
         temperature: divides the cosines.
+        mean: return KL / N, whose sum is the mean; the sum's gradient needs no operation.
         reverse: False for KL(target ‖ learned), True for KL(learned ‖ target).
         impl: "torch" or "triton".
-
-    Returns:
-        KL (N,) in class order; and, in ring order, the cosines (2, N, k) of learned and target, and per row
-        learned's 1 / length (1, N), which the kernels precede by the two log-sum-exps (3, N). At most
-        4 (2k + 4) bytes per row at fp32.
     """
-    return _implementation(impl).forward(learned, target, order, k, temperature, reverse)
+    arguments = (learned, target, gram, sets, k, temperature, mean, reverse, impl)
+    return _operator(*arguments)[0] if _traced(learned) else _Forward.apply(*arguments)[0]
 
 
-@ring_kl.register_fake
-def _ring_kl_shapes(
-    learned: Tensor, target: Tensor, order: Tensor, k: int, temperature: float, reverse: bool, impl: str
-) -> tuple[Tensor, Tensor, Tensor]:
+def _traced(x: Tensor) -> bool:
+    return (
+        torch.compiler.is_compiling()
+        or type(x) not in (Tensor, torch.nn.Parameter)
+        or get_proxy_mode() is not None
+    )
+
+
+def _run_draw(like: Tensor, step: Tensor | None, k: int, offset: int) -> Tensor:
+    return _implementation("triton").draw(like.shape[0], k, step, offset, like.device)
+
+
+_draw = torch.library.custom_op("sar_reg::draw", _run_draw, mutates_args=())
+
+
+@_draw.register_fake
+def _draw_shape(like: Tensor, step: Tensor | None, k: int, offset: int) -> Tensor:
+    n = like.shape[0]
+    return like.new_empty((n, k), dtype=torch.int32) if k else like.new_empty((n,), dtype=torch.int64)
+
+
+def _run_forward(
+    learned: Tensor, target: Tensor, gram: Tensor | None, sets: Tensor, k: int, temperature: float, mean: bool,
+    reverse: bool, impl: str,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """KL (N,), and what backward needs: two numbers per pair and one to three per row."""
+    return _implementation(impl).forward(learned, target, gram, sets, k, temperature, mean, reverse)
+
+
+_operator = torch.library.custom_op("sar_reg::sampled_kl", _run_forward, mutates_args=())
+
+
+@_operator.register_fake
+def _forward_shapes(
+    learned: Tensor, target: Tensor, gram: Tensor | None, sets: Tensor, k: int, temperature: float, mean: bool,
+    reverse: bool, impl: str,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     n = learned.shape[0]
-    dtype = torch.promote_types(torch.promote_types(learned.dtype, target.dtype), torch.float32)
+    dtype = result_dtype(learned, target)
     empty = partial(learned.new_empty, dtype=dtype)
-    return empty((n,)), empty((2, n, k)), empty((3 if impl == "triton" else 1, n))
+    return empty((n,)), empty((_implementation(impl).saved_count(n, k, sets.ndim == 1),))
 
 
-@torch.library.custom_op("sar_reg::ring_kl_backward", mutates_args=())
-def ring_kl_backward(
-    grad: Tensor,
-    learned: Tensor,
-    order: Tensor,
-    row_kl: Tensor,
-    cosines: Tensor,
-    row_stats: Tensor,
-    temperature: float,
-    reverse: bool,
-    impl: str,
-) -> Tensor:
-    """Gradient of `(grad * row_kl).sum()` with respect to `learned`, in learned's dtype."""
-    # Here, because `backward()` may be called under an autocast that the caller of the loss never saw.
-    with torch.autocast(learned.device.type, enabled=False):
-        return _implementation(impl).backward(
-            grad, learned, order, row_kl, cosines, row_stats, temperature, reverse
-        )
+def _run_backward(
+    grad: Tensor, learned: Tensor, sets: Tensor, saved: Tensor, k: int, temperature: float, mean: bool,
+    reverse: bool, impl: str,
+) -> Tensor:  # fmt: skip
+    """Gradient of `(grad * KL).sum()` with respect to `learned`, in learned's dtype."""
+    return _implementation(impl).backward(grad, learned, sets, saved, k, temperature, mean, reverse)
 
 
-@ring_kl_backward.register_fake
-def _ring_kl_backward_shape(
-    grad: Tensor,
-    learned: Tensor,
-    order: Tensor,
-    row_kl: Tensor,
-    cosines: Tensor,
-    row_stats: Tensor,
-    temperature: float,
-    reverse: bool,
-    impl: str,
-) -> Tensor:
+_backward_operator = torch.library.custom_op("sar_reg::sampled_kl_backward", _run_backward, mutates_args=())
+
+
+@_backward_operator.register_fake
+def _backward_shape(
+    grad: Tensor, learned: Tensor, sets: Tensor, saved: Tensor, k: int, temperature: float, mean: bool,
+    reverse: bool, impl: str,
+) -> Tensor:  # fmt: skip
     return learned.new_empty(learned.shape)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    learned, _, order, _, ctx.temperature, ctx.reverse, ctx.impl = inputs
-    row_kl, cosines, row_stats = output
-    ctx.mark_non_differentiable(cosines, row_stats)
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    learned, _, _, sets, *ctx.options = inputs
+    _, saved = output
+    ctx.mark_non_differentiable(saved)
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(learned, order, row_kl, cosines, row_stats)
+    ctx.save_for_backward(learned, sets, saved)
 
 
 def _differentiate(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
-    learned, order, row_kl, cosines, row_stats = ctx.saved_tensors
     result = None
     if grad is not None:
-        result = ring_kl_backward(
-            grad, learned, order, row_kl, cosines, row_stats, ctx.temperature, ctx.reverse, ctx.impl
-        )
-    return result, None, None, None, None, None, None
+        run = _backward_operator if _traced(grad) else _Backward.apply
+        result = run(grad, *ctx.saved_tensors, *ctx.options)
+    return result, *(None,) * 8
 
 
 def _refuse_second_derivative(ctx: Any, *grads: Tensor) -> None:
     raise SarRegError(
-        "the ring loss has no second derivative; for double backward use impl='reference', "
-        "or sampling='independent' (PyTorch's own autograd)"
+        "the fused loss has no second derivative; for double backward use impl='reference', "
+        "or impl='torch' with sampling='independent' (PyTorch's own autograd)"
     )
 
 
-ring_kl.register_autograd(_differentiate, setup_context=_save)
-ring_kl_backward.register_autograd(_refuse_second_derivative)
+_operator.register_autograd(_differentiate, setup_context=_save)
+_backward_operator.register_autograd(_refuse_second_derivative)
+
+
+class _Once(torch.autograd.Function):
+    """What the two Functions share: refused forward mode, and `torch.func.vmap` as one call per element."""
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        raise SarRegError(
+            "the fused loss has no forward-mode derivative (jvp, jacfwd); use impl='reference', or reverse mode "
+            "(grad, vjp, jacrev)"
+        )
+
+    @classmethod
+    def vmap(cls, info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> tuple[Any, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        calls = [
+            cls.apply(
+                *(a if dim is None else a.select(dim, i) for a, dim in zip(arguments, in_dims, strict=True))
+            )
+            for i in range(info.batch_size)
+        ]
+        if isinstance(calls[0], Tensor):
+            return torch.stack(calls), 0
+        return tuple(torch.stack(list(parts)) for parts in zip(*calls, strict=True)), (0, 0)
+
+
+class _Forward(_Once):
+    forward = staticmethod(_run_forward)
+    setup_context = staticmethod(_save)
+    backward = staticmethod(_differentiate)
+
+
+class _Backward(_Once):
+    forward = staticmethod(_run_backward)
+    backward = staticmethod(_refuse_second_derivative)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Nothing is kept: there is no second derivative."""
 
 
 def _implementation(impl: str) -> Any:

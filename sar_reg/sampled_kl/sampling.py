@@ -1,18 +1,23 @@
 """Which K classes each class is compared with: the same integers from (seed, step) on every device.
 
-All randomness is the hash splitmix64 in wrapping int64 arithmetic, so nothing depends on a generator's state,
-and a `step` that lives on a GPU is never copied to the host.
+All randomness is the hash splitmix64 in wrapping int64 arithmetic, so nothing depends on the state of a
+generator, and a `step` on a GPU is never copied to the host.
 """
 
 from __future__ import annotations
+
+import operator
+from typing import Literal, SupportsIndex, cast, get_args
 
 import torch
 
 from sar_reg.errors import InputError
 from sar_reg.shapes import Int, Tensor
 
-SAMPLINGS = ("ring", "independent")
-_GOLDEN_GAMMA = 0x9E3779B97F4A7C15
+Sampling = Literal["ring", "independent"]
+SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)
+GOLDEN_GAMMA = 0x9E3779B97F4A7C15
+_SEED_FACTOR = 0xD1B54A32D192ED03
 
 
 def sample_classes(
@@ -21,13 +26,13 @@ def sample_classes(
     *,
     seed: int,
     step: int | Int[Tensor, ""],
-    sampling: str = "ring",
+    sampling: Sampling = "ring",
     device: torch.device | str | None = None,
 ) -> Int[Tensor, "n k"]:
     """For each of `n` classes, draw a uniformly random set of `k` other classes.
 
     `"ring"` shuffles all classes into one circle and gives each class the `k` that follow it;
-    `"independent"` draws every row for itself (paper, eq. 4). Either way one row is an exactly uniform
+    `"independent"` draws each row separately (paper, eq. 4). Either way one row is an exactly uniform
     `k`-subset of the others.
 
     Args:
@@ -42,7 +47,8 @@ def sample_classes(
         (n, k) int64: distinct within a row, never the row itself; the order within a row has no meaning.
 
     Raises:
-        InputError: if `n`, `k` or `sampling` is out of range, or `seed` or `step` is no integer.
+        InputError: if `n`, `k` or `sampling` is out of range, if `seed` or `step` is not an integer, or if a
+            `step` tensor is on another device.
 
     Cost: O(n log n + n k) for the ring; O(n k²) and min(k, n - k) short steps for independent rows.
 
@@ -52,7 +58,7 @@ def sample_classes(
         >>> sample_classes(3, 64, seed=0, step=0).sort().values.tolist()
         [[1, 2], [0, 2], [0, 1]]
     """
-    _check_integers(n, k)
+    n, k = as_integer("n and k", n, "ints"), as_integer("n and k", k, "ints")
     if n < 2:
         raise InputError(f"similarities between classes need at least 2 classes, not {n}")
     if k < 1:
@@ -62,6 +68,7 @@ def sample_classes(
     k = min(k, n - 1)
     where = torch.device(device or (step.device if isinstance(step, Tensor) else "cpu"))
     if k == n - 1:
+        check_draw(seed, step, where)
         others = torch.arange(k, device=where).expand(n, k)
     elif sampling == "ring":
         return ring_neighbours(ring_order(n, seed=seed, step=step, device=where), k)
@@ -80,6 +87,38 @@ def ring_neighbours(order: Int[Tensor, " n"], k: int) -> Int[Tensor, "n k"]:
     n = order.shape[0]
     following = torch.cat([order, order[:k]]).unfold(0, k + 1, 1)[:, 1:]
     return following.new_empty(n, k).index_copy_(0, order, following)
+
+
+def stream_offset(seed: int, step: int | Int[Tensor, ""]) -> int:
+    """The part of the state before mixing that the host knows; a step tensor adds `step * GOLDEN_GAMMA`."""
+    known = 0 if isinstance(step, Tensor) else step * GOLDEN_GAMMA
+    return _signed(seed * _SEED_FACTOR + known)
+
+
+def check_draw(seed: object, step: object, device: torch.device) -> tuple[int, int | Int[Tensor, ""]]:
+    """Seed and step as Python integers (or the step's tensor): a float would silently give another draw."""
+    seed = as_integer("seed", seed)
+    if not isinstance(step, Tensor):
+        return seed, as_integer("step", step, "an int or a 0-d int64 tensor")
+    if step.dtype != torch.int64 or step.ndim:
+        raise InputError(
+            f"a step in a tensor must be int64 of shape (), not {step.dtype} of shape {tuple(step.shape)}"
+        )
+    if step.device.type != device.type or device.index not in (None, step.device.index):
+        raise InputError(f"step is on {step.device}, but the classes are drawn on {device}; move it there")
+    return seed, step
+
+
+def as_integer(name: str, value: object, kind: str = "an int") -> int:
+    """A Python or numpy integer as an int (or the compiler's symbol for one); bools are refused."""
+    if isinstance(value, (int, torch.SymInt)) and not isinstance(value, bool):
+        return cast(int, value)
+    try:
+        if isinstance(value, (bool, Tensor)):
+            raise TypeError
+        return operator.index(cast(SupportsIndex, value))
+    except TypeError:
+        raise InputError(f"{name} must be {kind}, not {value!r}; convert with int()") from None
 
 
 def _independent_subsets(n: int, k: int, stream: Int[Tensor, ""]) -> Int[Tensor, "n k"]:
@@ -101,36 +140,18 @@ def _independent_subsets(n: int, k: int, stream: Int[Tensor, ""]) -> Int[Tensor,
 
 def _stream(seed: int, step: int | Int[Tensor, ""], device: torch.device) -> Int[Tensor, ""]:
     """A 64-bit state for each (seed, step)."""
-    check_draw(seed, step)
-    offset = _signed(seed * 0xD1B54A32D192ED03)
+    seed, step = check_draw(seed, step, device)
+    offset = stream_offset(seed, step)
     if isinstance(step, Tensor):
-        return _mix(step * _signed(_GOLDEN_GAMMA) + offset)
-    return _mix(torch.full((), _signed(step * _GOLDEN_GAMMA + offset), dtype=torch.int64, device=device))
-
-
-def _check_integers(*sizes: object) -> None:
-    if not all(isinstance(size, (int, torch.SymInt)) for size in sizes):
-        raise InputError(f"n and k must be ints, not {' and '.join(map(repr, sizes))}")
-
-
-def check_draw(seed: object, step: object) -> None:
-    """Other types would not fail: they would draw other classes than the same number as an int."""
-    if not isinstance(seed, int):
-        raise InputError(f"seed must be an int, not {seed!r}; convert with int()")
-    if isinstance(step, Tensor):
-        if step.dtype != torch.int64 or step.ndim:
-            raise InputError(
-                f"a step in a tensor must be int64 of shape (), not {step.dtype} of shape {tuple(step.shape)}"
-            )
-    elif not isinstance(step, int):
-        raise InputError(f"step must be an int or a 0-d int64 tensor, not {step!r}; convert with int()")
+        return _mix(step * _signed(GOLDEN_GAMMA) + offset)
+    return _mix(torch.full((), offset, dtype=torch.int64, device=device))
 
 
 def _hashes(stream: Int[Tensor, ""], count: int) -> Int[Tensor, " count"]:
     """splitmix64's sequence: the mix of `stream + i γ` for i = 1 .. count."""
-    # (stream / γ + i) γ, the same integers: compiled for a CPU, i γ by itself writes past its memory (PyTorch 2.14).
+    # (stream / γ + i) γ, the same integers: compiled for a CPU, i γ alone writes out of bounds (PyTorch 2.14).
     i = torch.arange(1, count + 1, device=stream.device)
-    return _mix((stream * _signed(pow(_GOLDEN_GAMMA, -1, 1 << 64)) + i) * _signed(_GOLDEN_GAMMA))
+    return _mix((stream * _signed(pow(GOLDEN_GAMMA, -1, 1 << 64)) + i) * _signed(GOLDEN_GAMMA))
 
 
 def _mix(x: Tensor) -> Tensor:

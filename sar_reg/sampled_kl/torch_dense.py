@@ -1,13 +1,12 @@
-"""PyTorch path for sets that are no ring (all others, a caller's indices): row blocks of the full matrix."""
+"""PyTorch path for index sets that are not a ring: row blocks of the full similarity matrix."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from sar_reg.sampled_kl.reference import unit_rows
+from sar_reg.sampled_kl.products import products
+from sar_reg.sampled_kl.reference import result_dtype, unit_rows
 from sar_reg.shapes import Float, Int, Tensor
 
 # One block's N columns in fp32: 16 MB, so that the handful alive at once stay small beside a text tower.
@@ -26,26 +25,19 @@ def row_kl(
     With more than one block, the backward pass computes each block again instead of keeping it.
     """
     n = learned.shape[0]
-    dtype = torch.promote_types(torch.promote_types(learned.dtype, target.dtype), torch.float32)
+    dtype = result_dtype(learned, target)
     u, t = unit_rows(learned.to(dtype)), unit_rows(target.to(dtype))
     rows = max(1, _BLOCK_ELEMENTS // n)
-    if n <= rows:
+    # Transforms of torch.func do not take checkpoint(): there one block holds all.
+    if n <= rows or torch._C._functorch.peek_interpreter_stack() is not None:  # pyright: ignore
         return _block_kl(u, t, indices, 0, n, temperature, reverse)
     blocks = [
         checkpoint(
-            _block_kl,
-            u,
-            t,
-            indices,
-            start,
-            min(start + rows, n),
-            temperature,
-            reverse,
-            use_reentrant=False,
-            preserve_rng_state=False,
+            _block_kl, u, t, indices, start, min(start + rows, n), temperature, reverse,
+            use_reentrant=False, preserve_rng_state=False,
         )
         for start in range(0, n, rows)
-    ]
+    ]  # fmt: skip
     return torch.cat(blocks)
 
 
@@ -59,25 +51,10 @@ def _block_kl(
     return (log_p.exp() * (log_p - log_q)).sum(-1)
 
 
-class _Products(torch.autograd.Function):
-    """`a bᵀ` whose gradient stays in full precision even where `backward()` is called under autocast."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx.save_for_backward(a, b)
-        return a @ b.T
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        a, b = ctx.saved_tensors
-        with torch.autocast(grad.device.type, enabled=False):
-            return grad @ b, grad.T @ a
-
-
 def _log_softmax_of_others(
     x: Tensor, indices: Tensor | None, start: int, stop: int, temperature: float
 ) -> Tensor:
-    logits = _Products.apply(x[start:stop], x) / temperature
+    logits = products(x[start:stop], x) / temperature
     if indices is not None:
         return logits.gather(1, indices[start:stop].long()).log_softmax(-1)
     # Exactly zero probability for the class itself; finite, because P (log P - log Q) of infinities is NaN.

@@ -1,4 +1,4 @@
-"""The ring operation in PyTorch: blocked matmuls along the ring, closed-form backward.
+"""The ring operation in PyTorch: blocked matrix products along the ring, closed-form backward.
 
 In ring order the sampled similarities form a band: row r meets columns r+1 .. r+K. A block of rows needs one
 contiguous window of the ring, so each step is a batched matmul of (rows, window) whose band is read or
@@ -10,60 +10,78 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from sar_reg.sampled_kl.products import full_precision
+from sar_reg.sampled_kl.reference import power_of_two, result_dtype
 from sar_reg.shapes import Float, Int, Tensor
 
-_ROWS = 32  # rows per matmul: larger wastes products outside the band, smaller starves the matmul
+_ROWS = 32  # rows per product: larger wastes work outside the band, smaller is slow
 _CHUNK = 4096  # rows per batch of matmuls, which bounds the temporary memory
 
 
 def forward(
     learned: Float[Tensor, "classes width"],
     target: Float[Tensor, "classes width"],
+    gram: Float[Tensor, "classes classes"] | None,
     order: Int[Tensor, " classes"],
     k: int,
     temperature: float,
+    mean: bool,
     reverse: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """KL per class, and what the backward pass needs; see `ring_op.ring_kl`."""
-    dtype = torch.promote_types(torch.promote_types(learned.dtype, target.dtype), torch.float32)
-    cosines = torch.empty(2, learned.shape[0], k, dtype=dtype, device=learned.device)
-    inverse_length = _band_cosines(learned, order, cosines[0])
-    _band_cosines(target, order, cosines[1])
+) -> tuple[Tensor, Tensor]:
+    """KL per class, and what the backward pass needs; see `operator.sampled_kl`."""
+    dtype = result_dtype(learned, target)
+    n = learned.shape[0]
+    saved = learned.new_empty(saved_count(n, k, ring=True), dtype=dtype)
+    cosines = saved[: 2 * k * n].view(2, n, k)
+    with full_precision(learned.device):
+        saved[2 * k * n :] = _band_cosines(learned, order, cosines[0])
+        _band_cosines(target, order, cosines[1])
     log_q, log_p = (cosines / temperature).log_softmax(-1).unbind()
     if reverse:
         log_p, log_q = log_q, log_p
     kl = (log_p.exp() * (log_p - log_q)).sum(-1)
+    if mean:
+        kl /= n
     row_kl = torch.empty_like(kl).index_copy_(0, order, kl)
-    return row_kl, cosines, inverse_length[None]
+    return row_kl, saved
 
 
 def backward(
     grad: Float[Tensor, " classes"],
     learned: Float[Tensor, "classes width"],
     order: Int[Tensor, " classes"],
-    row_kl: Float[Tensor, " classes"],
-    cosines: Float[Tensor, "2 classes samples"],
-    row_stats: Float[Tensor, "stats classes"],
+    saved: Float[Tensor, " numbers"],
+    k: int,
     temperature: float,
+    mean: bool,
     reverse: bool,
 ) -> Float[Tensor, "classes width"]:
-    """Gradient of `(grad * row_kl).sum()` with respect to `learned`.
+    """Gradient of `(grad * KL).sum()` with respect to `learned`.
 
     With u the unit rows and g_ij the gradient of the cosine ij, class a receives r_a (v - (v · u_a) u_a), where
-    v = Σ_j g_aj u_j + Σ_i g_ia u_i and r_a = 1 / length: the classes before it on the ring and those after it make
-    one band of 2K + 1 coefficients, with nothing for itself.
+    v = Σ_j g_aj u_j + Σ_i g_ia u_i and r_a = 1 / length: the classes before it on the ring and those after it form
+    one band of 2K + 1 coefficients, whose middle one (the class itself) is 0.
     """
-    logits = cosines / temperature
-    weight = (grad[order] / temperature)[:, None]
+    n = learned.shape[0]
+    logits = saved[: 2 * k * n].view(2, n, k) / temperature
+    weight = (grad[order] / (temperature * n if mean else temperature))[:, None]
     if reverse:
         log_q, log_p = logits.log_softmax(-1).unbind()
-        outgoing = log_q.exp() * (log_q - log_p - row_kl[order][:, None]) * weight
+        gap = log_q - log_p
+        q = log_q.exp()
+        outgoing = q * (gap - (q * gap).sum(-1, keepdim=True)) * weight
     else:
         q, p = logits.softmax(-1).unbind()
         outgoing = (q - p) * weight
     own = outgoing.new_zeros(outgoing.shape[0], 1)
     band = torch.cat([_seen_from_column(outgoing), own, outgoing], dim=1)
-    return _band_times_rows(band, learned, order, row_stats[0])
+    with full_precision(learned.device):
+        return _band_times_rows(band, learned, order, saved[2 * k * n :])
+
+
+def saved_count(n: int, k: int, ring: bool) -> int:
+    """How many numbers `forward` saves: the cosines (2, N, k) in ring order, and 1 / length (N)."""
+    return n * (2 * k + 1)
 
 
 def _band_cosines(features: Tensor, order: Tensor, cosines: Tensor) -> Tensor:
@@ -75,10 +93,12 @@ def _band_cosines(features: Tensor, order: Tensor, cosines: Tensor) -> Tensor:
         stop = min(start + _CHUNK, n)
         blocks = -(-(stop - start) // _ROWS)
         x = features.index_select(0, _wrapped(order, start, start + blocks * _ROWS + k)).to(cosines.dtype)
-        length = torch.linalg.vector_norm(x, dim=1)
+        power = power_of_two(x)
+        x /= power
+        length = torch.linalg.vector_norm(x, dim=1, keepdim=True)
         inverse = length.reciprocal().masked_fill_(length == 0, 0)
-        inverse_length[start:stop] = inverse[: stop - start]
-        x *= inverse[:, None]
+        inverse_length[start:stop] = (inverse / power)[: stop - start, 0]
+        x *= inverse
         tile = x[: blocks * _ROWS].view(blocks, _ROWS, -1) @ x.unfold(0, window, _ROWS)
         band = tile.as_strided((blocks, _ROWS, k), (_ROWS * window, window + 1, 1), 1)
         cosines[start:stop] = band.reshape(-1, k)[: stop - start]

@@ -3,52 +3,66 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
+from typing import Literal, get_args
 
 import torch
 
 from sar_reg.errors import InputError
-from sar_reg.sampled_kl.sampling import SAMPLINGS
-from sar_reg.shapes import Tensor
+from sar_reg.sampled_kl.sampling import SAMPLINGS, as_integer
+from sar_reg.shapes import Int, Tensor
 
-REDUCTIONS = ("mean", "sum", "none")
-DIRECTIONS = ("target||learned", "learned||target")
-IMPLEMENTATIONS = ("auto", "reference", "torch", "triton")
+Reduction = Literal["mean", "sum", "none"]
+Direction = Literal["target||learned", "learned||target"]
+Implementation = Literal["auto", "reference", "torch", "triton"]
 
 
-def check_options(
-    *, temperature: float | Tensor, sampling: str, reduction: str, direction: str, impl: str
-) -> None:
+def check_options(*, sampling: str, reduction: str, direction: str, impl: str) -> None:
     """Refuse option values that do not exist."""
     for name, value, allowed in (
         ("sampling", sampling, SAMPLINGS),
-        ("reduction", reduction, REDUCTIONS),
-        ("direction", direction, DIRECTIONS),
-        ("impl", impl, IMPLEMENTATIONS),
+        ("reduction", reduction, get_args(Reduction)),
+        ("direction", direction, get_args(Direction)),
+        ("impl", impl, get_args(Implementation)),
     ):
         if value not in allowed:
             raise InputError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
+
+
+def check_temperature(temperature: object) -> float:
+    """The temperature as a float."""
     if isinstance(temperature, Tensor):  # would be read by the host at every call
         raise InputError("temperature must be a number, not a tensor; pass float(1 / logit_scale.exp())")
+    if isinstance(temperature, bool) or not isinstance(temperature, Real):
+        raise InputError(f"temperature must be a number, not {temperature!r}; convert with float()")
+    temperature = float(temperature)
     if not (math.isfinite(temperature) and temperature > 0):
         raise InputError(
             f"temperature must be positive and finite (CLIP: 1 / exp(logit_scale)), not {temperature!r}"
         )
+    return temperature
 
 
-def check_sample_size(sample_size: int | None) -> None:
-    """Refuse a sample size that is not a positive integer or None."""
+def check_sample_size(sample_size: int | None, n: int) -> int:
+    """How many of the `n - 1` other classes are compared with each."""
     if sample_size is None:
-        return
-    if type(sample_size) is not int:  # bool is an int, too
-        raise InputError(f"sample_size must be an int or None (all other classes), not {sample_size!r}")
+        return n - 1
+    sample_size = as_integer("sample_size", sample_size, "an int or None (all other classes)")
     if sample_size < 1:
         raise InputError(f"sample_size must be at least 1, or None for all other classes, not {sample_size}")
+    return min(sample_size, n - 1)
+
+
+ONE_CLASS = (
+    "each class is compared with one other class, so both distributions are 1 and the loss and its gradient are 0 "
+    "for any features; use at least 3 classes (add novel ones) and sample_size of at least 2"
+)
 
 
 def check_features(learned: Tensor, target: Tensor) -> None:
     """Refuse features that cannot be compared class by class."""
     for name, x in (("learned", learned), ("target", target)):
-        _check_dense(f"{name} features", "(classes, width)", x)
+        check_dense(f"{name} features", "(classes, width)", x)
         if x.ndim != 2:
             raise InputError(f"{name} features must have shape (classes, width), not {tuple(x.shape)}")
         if x.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
@@ -70,16 +84,19 @@ def check_features(learned: Tensor, target: Tensor) -> None:
         raise InputError("target is the frozen side and must not require grad; pass target.detach()")
 
 
-def _check_dense(name: str, shape: str, x: object) -> None:
+def check_dense(name: str, shape: str, x: object) -> None:
+    """Refuse what is not an ordinary tensor."""
     if not isinstance(x, Tensor) or x.layout != torch.strided:
         kind = x.layout if isinstance(x, Tensor) else type(x).__name__
         raise InputError(f"{name} must be a dense tensor {shape}, not {kind}")
 
 
-def check_indices(indices: Tensor, learned: Tensor, sample_size: int | None) -> None:
-    """Refuse index sets of the wrong shape; their values are checked where that needs no synchronisation."""
+def check_indices(
+    indices: Int[Tensor, "classes samples"], learned: Tensor, sample_size: int | None
+) -> Int[Tensor, "classes samples"]:
+    """Refuse index sets that do not fit; on a GPU their values are checked there, without synchronisation."""
     n = learned.shape[0]
-    _check_dense("indices", f"({n}, K)", indices)
+    check_dense("indices", f"({n}, K)", indices)
     if sample_size is not None:
         raise InputError("give sample_size to draw classes, or indices to bring them, not both")
     if indices.dtype not in (torch.int64, torch.int32) or indices.ndim != 2 or indices.shape[0] != n:
@@ -91,7 +108,16 @@ def check_indices(indices: Tensor, learned: Tensor, sample_size: int | None) -> 
         raise InputError("indices must name at least 1 other class per row, but K is 0")
     if indices.device != learned.device:
         raise InputError(f"indices are on {indices.device} but features on {learned.device}; move them there")
-    if indices.device.type == "cpu" and not torch.compiler.is_compiling():
-        low, high = (int(bound) for bound in indices.aminmax())
-        if low < 0 or high >= n:
-            raise InputError(f"indices must lie in 0..{n - 1}, but reach from {low} to {high}")
+    own = indices == torch.arange(n, device=indices.device)[:, None]
+    itself = "indices must name other classes only, but some row holds the class itself"
+    if indices.device.type != "cpu" or torch.compiler.is_compiling():
+        torch._assert_async(~own.any(), itself)  # pyright: ignore
+        return indices
+    low, high = (int(bound) for bound in indices.aminmax())
+    if low < 0 or high >= n:
+        raise InputError(f"indices must lie in 0..{n - 1}, but reach from {low} to {high}")
+    if own.any():
+        row = int(own.any(dim=1).nonzero()[0])
+        raise InputError(f"{itself} (row {row}); remove it, since cos(x, x) = 1 tells nothing")
+    # Tensors of inference mode cannot be saved for backward.
+    return indices.clone() if indices.is_inference() else indices

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 
-from sar_reg import sample_classes, similarity_alignment_loss
+from sar_reg import SimilarityAlignmentLoss, sample_classes, similarity_alignment_loss
 from sar_reg.sampled_kl.reference import row_kl
 
 
@@ -22,10 +23,12 @@ class Case:
     kind: str = "plain"
     dtype: torch.dtype = torch.float32
     direction: str = "target||learned"
+    sampling: str = "ring"
 
     def __str__(self) -> str:
         reverse = "-reverse" if self.direction == "learned||target" else ""
-        return f"n{self.n}-k{self.k}-d{self.d}-tau{self.tau}-{self.kind}-{str(self.dtype)[6:]}{reverse}"
+        sizes = f"n{self.n}-k{self.k}-d{self.d}-tau{self.tau}"
+        return f"{sizes}-{self.kind}-{str(self.dtype)[6:]}{reverse}-{self.sampling}"
 
 
 def features(case: Case, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -48,7 +51,7 @@ def features(case: Case, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def indices_of(case: Case, seed: int, step: int) -> torch.Tensor:
-    return sample_classes(case.n, case.k, seed=seed, step=step)
+    return sample_classes(case.n, case.k, seed=seed, step=step, sampling=case.sampling)
 
 
 def oracle(
@@ -61,20 +64,34 @@ def oracle(
     return rows.detach().double(), grad.double()
 
 
-def run(case: Case, learned: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, impl: str):
-    """The same from the public function."""
+def run(
+    case: Case,
+    learned: torch.Tensor,
+    target: torch.Tensor,
+    weight: torch.Tensor,
+    impl: str,
+    kept: bool = False,
+):
+    """The same from the public function or, if the target's Gram matrix is to be kept, from the module."""
     x = learned.detach().requires_grad_()
-    rows = similarity_alignment_loss(
-        x, target, temperature=case.tau, sample_size=case.k, seed=3, step=5, reduction="none",
-        direction=case.direction, impl=impl,
-    )  # fmt: skip
+    options = {"reduction": "none", "sampling": case.sampling, "direction": case.direction, "impl": impl}
+    if kept:
+        names = tuple(map(str, range(case.n)))
+        bank = SimpleNamespace(embeddings=target, temperature=case.tau, classnames=names)
+        sar = SimilarityAlignmentLoss(bank, case.k, 3, **options)
+        assert sar.gram is not None
+        rows = sar(x, step=5)
+    else:
+        rows = similarity_alignment_loss(
+            x, target, temperature=case.tau, sample_size=case.k, seed=3, step=5, **options
+        )
     (grad,) = torch.autograd.grad((rows * weight).sum(), x)
     assert rows.dtype == (torch.float64 if case.dtype == torch.float64 else torch.float32)
     assert grad.dtype == case.dtype
     return rows.detach().double(), grad.double()
 
 
-def assert_within_budget(case: Case, impl: str) -> None:
+def assert_within_budget(case: Case, impl: str, kept: bool = False) -> None:
     """The error against fp64 is at most twice that of the plain fp32 formula, plus the rounding of the output.
 
     The floor is one rounding of a logit (fp32, magnitude 1 / τ) where the plain formula happens to be exact. Half
@@ -82,7 +99,7 @@ def assert_within_budget(case: Case, impl: str) -> None:
     """
     learned, target = features(case)
     weight = torch.linspace(-1, 1, case.n)
-    rows, grad = run(case, learned, target, weight, impl)
+    rows, grad = run(case, learned, target, weight, impl, kept)
     exact_rows, exact_grad = oracle(case, learned, target, weight)
     plain_rows, plain_grad = oracle(case, learned, target, weight, torch.float32)
     logit_rounding = torch.finfo(torch.float32).eps / case.tau

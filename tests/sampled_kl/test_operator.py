@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from sar_reg import sample_classes, similarity_alignment_loss
 from tests.sampled_kl.cases import Case, features
@@ -15,11 +17,33 @@ from tests.sampled_kl.cases import Case, features
 def test_opcheck(kind: str, reverse: bool) -> None:
     learned, target = features(Case(12, 4, 6, kind=kind))
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
-    arguments = (learned.requires_grad_(), target, order, 4, 0.05, reverse, "torch")
-    torch.library.opcheck(torch.ops.sar_reg.ring_kl.default, arguments)
-    row_kl, cosines, stats = torch.ops.sar_reg.ring_kl(*arguments)
-    saved = (torch.ones(12), learned.detach(), order, row_kl.detach(), cosines, stats, 0.05, reverse, "torch")
-    torch.library.opcheck(torch.ops.sar_reg.ring_kl_backward.default, saved)
+    arguments = (learned.requires_grad_(), target, None, order, 4, 0.05, True, reverse, "torch")
+    torch.library.opcheck(torch.ops.sar_reg.sampled_kl.default, arguments)
+    _, saved = torch.ops.sar_reg.sampled_kl(*arguments)
+    saved = (torch.ones(12), learned.detach(), order, saved, 4, 0.05, True, reverse, "torch")
+    torch.library.opcheck(torch.ops.sar_reg.sampled_kl_backward.default, saved)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_opcheck_of_the_products() -> None:
+    a, b = (torch.randn(3, 4, generator=torch.Generator().manual_seed(i), requires_grad=True) for i in (0, 1))
+    torch.library.opcheck(torch.ops.sar_reg.products.default, (a, b))
+
+
+def test_tracing_sees_the_operators() -> None:
+    """A kernel that a Function launches would be missing from the graph; values would become constants."""
+    learned, target = features(Case(150, 5, 8))
+
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        return similarity_alignment_loss(x, target, temperature=0.05, sample_size=5)
+
+    graph = make_fx(loss)(learned)
+    assert "sar_reg.sampled_kl" in graph.code
+    torch.testing.assert_close(graph(learned.sin()), loss(learned.sin()))
+    with FakeTensorMode() as mode:
+        x = mode.from_tensor(learned)
+        fake = similarity_alignment_loss(x, mode.from_tensor(target), temperature=0.05, sample_size=5)
+    assert fake.shape == ()
 
 
 @pytest.mark.parametrize("sampling", ["ring", "independent"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -55,8 +56,15 @@ def test_features(learned: torch.Tensor, target: torch.Tensor, message: str) -> 
     ({"indices": PAIRS.to("meta")}, "indices are on meta but features on cpu; move them there"),
     ({"indices": PAIRS + 5}, r"indices must lie in 0..5, but reach from 5 to 7"),
     ({"indices": PAIRS - 1}, r"indices must lie in 0..5, but reach from -1 to 1"),
-    ({"impl": "triton", "indices": PAIRS}, "neither indices= nor sampling='independent'; use impl='auto' or 'torch'"),
-    ({"impl": "triton", "sampling": "independent", "sample_size": 2}, "its kernels walk a ring of classes"),
+    ({"indices": PAIRS.flip(0)}, r"hold.* the class itself \(row 0\); remove it"),
+    ({"impl": "triton", "indices": PAIRS}, "they do not take indices=; use impl='auto' or 'torch'"),
+    ({"temperature": "0.01"}, r"temperature must be a number, not '0.01'; convert with float\(\)"),
+    ({"temperature": None}, r"temperature must be a number, not None"),
+    ({"temperature": True}, r"temperature must be a number, not True"),
+    ({"seed": "0"}, r"seed must be an int, not '0'; convert with int\(\)"),
+    ({"sample_size": torch.tensor(2)}, r"sample_size must be an int or None .* not tensor\(2\)"),
+    ({"step": torch.tensor(2, device="meta")}, "step is on meta, but the classes are drawn on cpu; move it there"),
+    ({"step": torch.tensor(2, device="meta"), "sample_size": 2}, "step is on meta, but the classes are drawn on cpu"),
 ])  # fmt: skip
 def test_options(options: dict[str, Any], message: str) -> None:
     if options.get("impl") == "triton" and importlib.util.find_spec("triton") is None:
@@ -84,16 +92,45 @@ def test_what_auto_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sar_reg.sampled_kl.api._TRITON_INSTALLED", True)
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
     half, double = (torch.bfloat16, torch.float32), (torch.float64, torch.float32)
-    assert choose_implementation("auto", cuda, half, 64) == "triton"
-    assert choose_implementation("auto", cpu, half, 64) == "torch"
-    assert choose_implementation("auto", cuda, double, 64) == "torch"
-    assert choose_implementation("auto", cuda, half, None) == "torch"
-    assert choose_implementation("auto", cuda, half, 5000) == "torch"
-    assert choose_implementation("triton", cuda, half, 5000) == "triton"
+    for sets in ("ring", "independent"):
+        assert choose_implementation("auto", cuda, half, 64, sets) == "triton"
+        assert choose_implementation("auto", cpu, half, 64, sets) == "torch"
+        assert choose_implementation("auto", cuda, double, 64, sets) == "torch"
+        assert choose_implementation("auto", cuda, half, 5000, sets) == "torch"
+        assert choose_implementation("triton", cuda, half, 5000, sets) == "triton"
+    assert choose_implementation("auto", cuda, half, 64, "given") == "torch"
     with pytest.raises(InputError, match="float64 features are for checking and have no compiled kernel"):
-        choose_implementation("triton", cuda, double, 64)
+        choose_implementation("triton", cuda, double, 64, "ring")
     monkeypatch.setattr("sar_reg.sampled_kl.api._TRITON_INSTALLED", False)
-    assert choose_implementation("auto", cuda, half, 64) == "torch"
+    assert choose_implementation("auto", cuda, half, 64, "ring") == "torch"
+
+
+def test_one_other_class_warns() -> None:
+    for features, size in ((X[:2], None), (X[:2], 64), (X, 1)):
+        with pytest.warns(
+            UserWarning, match="loss and its gradient are 0 for any features; use at least 3 classes"
+        ):
+            assert similarity_alignment_loss(features, features.sin(), temperature=0.1, sample_size=size) == 0
+
+
+def test_indices_are_checked_on_the_device_where_reading_them_would_wait() -> None:
+    """Stands in for CUDA: while compiling, values are not read by the host either."""
+    torch._dynamo.reset()
+    compiled = torch.compile(similarity_alignment_loss, backend="eager", fullgraph=True)
+    compiled(X, X, temperature=0.1, indices=PAIRS)
+    with pytest.raises(RuntimeError, match="some row holds the class itself"):
+        compiled(X, X, temperature=0.1, indices=PAIRS.flip(0))
+
+
+def test_numpy_numbers() -> None:
+    options = {
+        "temperature": np.float32(0.125),
+        "sample_size": np.int64(2),
+        "seed": np.int32(3),
+        "step": np.uint8(4),
+    }
+    found = similarity_alignment_loss(X, X.sin(), **options)
+    assert found == similarity_alignment_loss(X, X.sin(), temperature=0.125, sample_size=2, seed=3, step=4)
 
 
 def test_second_derivative_on_the_ring() -> None:

@@ -170,15 +170,21 @@ def test_refused(n: int, k: int, sampling: str, message: str) -> None:
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 @pytest.mark.parametrize(("draw", "message"), [
-    ({"seed": np.int64(3)}, r"seed must be an int, not np.int64\(3\); convert with int\(\)"),
     ({"seed": 1.5}, "seed must be an int, not 1.5"),
-    ({"step": np.int64(3)}, "step must be an int or a 0-d int64 tensor, not np.int64"),
+    ({"seed": True}, "seed must be an int, not True"),
+    ({"step": np.float64(3)}, "step must be an int or a 0-d int64 tensor, not np.float64"),
+    ({"step": torch.tensor(3, device="meta"), "device": "cpu"}, "step is on meta, but the classes are drawn on cpu"),
     ({"step": torch.tensor(3, dtype=torch.int32)}, r"must be int64 of shape \(\), not torch.int32 of shape \(\)"),
     ({"step": torch.arange(5)}, r"must be int64 of shape \(\), not torch.int64 of shape \(5,\)"),
 ])  # fmt: skip
 def test_no_silent_other_draw(draw: dict[str, Any], message: str, sampling: str) -> None:
     with pytest.raises(InputError, match=message):
         sample_classes(5, 2, **({"seed": 0, "step": 0} | draw), sampling=sampling)
+
+
+def test_numpy_integers() -> None:
+    found = sample_classes(np.int32(9), np.int64(4), seed=np.int64(3), step=np.uint8(2))
+    assert torch.equal(found, sample_classes(9, 4, seed=3, step=2))
 
 
 @pytest.mark.parametrize(("n", "k"), [(5.0, 2), (5, 2.0), (5, None)])

@@ -1,25 +1,61 @@
-"""How the kernels are launched: tile sizes, arithmetic of the matmuls, and the current device."""
+"""How the kernels are launched: tile sizes, arithmetic of the matrix products, and the current device."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import Any
 
 import torch
+import triton
 import triton.language as tl
 
-# Chosen by compiling ahead of time for sm_80, sm_90 and sm_100: no spill at these, see benchmarks/results.
-FORWARD_TILE = {"ROWS": 16, "COLUMNS": 64, "WIDTH": 32, "num_warps": 8, "num_stages": 2}
-BACKWARD_TILE = {"ROWS": 32, "COLUMNS": 16, "WIDTH": 64, "num_warps": 8, "num_stages": 2}
+# Chosen by compiling ahead of time for sm_75 to sm_120: no spill at these, see benchmarks/results.
+RING_FORWARD = {"ROWS": 16, "COLUMNS": 64, "WIDTH": 32, "num_warps": 8, "num_stages": 2}
+RING_BACKWARD = {"ROWS": 32, "COLUMNS": 16, "WIDTH": 64, "num_warps": 8, "num_stages": 2}
+SETS_FORWARD = {"COLUMNS": 64, "WIDTH": 32, "num_warps": 4, "num_stages": 1}
+DENSE_CLASSES = (
+    1024  # up to here the derivatives of independent sets lie in two (N, N) matrices, above in lists
+)
+RANKED_CLASSES = 8192  # up to here counting smaller hashes is faster than sorting them (estimated)
 
 _HALF = (torch.float16, torch.bfloat16)
 
 
+def is_ranked(n: int) -> bool:
+    """Whether the ring's order comes from counting smaller hashes, or from torch.sort."""
+    return n <= RANKED_CLASSES
+
+
+def is_dense(n: int) -> bool:
+    """Whether backward of independent sets multiplies (N, N) matrices, or gathers from lists."""
+    return n <= DENSE_CLASSES
+
+
+def saved_columns(n: int, k: int) -> int:
+    """Numbers kept per row of each of the two: a row of a matrix, padded to whole tiles, or one per sample."""
+    return triton.cdiv(n, 32) * 32 if is_dense(n) else k
+
+
+def dense_backward_tile(n: int) -> dict[str, int]:
+    """Few classes need many programs, more classes few reads of the matrices."""
+    return {"ROWS": 16 if n <= 512 else 32, "COLUMNS": 32, "WIDTH": 64, "num_warps": 4, "num_stages": 2}
+
+
+def gather_backward_tile(width: int) -> dict[str, int]:
+    """A whole row of features at a time, up to 512 of them."""
+    features = min(512, max(16, triton.next_power_of_2(width)))
+    return {"CHUNK": 8, "WIDTH": features, "num_warps": 4, "num_stages": 1}
+
+
 def forward_precision(features: torch.dtype) -> str:
-    """Products of half-precision values are exact in tf32; float32 needs the three-product form."""
-    if torch.version.hip:
-        return "ieee"
-    return "tf32" if features in _HALF else "tf32x3"
+    """Half precision is multiplied as it is (exactly, summed in float32); float32 takes three tf32 products.
+
+    The interpreter cannot multiply bfloat16, so there the operands are upcast first, which is exact too.
+    """
+    if features in _HALF:
+        return "tf32" if os.environ.get("TRITON_INTERPRET") == "1" else "native"
+    return "ieee" if torch.version.hip else "tf32x3"
 
 
 def backward_precision(features: torch.dtype) -> str:
@@ -34,8 +70,8 @@ def accumulator(*dtypes: torch.dtype) -> tl.dtype:
     return tl.float64 if torch.float64 in dtypes else tl.float32
 
 
-def backward_registers(row_stride: int) -> dict[str, int]:
-    """Rows that do not start at 16 bytes need some registers more than the 128 at which ptxas spills of itself."""
+def more_registers(row_stride: int) -> dict[str, int]:
+    """Rows that do not start at 16 bytes need a few more registers than the 128 at which ptxas spills by itself."""
     return {} if row_stride % 16 == 0 or torch.version.hip else {"maxnreg": 255}
 
 
