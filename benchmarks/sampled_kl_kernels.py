@@ -79,7 +79,7 @@ def variants(features: str, aligned: bool) -> Iterator[Variant]:
         yield Variant(
             "ring_kl_forward",
             "ring_forward",
-            kept,
+            choice,
             tiles.RING_FORWARD,
             forward | {"REVERSE": reverse, "KEPT": reverse},
         )
