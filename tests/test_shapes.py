@@ -11,7 +11,7 @@ from tests import ROOT
 CHECKED = """
 from jaxtyping import install_import_hook
 modules = {
-    "sampled_kl": ("api", "blocked", "dense", "reference", "sampling"),
+    "sampled_kl": ("api", "reference", "sampling", "torch_dense", "torch_ring"),
     "prompting": ("attention", "encoder", "layout", "plain", "shared_prefix", "stack", "template_bank"),
 }
 install_import_hook([f"sar_reg.{p}.{m}" for p, names in modules.items() for m in names], "beartype.beartype")
