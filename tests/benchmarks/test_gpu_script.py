@@ -1,0 +1,56 @@
+"""The script for a GPU runs from end to end with tiny sizes on a CPU, and survives what goes wrong in a section."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.gpu.__main__ import SECTIONS, main
+from benchmarks.gpu.bench import Bench
+
+
+def test_a_dry_run_does_every_section(tmp_path: Path) -> None:
+    assert main(["--dry", "--out", str(tmp_path)]) == 0
+
+    record = json.loads((tmp_path / "gpu.json").read_text())
+    found = record["sections"]
+    assert list(found) == [name for name, _, _ in SECTIONS]
+    assert all(isinstance(section, dict) and "FAILED" not in section for section in found.values())
+    for name in ("loss: correctness", "loss: properties", "encoder: correctness"):
+        assert found[name]["checks"] > 0
+        assert found[name]["failed"] == []
+    shown = (tmp_path / "gpu.md").read_text()
+    assert "Card: CPU, dry run." in shown
+    for row in ("step, official, 4 + 50", "encoder, packed, 8 classes", "loss, ring, N=70"):
+        assert f"| {row}" in shown
+
+
+def test_a_section_that_fails_is_recorded_and_the_next_one_runs(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, seconds=60, dry=True)
+
+    def broken(_: Bench) -> None:
+        raise ValueError("no such card")
+
+    bench.section("first", 0, broken)
+    bench.section("second", 0, lambda _: {"answer": 42})
+
+    found = json.loads((tmp_path / "gpu.json").read_text())["sections"]
+    assert "ValueError: no such card" in found["first"]["FAILED"]
+    assert found["second"] == {"answer": 42}
+    assert "| first | FAILED: ValueError: no such card |" in (tmp_path / "gpu.md").read_text()
+
+
+def test_no_section_begins_without_the_time_it_needs(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, seconds=5, dry=True)
+    bench.section("long", 90, lambda _: pytest.fail("it ran"))
+    assert bench.record["sections"]["long"] == "not run: 5 s left, 90 needed"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_without_a_gpu_it_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([])
+    assert "there is no CUDA device; --dry runs tiny sizes on the CPU" in capsys.readouterr().err
