@@ -59,6 +59,48 @@ def _singular(word: str) -> str:
     return word[:-1]
 
 
+def singular_forms(phrase: str) -> list[str]:
+    """What a phrase in lower case can be the plural of, likeliest first; empty if it does not look like a plural.
+
+    Examples:
+        >>> singular_forms("border collies"), singular_forms("wolves"), singular_forms("glass")
+        (['border collie', 'border colly'], ['wolf'], [])
+    """
+    *before, word = phrase.split(" ")
+    if word in _IRREGULAR:
+        forms = [_IRREGULAR[word]]
+    elif len(word) <= 3 or word.endswith(_KEEP_FINAL_S) or not word.endswith("s"):
+        forms = list[str]()
+    elif word.endswith("ies"):
+        forms = [word[:-1], word[:-3] + "y"]
+    else:
+        forms = [word[:-1], *([word[:-2]] if word.endswith("es") else [])]
+    return [" ".join([*before, form]) for form in forms]
+
+
+def plural_of(phrase: str) -> str:
+    """The plural of a phrase: "wolf" → "wolves", "maid of honor" → "maids of honor".
+
+    Examples:
+        >>> plural_of("border collie"), plural_of("wolf"), plural_of("great auk"), plural_of("fly")
+        ('border collies', 'wolves', 'great auks', 'flies')
+    """
+    head, of, rest = phrase.partition(" of ")
+    *before, word = head.split(" ")
+    irregular = {singular: plural for plural, singular in _IRREGULAR.items()}
+    if word.lower() in irregular:
+        word = irregular[word.lower()]
+    elif word.endswith("ese") or (word.endswith("s") and word[:1].isupper()):
+        pass
+    elif word.endswith("y") and word[-2:-1] not in "aeiou":
+        word = word[:-1] + "ies"
+    elif word.endswith(("s", "x", "z", "ch", "sh")):
+        word += "es"
+    else:
+        word += "s"
+    return " ".join([*before, word]) + of + rest
+
+
 def _keys(parts: tuple[str, ...]) -> tuple[str, str]:
     return " ".join(sorted(parts)), "".join(parts)
 

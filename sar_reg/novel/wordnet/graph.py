@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 NOUN, ADJECTIVE = 0, 1
 INSTANCE, UNFIT, OFFENSIVE = 1, 2, 4
+PERSON = 18  # the number of the lexicographer file noun.person
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,14 @@ class WordNet:
     Attributes:
         version: such as "3.0".
         kind: `NOUN` or `ADJECTIVE`.
-        topic: number of the lexicographer file, such as 5 for animals (see `TOPICS`).
+        topic: number of the lexicographer file, such as 5 for animals, see lexnames(5WN).
         flags: `INSTANCE` for proper nouns (they have an instance hypernym), `UNFIT` where WordNet itself marks
             slang, a dated word or a trade name, `OFFENSIVE` where it marks a slur or an obscenity.
         senses: the words, the usual one first.
         parents: hypernyms; for a satellite adjective its head.
-        links: see-also, attribute and derivation links between nouns and adjectives.
+        links: see-also and attribute links between nouns and adjectives.
         mentions: for each lower-case word, how many definitions use it.
-        elsewhere: for each lower-case word, how often the tagged texts use it as a verb or adverb, and 4
-            for each proper noun it also is.
-        meanings: (synsets, width) vectors of the definitions, zero rows where there is none; absent (0 wide)
-            unless packaged.
-        definitions: what each synset means; empty in the packaged form.
+        elsewhere: for each lower-case word, how often the tagged texts use it as a verb or adverb.
     """
 
     version: str
@@ -59,8 +55,6 @@ class WordNet:
     links: list[tuple[int, ...]]
     mentions: dict[str, int]
     elsewhere: dict[str, int]
-    meanings: NDArray[np.float64]
-    definitions: list[str] = field(default_factory=list[str])
 
     def __len__(self) -> int:
         return len(self.senses)
@@ -104,78 +98,26 @@ class WordNet:
         return found
 
     @cached_property
+    def above(self) -> list[tuple[int, ...]]:
+        """The synset itself and all its ancestors, nearest first."""
+        return [tuple(self.ancestors(synset)) for synset in range(len(self))]
+
+    @cached_property
     def sizes(self) -> NDArray[np.int64]:
-        """How many synsets stand below each one, itself included."""
-        sizes = np.zeros(len(self), dtype=np.int64)
-        for synset in range(len(self)):
-            for ancestor in self.ancestors(synset):
-                sizes[ancestor] += 1
+        """(2, synsets): how many synsets are below each one, itself included; row 0 without proper nouns."""
+        sizes = np.zeros((2, len(self)), dtype=np.int64)
+        for synset, above in enumerate(self.above):
+            rows = slice(1, 2) if self.flags[synset] & INSTANCE else slice(0, 2)
+            sizes[rows, list(above)] += 1
         return sizes
 
-    def information(self, synset: int) -> float:
-        """How much is said by naming the synset: 0 for all there is, 1 for one without hyponyms."""
-        return 1.0 - math.log(self.sizes[synset]) / math.log(len(self))
-
-    def meaning(self, synset: int) -> NDArray[np.float64]:
-        """The vector of the definition, or where there is none the mean of those of its co-hyponyms."""
-        vector = self.meanings[synset]
-        if vector.any() or not self.parents[synset]:
-            return vector
-        near = [c for parent in self.parents[synset] for c in (parent, *self.children[parent])]
-        rows = self.meanings[near]
-        return np.asarray(rows.sum(axis=0) / max(1, np.count_nonzero(rows.any(axis=1))), dtype=np.float64)
+    @cached_property
+    def things(self) -> set[int]:
+        """Everything that can be touched: what is below "physical entity"."""
+        top = self.find("physical entity")
+        return set() if top is None else self.below(top)
 
     def find(self, *words: str) -> int | None:
-        """The most usual noun synset that has all these words, if there is one."""
+        """The most frequent noun synset that has all these words, if there is one."""
         shared = [s for s in self.index.get(words[0], []) if all(s in self.index.get(w, []) for w in words)]
         return next((s for s in shared if self.kind[s] == NOUN), None)
-
-
-TOPICS = [
-    "adj.all",
-    "adj.pert",
-    "adv.all",
-    "noun.Tops",
-    "noun.act",
-    "noun.animal",
-    "noun.artifact",
-    "noun.attribute",
-    "noun.body",
-    "noun.cognition",
-    "noun.communication",
-    "noun.event",
-    "noun.feeling",
-    "noun.food",
-    "noun.group",
-    "noun.location",
-    "noun.motive",
-    "noun.object",
-    "noun.person",
-    "noun.phenomenon",
-    "noun.plant",
-    "noun.possession",
-    "noun.process",
-    "noun.quantity",
-    "noun.relation",
-    "noun.shape",
-    "noun.state",
-    "noun.substance",
-    "noun.time",
-    "verb.body",
-    "verb.change",
-    "verb.cognition",
-    "verb.communication",
-    "verb.competition",
-    "verb.consumption",
-    "verb.contact",
-    "verb.creation",
-    "verb.emotion",
-    "verb.motion",
-    "verb.perception",
-    "verb.possession",
-    "verb.social",
-    "verb.stative",
-    "verb.weather",
-    "adj.ppl",
-]
-"""Names of WordNet's lexicographer files, by number (lexnames(5WN))."""

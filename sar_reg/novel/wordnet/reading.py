@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO
 
-import numpy as np
-
 from sar_reg.errors import InputError
 from sar_reg.novel.wordnet.graph import ADJECTIVE, INSTANCE, NOUN, OFFENSIVE, UNFIT, Sense, WordNet
 
@@ -17,7 +15,7 @@ OpenFile = Callable[[str], IO[bytes]]
 
 _FILES = {"n": "data.noun", "a": "data.adj"}
 _PARENT = {"@", "@i", "&"}
-_LINK = {"^", "=", "+", "!"}
+_LINK = {"^", "="}
 _UNFIT = {"slang", "street name", "archaism", "trade name", "trademark", "plural", "combining form"}
 _OFFENSIVE = {"ethnic slur", "disparagement", "obscenity"}
 _OFFENSIVE_GLOSS = re.compile(
@@ -67,16 +65,12 @@ def read_wndb(open_file: OpenFile) -> WordNet:
         [],
         _mentions(entries),
         elsewhere,
-        np.zeros((len(entries), 0)),
     )
     for key, entry in entries.items():
         to = [(mark, number[target]) for mark, target in entry.pointers if target in number]
         usages = _usage_domains(entry, entries)
         offensive = bool(usages & _OFFENSIVE or _OFFENSIVE_GLOSS.search(entry.gloss))
         instance = any(mark == "@i" for mark, _ in entry.pointers)
-        if instance:  # a city called "berlin" makes the word less clear for a carriage
-            for word in entry.words:
-                elsewhere[word.lower()] = elsewhere.get(word.lower(), 0) + 4
         wordnet.kind.append(NOUN if key[0] == "n" else ADJECTIVE)
         wordnet.topic.append(entry.topic)
         wordnet.flags.append(INSTANCE * instance + UNFIT * bool(usages & _UNFIT) + OFFENSIVE * offensive)
@@ -85,7 +79,6 @@ def read_wndb(open_file: OpenFile) -> WordNet:
         )
         wordnet.parents.append(_targets(to, _PARENT, heads_only=not entry.satellite and key[0] == "a"))
         wordnet.links.append(_targets(to, _LINK))
-        wordnet.definitions.append(entry.gloss.partition('; "')[0])
     return wordnet
 
 

@@ -1,0 +1,63 @@
+"""The packaged WordNet or another one, read once per process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from sar_reg.errors import InputError, require
+from sar_reg.novel.wordnet.graph import WordNet
+from sar_reg.novel.wordnet.reading import read_wndb
+from sar_reg.novel.wordnet.store import unpack
+
+_lock = threading.Lock()
+_loaded: dict[str | None, WordNet] = {}
+
+
+def load_wordnet(root: str | os.PathLike[str] | None = None) -> WordNet:
+    """The packaged WordNet, or one from a folder; read once per process, whatever the number of threads.
+
+    Args:
+        root: None for the packaged WordNet 3.0; a folder with WNDB files (`data.noun`, `data.adj`,
+            `index.sense`), such as `nltk_data/corpora/wordnet`; or "nltk" for the corpus that nltk finds.
+
+    Raises:
+        InputError: if the folder does not hold a WordNet database, or nltk has no such corpus.
+        MissingExtraError: if `root` is "nltk" and nltk is not installed.
+    """
+    key = None if root is None else os.fspath(root)
+    with _lock:
+        if key not in _loaded:
+            wordnet = _read(key)
+            _ = wordnet.index, wordnet.sizes, wordnet.children, wordnet.things
+            _loaded[key] = wordnet
+        return _loaded[key]
+
+
+def _read(root: str | None) -> WordNet:
+    if root is None:
+        with resources.files("sar_reg.novel").joinpath("data/wordnet.npz").open("rb") as stream:
+            return unpack(stream)
+    if root != "nltk":
+        return read_wndb(lambda name: (Path(root) / name).open("rb"))
+    folder = _nltk_corpus()
+    return read_wndb(lambda name: folder.join(name).open())
+
+
+def _nltk_corpus() -> Any:
+    """Where nltk has its WordNet corpus, as a folder or still packed."""
+    finder = require("nltk.data", extra="wordnet")
+    try:
+        return finder.find("corpora/wordnet")
+    except LookupError:
+        pass
+    try:
+        return finder.find("corpora/wordnet.zip/wordnet/")
+    except LookupError as error:
+        raise InputError(
+            'wordnet_root="nltk" was asked for, but nltk finds no WordNet corpus. Run '
+            "`python -m nltk.downloader wordnet`, or leave wordnet_root out to use the packaged WordNet"
+        ) from error
