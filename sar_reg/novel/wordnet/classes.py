@@ -19,8 +19,8 @@ from sar_reg.novel.wordnet.graph import WordNet
 from sar_reg.novel.wordnet.kinds import Kind, adjective_kinds, choose_kinds, kind_of_domain
 from sar_reg.novel.wordnet.loading import load_wordnet
 from sar_reg.novel.wordnet.lookup import Reading, look_up, meaning_of_domain
-from sar_reg.novel.wordnet.members import Member, members, same_or_kind_of
-from sar_reg.novel.wordnet.words import blocklist
+from sar_reg.novel.wordnet.members import Member, members, own_meanings
+from sar_reg.novel.wordnet.words import blocklist, words_of
 
 Strategy = Literal["related", "random"]
 
@@ -112,7 +112,8 @@ class WordNetClasses:
         readings = [look_up(wordnet, name) for name in base]
         kinds, label = self._kinds(wordnet, readings)
         taken = _taken(wordnet, readings, kinds, excluded)
-        given, cleaned = self._clean(members(wordnet, kinds, taken, seed), base, excluded, n)
+        unwanted = [*excluded, *words_of(wordnet).naming(taken)]
+        given, cleaned = self._clean(members(wordnet, kinds, taken, seed), base, unwanted, n)
         known = [options[0].plural for options in readings if options]
         style = NameFormat(base, plural=2 * sum(known) > len(known))
         names = tuple(style.write(member.name) for member in given)
@@ -170,14 +171,11 @@ class WordNetClasses:
 def _taken(
     wordnet: WordNet, readings: list[list[Reading]], kinds: list[Kind], exclude: Sequence[str]
 ) -> set[int]:
-    """The meanings that must not be given: those of the classes and of excluded names."""
+    """The meanings of the classes and of excluded names."""
     meant = {i: synset for kind in kinds for i, synset in kind.classes.items()}
-    taken: set[int] = set()
-    for i, options in enumerate(readings):
-        taken |= same_or_kind_of(wordnet, options, meant.get(i))
-    for name in exclude:
-        taken |= same_or_kind_of(wordnet, look_up(wordnet, name), None)
-    return taken
+    own = [own_meanings(wordnet, options, meant.get(i)) for i, options in enumerate(readings)]
+    own += [own_meanings(wordnet, look_up(wordnet, name), None) for name in exclude]
+    return set[int]().union(*own)
 
 
 def _warn(account: dict[str, Any], classes: int) -> None:

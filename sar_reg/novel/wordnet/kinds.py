@@ -8,6 +8,7 @@ among twenty tools are not worth a kind, and CIFAR-100 gets several.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,13 +71,20 @@ def _kind(synset: int, classes: dict[int, int], readings: Sequence[Sequence[Read
 
 
 def adjective_kinds(wordnet: WordNet, readings: Sequence[Sequence[Reading]]) -> list[Kind]:
-    """The clusters of similar adjectives that the classes are in, if most of them are adjectives."""
+    """The clusters of similar adjectives that most classes share with others, or that WordNet links to theirs."""
+    heads = [
+        {wordnet.above[r.synset][-1]: r for r in options if r.whole and wordnet.kind[r.synset] == ADJECTIVE}
+        for options in readings
+    ]
+    near = Counter(
+        s for options in heads for s in {n for head in options for n in (head, *wordnet.links[head])}
+    )
     found: dict[int, dict[int, int]] = {}
-    for i, options in enumerate(readings):
-        adjectives = [r for r in options if r.whole and wordnet.kind[r.synset] == ADJECTIVE]
-        if adjectives:
-            synset = max(adjectives, key=lambda r: r.share).synset
-            found.setdefault(wordnet.above[synset][-1], {})[i] = synset
+    for i, options in enumerate(heads):
+        company = {head: max(near[n] for n in (head, *wordnet.links[head])) for head in options}
+        if max(company.values(), default=0) > 1:
+            head = max(options, key=lambda head: (company[head], options[head].share))
+            found.setdefault(head, {})[i] = options[head].synset
     if sum(map(len, found.values())) < MOST * len(readings):
         return []
     # a cluster that several classes share says more than many that one class happens to be in

@@ -20,17 +20,15 @@ class Member(NamedTuple):
     origin: Literal["kind", "wider", "random"]
 
 
-def same_or_kind_of(wordnet: WordNet, readings: Sequence[Reading], meant: int | None) -> set[int]:
-    """The meanings that a class name already says: its own ones, and all below the one `meant` (None: below all)."""
+def own_meanings(wordnet: WordNet, readings: Sequence[Reading], meant: int | None) -> set[int]:
+    """What a class name says: the meaning `meant`, or each it can have, and the family of a head in a small one."""
     found: set[int] = set()
     for reading in readings:
-        if not reading.whole:
-            if wordnet.sizes[0, reading.synset] <= SMALL_FAMILY:
-                found |= wordnet.below(reading.synset)
-        elif meant in (None, reading.synset) and wordnet.sizes[0, reading.synset] <= WIDEST_ABSTRACT:
+        if not reading.whole and wordnet.sizes[0, reading.synset] <= SMALL_FAMILY:
             found |= wordnet.below(reading.synset)
-        else:
-            found.add(reading.synset)
+        elif reading.whole and meant in (None, reading.synset):
+            same = (s for s in wordnet.links[reading.synset] if wordnet.kind[s] == NOUN)
+            found |= {reading.synset, *same}
     return found
 
 
@@ -40,11 +38,12 @@ def members(wordnet: WordNet, kinds: Sequence[Kind], taken: set[int], seed: int)
     Args:
         wordnet: the graph.
         kinds: of the list of classes; none for nouns at random only.
-        taken: meanings that must not be given.
+        taken: meanings that must not be given, nor what is below them.
         seed: orders names that are about as common.
     """
     words, rng = words_of(wordnet), random.Random(seed)
-    given = set(taken) | words.blocked
+    given = taken | words.blocked
+    given.update(*(wordnet.below(synset) for synset in taken if wordnet.sizes[0, synset] <= WIDEST_ABSTRACT))
     for kind in kinds:
         for synset in kind.classes.values():
             given.update(wordnet.above[synset])
@@ -63,10 +62,11 @@ def members(wordnet: WordNet, kinds: Sequence[Kind], taken: set[int], seed: int)
                 yield Member(name, origin)
         fronts, origin = [_wider(wordnet, front) for front in fronts], "wider"
     given |= words.not_at_random
-    nouns = [i for i, kind in enumerate(wordnet.kind) if kind == NOUN and not wordnet.flags[i] & INSTANCE]
-    found = [(i, best[0]) for i in nouns if i not in given and (best := words.best(i)) and best[1] > COMMON]
+    nouns = (i for i, kind in enumerate(wordnet.kind) if kind == NOUN and not wordnet.flags[i] & INSTANCE)
+    best = (words.best(i) or ("", 0.0) for i in nouns if i not in given)
+    found = [name for name, good in best if good > COMMON and name == name.lower()]
     rng.shuffle(found)
-    yield from (Member(name, "random") for _, name in found)
+    yield from (Member(name, "random") for name in found)
 
 
 def _fitting(wordnet: WordNet, kind: Kind, front: set[int]) -> set[int]:

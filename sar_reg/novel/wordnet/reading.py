@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import IO
 
 from sar_reg.errors import InputError
@@ -79,7 +80,24 @@ def read_wndb(open_file: OpenFile) -> WordNet:
         )
         wordnet.parents.append(_targets(to, _PARENT, heads_only=not entry.satellite and key[0] == "a"))
         wordnet.links.append(_targets(to, _LINK))
+    _link_same(wordnet, [entry.gloss for entry in entries.values()])
     return wordnet
+
+
+def _link_same(wordnet: WordNet, glosses: list[str]) -> None:
+    """Link siblings of which one definition begins with the other: masjid is "a Muslim place of worship", and mosque
+    is one "that usually has a minaret".
+    """
+    defined = [gloss.partition(";")[0].strip() for gloss in glosses]
+    for siblings in wordnet.children:
+        ordered = sorted(
+            (s for s in siblings if wordnet.kind[s] == NOUN and not wordnet.flags[s] & INSTANCE),
+            key=lambda s: defined[s],
+        )
+        for one, other in pairwise(ordered):
+            if f"{defined[other]} ".startswith(f"{defined[one]} "):
+                wordnet.links[one] += (other,)
+                wordnet.links[other] += (one,)
 
 
 def _targets(to: list[tuple[str, int]], marks: set[str], heads_only: bool = False) -> tuple[int, ...]:

@@ -96,6 +96,11 @@ class Words:
         weights = {i: s.count + s.rank**-0.5 for i, s in senses if s.word.lower() == word}
         return weights[synset] / (sum(weights.values()) + 0.5 * self._wordnet.elsewhere.get(word, 0))
 
+    def naming(self, synsets: set[int]) -> list[str]:
+        """The words that mostly mean one of these."""
+        senses = ((synset, sense) for synset in synsets for sense in self._wordnet.senses[synset])
+        return sorted({s.word for synset, s in senses if self.plainness(synset, s) >= MOSTLY})
+
     def best(self, synset: int) -> tuple[str, float] | None:
         """The best word for a meaning and how good it is, in [0, 1]; None if it has none."""
         if synset not in self._best:

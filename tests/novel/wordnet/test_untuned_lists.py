@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sar_reg.novel.wordnet.classes import WordNetClasses
+from tests import ROOT
 
 CASES = json.loads((Path(__file__).parent / "untuned_lists.json").read_text(encoding="utf-8"))
 READ: dict[str, dict[str, str]] = CASES["read"]
@@ -36,3 +37,11 @@ def test_names_fit_or_the_log_says_why_not(title: str, caplog: pytest.LogCapture
     rest = 100 - len(names)
     assert (f"it has {len(names)} further members of {outcome['kind']}" in caplog.text) == (rest > 10)
     assert bool(caplog.text) == (rest > 10)
+
+
+def test_the_shares_are_those_in_the_docs() -> None:
+    page = (ROOT / "docs" / "choosing-words.md").read_text(encoding="utf-8")
+    titles = {"breeds of dogs, plural": "breeds of dogs", "CIFAR-100, first half": "first half of CIFAR-100"}
+    for title, read in READ.items():
+        names, unfit = (len(read[key].split(", ")) for key in ("names", "unfit"))
+        assert f"| {titles.get(title, title)} | {names}, {100 * unfit / names:.0f} %" in page

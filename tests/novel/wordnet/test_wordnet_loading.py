@@ -13,9 +13,11 @@ from threading import Barrier
 import pytest
 
 from sar_reg.errors import InputError, MissingExtraError
-from sar_reg.novel.wordnet import classes as loading
-from sar_reg.novel.wordnet.classes import WordNetClasses, load_wordnet
-from sar_reg.novel.wordnet.related_words import left_out
+from sar_reg.novel.wordnet import loading
+from sar_reg.novel.wordnet.classes import WordNetClasses
+from sar_reg.novel.wordnet.graph import INSTANCE
+from sar_reg.novel.wordnet.loading import load_wordnet
+from sar_reg.novel.wordnet.words import blocklist
 from tests.novel.wordnet.wndb import write_wndb
 
 
@@ -56,7 +58,9 @@ def test_threads_name_the_same_classes() -> None:
 @pytest.mark.usefixtures("nothing_loaded")
 def test_a_folder_of_the_user_is_read(tmp_path: Path) -> None:
     source = WordNetClasses(wordnet_root=write_wndb(tmp_path / "dict"))
-    assert source.generate(["pug"], 1) == ["collie"]
+    found = source.generate(["pug"], 3)
+    assert {name.split()[-1] for name in found} <= {"collie", "hound", "spitz", "setter", "terrier"}
+    assert found.provenance["outcome"]["kind"] == "dog"
     assert source.describe()["wordnet"] == "9.9 (dict)"
     with pytest.raises(InputError, match="cannot read WordNet"):
         load_wordnet(tmp_path / "nowhere")
@@ -88,7 +92,7 @@ def test_without_nltk_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_what_the_package_ships_is_small_and_carries_its_licence() -> None:
     data = resources.files("sar_reg.novel").joinpath("data")
     sizes = {entry.name: len(entry.read_bytes()) for entry in data.iterdir()}
-    assert sum(sizes.values()) < 3_000_000
+    assert sum(sizes.values()) < 1_500_000
     licence = data.joinpath("WORDNET_LICENSE.txt").read_text(encoding="utf-8")
     assert "WordNet 3.0 Copyright 2006 by Princeton University" in licence
     assert "without fee or" in licence
@@ -100,9 +104,7 @@ def test_the_packaged_wordnet_is_whole() -> None:
     assert len(wordnet) > 90_000
     beagle = wordnet.index["beagle"][0]
     assert {"dog", "mammal", "entity"} <= {wordnet.senses[a][0].word for a in wordnet.ancestors(beagle)}
-    assert "paris" not in wordnet.index or not any(
-        "France" in s.word for s in wordnet.senses[wordnet.index["paris"][0]]
-    )
+    assert all(wordnet.flags[synset] & INSTANCE for synset in wordnet.index["france"])
 
 
 def test_describe_and_repr_say_what_names_depend_on() -> None:
@@ -110,16 +112,24 @@ def test_describe_and_repr_say_what_names_depend_on() -> None:
     assert repr(source) == "WordNetClasses('random', domain='dog', filtering='strict')"
     assert source.describe() == {
         "source": "wordnet", "strategy": "random", "domain": "dog", "wordnet": "3.0 (packaged)",
-        "left_out": left_out().digest, "filtering": "strict",
+        "blocklist": blocklist()["digest"], "filtering": "strict",
     }  # fmt: skip
-    assert source.generate(["pug"], 3).provenance["outcome"] == {"asked": 3, "kept": 3, "dropped": {}}
+    outcome = {
+        "asked": 3,
+        "kept": 3,
+        "dropped": {},
+        "kind": None,
+        "of_that_kind": 0,
+        "at_random": 3,
+        "found": 1,
+    }
+    assert source.generate(["pug"], 3).provenance == {**source.describe(), "outcome": outcome}
 
 
-def test_the_digest_is_that_of_the_words_left_out() -> None:
+def test_the_digest_is_that_of_both_lists() -> None:
     folder = resources.files("sar_reg.novel").joinpath("data")
-    names = ("left_out", "set_aside", "surfaces")
-    packaged = b"".join(folder.joinpath(f"{name}.json").read_bytes() for name in names)
-    assert left_out().digest == hashlib.sha256(packaged).hexdigest()[:12]
+    packaged = b"".join(folder.joinpath(name).read_bytes() for name in ("blocklist.json", "profanity.txt"))
+    assert blocklist()["digest"] == hashlib.sha256(packaged).hexdigest()[:12]
 
 
 def test_an_unknown_strategy_is_refused() -> None:

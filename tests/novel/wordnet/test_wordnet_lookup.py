@@ -14,7 +14,7 @@ from sar_reg.novel.wordnet.lookup import look_up, tokens
         ("2012 Acura RL Sedan", "sedan", False), ("Apply_Eye_Makeup", "makeup", False), ("tabby_cat", "tabby", True),
         ("indoor church", "church", False), ("Annual Crop Land", "land", False), ("pink primrose", "primrose", False),
         ("Skate_Boarding", "skateboarding", True), ("bridge at night", "bridge", False), ("HotDog", "hot dog", True),
-        ("Apple___Apple_scab", "apple scab", False), ("crane (bird)", "crane", True),
+        ("Potato___Late_blight", "late blight", False), ("crane (bird)", "crane", True),
         ("lawn-mower", "lawn mower", True),
     ],
 )  # fmt: skip

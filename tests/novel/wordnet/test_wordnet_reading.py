@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +14,8 @@ from sar_reg.errors import InputError
 from sar_reg.novel.wordnet.graph import ADJECTIVE, INSTANCE, NOUN, OFFENSIVE, UNFIT, WordNet
 from sar_reg.novel.wordnet.reading import read_wndb
 from sar_reg.novel.wordnet.store import pack, unpack
-from tests.novel.wordnet.wndb import ENTRIES, write_wndb
+from scripts.build_wordnet import DATA
+from tests.novel.wordnet.wndb import BREEDS, ENTRIES, write_wndb
 
 
 def opener(folder: Path) -> Callable[[str], IO[bytes]]:
@@ -38,15 +38,14 @@ def test_words_counts_topics_and_version(small: WordNet) -> None:
     assert [(s.word, s.count, s.rank) for s in small.senses[dog]] == [("dog", 42, 1), ("domestic dog", 0, 1)]
     assert (small.topic[dog], small.kind[dog]) == (5, NOUN)
     assert small.kind[synset(small, "dotted")] == ADJECTIVE
-    assert small.definitions[dog] == "a friend"
 
 
-def test_parents_children_and_information(small: WordNet) -> None:
+def test_parents_children_and_sizes(small: WordNet) -> None:
     thing, dog, pug = (synset(small, word) for word in ("thing", "dog", "pug"))
     assert small.ancestors(pug) == {pug: 0, dog: 1, thing: 2}
-    assert small.sizes[dog] == 6
+    assert small.above[pug] == (pug, dog, thing)
+    assert list(small.sizes[:, dog]) == [5 + len(BREEDS), 6 + len(BREEDS)]  # rex is a proper noun
     assert small.below(dog) >= {pug, synset(small, "collie"), synset(small, "rex")}
-    assert small.information(pug) == 1.0 > small.information(dog) > small.information(thing)
 
 
 def test_a_satellite_adjective_hangs_below_its_head_and_not_the_other_way(small: WordNet) -> None:
@@ -66,26 +65,27 @@ def test_mentions_in_definitions_and_uses_as_verb(small: WordNet) -> None:
     assert small.elsewhere["dog"] == 7
 
 
-def test_the_compact_form_keeps_all_but_proper_nouns(small: WordNet) -> None:
+def test_siblings_with_one_definition_are_linked(small: WordNet) -> None:
+    pug, collie = synset(small, "pug"), synset(small, "collie")
+    assert small.links[pug] == small.links[collie] == ()
+    breeds = {synset(small, name) for name in BREEDS}
+    assert all(small.links[breed] and breeds.issuperset(small.links[breed]) for breed in breeds)
+
+
+def test_the_compact_form_keeps_everything(small: WordNet) -> None:
     packed = unpack(io.BytesIO(pack(small)))
-    assert len(packed) == len(small) - 1
-    assert "rex" not in packed.index
-    for word in ("dog", "pug", "dotted", "pooch"):
-        old, new = synset(small, word), synset(packed, word)
-        assert packed.senses[new] == small.senses[old]
-        assert packed.flags[new] == small.flags[old]
-        assert [packed.senses[p] for p in packed.parents[new]] == [
-            small.senses[p] for p in small.parents[old]
-        ]
-    assert packed.elsewhere == {"dog": 7}
+    assert (packed.version, len(packed)) == (small.version, len(small))
+    for field in ("kind", "topic", "flags", "senses", "parents", "links", "elsewhere"):
+        assert getattr(packed, field) == getattr(small, field), field
+    assert packed.mentions == {word: count for word, count in small.mentions.items() if word in small.index}
 
 
-def test_meanings_survive_as_unit_rows(small: WordNet) -> None:
-    meanings = np.zeros((len(small), 4), np.float32)
-    meanings[synset(small, "pug")] = [0.6, 0.0, 0.0, 0.8]
-    packed = unpack(io.BytesIO(pack(replace(small, meanings=meanings))))
-    assert np.allclose(packed.meanings[synset(packed, "pug")], [0.6, 0, 0, 0.8], atol=0.01)
-    assert not packed.meanings[synset(packed, "dog")].any()
+def test_the_packaged_file_is_what_packing_makes() -> None:
+    packaged = DATA.joinpath("wordnet.npz").read_bytes()
+    again = pack(unpack(io.BytesIO(packaged)))
+    with np.load(io.BytesIO(packaged)) as old, np.load(io.BytesIO(again)) as new:
+        assert old.files == new.files
+        assert all(np.array_equal(old[name], new[name]) for name in old.files)
 
 
 def test_packing_is_reproducible(small: WordNet) -> None:

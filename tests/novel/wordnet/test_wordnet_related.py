@@ -42,8 +42,8 @@ def test_cats_and_dogs_give_cats_and_dogs() -> None:
     assert share_below(found, "domestic animal") == 1
     assert share_below(found, "domestic cat") > 0
     assert found.provenance["outcome"] == {
-        "asked": 30, "kept": 30, "dropped": {}, "kind": "domestic animal", "of_that_kind": 30, "at_random": 0,
-        "found": 4,
+        "asked": 30, "kept": 30, "dropped": {"excluded": 1}, "kind": "domestic animal", "of_that_kind": 30,
+        "at_random": 0, "found": 4,
     }  # fmt: skip
 
 
@@ -63,15 +63,18 @@ def test_names_are_read_jointly() -> None:
 def test_adjectives_are_placed_in_clusters() -> None:
     found = related(["banded", "blotchy", "dotted", "woven", "wrinkled"], 25)
     assert {"striped", "spotted"} <= set(found)
-    assert found.provenance["outcome"]["kind"] == "similar adjectives"
-    assert found.provenance["outcome"]["of_that_kind"] >= 20
+    assert found.provenance["outcome"]["kind"] == "patterned"
+    assert related(base("dtd"), 80).provenance["outcome"]["kind"] == "similar adjectives"
+    # the meanings of these that WordNet has are in clusters of their own
+    moods = related(["happy", "angry", "gloomy", "anxious", "bored"], 15)
+    assert moods.provenance["outcome"]["kind"] is None
 
 
 def test_common_names_come_first() -> None:
     words = Words(load_wordnet())
-    good = [words.commonness(name) for name in related(INSTRUMENTS, 90)]
-    assert sum(good[:30]) > 1.5 * sum(good[30:60])
-    assert sum(good[30:60]) > sum(good[60:90])
+    good = [words.commonness(name) for name in related(INSTRUMENTS, 60)]
+    assert sum(good[:20]) > 1.5 * sum(good[20:40])
+    assert sum(good[20:40]) > sum(good[40:60])
 
 
 def test_what_is_beyond_the_kind_is_announced(caplog: pytest.LogCaptureFixture) -> None:
@@ -136,9 +139,9 @@ def test_plurals_give_plurals() -> None:
     [
         (["cat", "dog", "cow"], {"domestic cat", "house cat", "domestic dog", "moo-cow", "beagle"}),
         (["mosque", "church", "temple"], {"masjid", "musjid", "church building"}),
-        (["smooth newt", "bullfrog", "axolotl"], {"common newt", "newt", "triton", "red eft"}),
+        (["smooth newt", "bullfrog", "axolotl"], {"common newt", "newt", "Triturus vulgaris", "red eft"}),
         (["sofa", "armchair", "bookcase"], {"couch", "lounge", "settee"}),
-        (["car", "bus", "truck"], {"auto", "automobile", "motorcar", "autobus", "coach", "motortruck"}),
+        (["car", "bus", "truck"], {"auto", "automobile", "motorcar", "autobus", "motorbus", "motortruck"}),
     ],
 )
 def test_no_class_comes_back_in_other_words(names: list[str], never: set[str]) -> None:
@@ -159,8 +162,9 @@ def test_neither_base_nor_excluded_names_nor_their_plurals_come_back() -> None:
 def test_other_words_for_an_excluded_name_are_excluded() -> None:
     buildings = ["church", "castle", "barn", "skyscraper", "library", "stadium"]
     free = related(buildings, 80)
-    assert "mosque" in free
-    assert not {"mosque", "masjid"} & set(related(buildings, 200, exclude=["musjid"]))
+    assert "restaurant" in free
+    assert not {"restaurant", "eatery"} & set(related(buildings, 200, exclude=["eating house"]))
+    assert not {"mosque", "masjid"} & set(related(buildings, 200, exclude=["Musjid"]))
 
 
 def test_the_seed_decides() -> None:
@@ -190,7 +194,8 @@ def test_random_nouns_ignore_the_base_classes() -> None:
     assert names != source.generate(["beagle", "pug"], 200, seed=4)
     assert len(set(names)) == names.provenance["outcome"]["at_random"] == 200
     assert share_below(names, "animal") < 0.3
-    assert share_below(names, "disease") == 0
+    ill = Words(load_wordnet()).not_at_random
+    assert not [name for name in names if ill.issuperset(load_wordnet().index[name])]
 
 
 def test_nothing_odious_is_given() -> None:

@@ -16,9 +16,16 @@ ENTRIES: dict[str, tuple[int, str, list[str], list[tuple[str, str]], str]] = {
     "cur": (5, "n", ["cur"], [("@", "dog")], "(offensive) a dog without friends"),
     "pooch": (5, "n", ["pooch"], [("@", "dog"), (";u", "slang")], "informal terms for dogs"),
     "slang": (10, "n", ["slang"], [("@", "thing")], "informal language"),
-    "spotted": (0, "a", ["spotted"], [("&", "dotted"), ("+", "thing")], "having spots"),
+    "spotted": (0, "a", ["spotted"], [("&", "dotted"), ("=", "thing")], "having spots"),
     "dotted": (0, "s", ["dotted(a)"], [("&", "spotted")], "having dots"),
 }  # fmt: skip
+# a kind has members only from twenty on
+BREEDS = [
+    f"{color} {breed}"
+    for color in ("red", "blue", "grey", "white", "black")
+    for breed in ("hound", "spitz", "setter", "terrier")
+]
+ENTRIES |= {name: (5, "n", [name.replace(" ", "_")], [("@", "dog")], "a breed") for name in BREEDS}
 COUNTS = {"dog": 42, "pug": 1}
 
 
