@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -16,12 +17,42 @@ Filtering = Literal["strict", "exact"]
 _MAX_CHARACTERS = 80
 _MAX_READ = 400
 _MAX_WORDS = 8
-_MARKER = re.compile(r"^(?:[-*+•‣◦·>#]+\s+|\(?\d{1,3}[.):]\s*(?=\D)|[a-zA-Z]\)\s+)")
-_EXPLANATION = re.compile(r"(?::\s|\s[–—]\s|\s-\s(?=(?:\S+\s+){2})).*$", re.DOTALL)
+_MARKER = re.compile(r"^(?:[-*+•‣◦·>#]+\s+|\(?\d{1,3}[.):]\s*(?=\D)|[a-zA-Z]\)\s+|\\item\s+)")
+_EXPLANATION = re.compile(
+    r"(?::\s|\s[–—]\s|\s-\s(?=(?:\S+\s+){2})|—(?=an?\s|the\s)|\s(?:=>|->|→|=|\|)\s|\t).*$", re.DOTALL
+)
+_AFTER_COMMA = re.compile(
+    r",\s+(?:(?:an?|the|also|which|that|who|known|such|with|from|native|found|used|one|any|sometimes|often)\s"
+    r"|(?:\S+\s+){3}\S).*$",
+    re.DOTALL | re.IGNORECASE,
+)
 _IN_PARENTHESES = re.compile(r"\s+[(\[][^()\[\]]*[)\]]\s*$")
 _WRAPPING = " \"'*“”‘’„«»,;"
+_MARKUP = (
+    (re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])"), ""),  # escape sequences
+    (re.compile(r"</?[a-zA-Z][^<>]{0,200}>|<!--.*?-->", re.DOTALL), ""),
+    (re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*\)"), r"\1"),  # links
+    (re.compile(r"\\(?:textbf|textit|emph|text)\{([^{}]*)\}"), r"\1"),
+    (
+        re.compile(
+            r"\s*(?:\[\^?\d+(?:\s*[,–-]\s*\d+)*\]|【[^】]*】|\(\s*(?:source|ref)\b[^()]*\))", re.IGNORECASE
+        ),
+        "",
+    ),
+    (re.compile(r"\*\*|__|~~|`"), ""),
+    (re.compile("[\u0300-\u036f\ufe00-\ufe0f\U000e0100-\U000e01ef]"), ""),
+)
+_PLACEHOLDER = re.compile(
+    r"n/?a|nil|none(?: of .*)?|null|undefined|unknown|tb[ad]|to be (?:determined|added|announced)|to ?do|x{3,}"
+    r"|other(?:s|wise)?|etc\.?|and (?:so on|so forth|(?:many )?(?:more|others))|many more|more|misc(?:ellaneous)?"
+    r"|placeholder|lorem ipsum|string|names?|examples?(?: \d+)?"
+    r"|(?:new )?(?:class|category|label|item|name|option)(?: ?(?:name|\d+|[a-z]))?"
+    r"|[\[<{(].*(?:insert|name|class|your|more|here|placeholder|\.\.\.).*[\]>})]",
+    re.IGNORECASE,
+)
 _CHATTER = re.compile(
-    r"^(?:here (?:are|is)|sure|certainly|of course|sorry|unfortunately|as an ai|i(?:['’]m| am| can| have))\b",
+    r"^(?:here (?:are|is)|sure|certainly|of course|sorry|unfortunately|as an ai|please|note(?: that)?(?= )|these are"
+    r"|the following|let me|feel free|i hope|would you|i(?:['’]m| am| can| have|['’]ll))\b",
     re.IGNORECASE,
 )
 
@@ -32,7 +63,7 @@ class Cleaned:
 
     Attributes:
         names: tidy and distinct, in the order in which they came.
-        dropped: for each reason ("empty", "not a name", "other script", "excluded", "base class",
+        dropped: for each reason ("empty", "not a name", "placeholder", "other script", "excluded", "base class",
             "near a base class", "duplicate", "near-duplicate") the names as they came.
     """
 
@@ -109,9 +140,10 @@ def tidy(name: str) -> str:
 
 
 def _tidy_once(name: str) -> str:
-    text = "".join(_plain(c) for c in name.replace("_", " "))
-    text = unicodedata.normalize("NFKC", text).replace("**", "").replace("`", "")
-    text = re.sub("[\u0300-\u036f]+", "", text).strip(_WRAPPING)
+    text = unicodedata.normalize("NFKC", html.unescape(name))
+    for pattern, instead in _MARKUP:
+        text = pattern.sub(instead, text)
+    text = "".join(_plain(c) for c in text.replace("_", " ")).strip(_WRAPPING)
     while (shorter := _MARKER.sub("", text).strip(_WRAPPING)) != text:
         text = shorter
     text = _EXPLANATION.sub("", text)
@@ -139,12 +171,15 @@ class _Style:
     def __init__(self, base: Sequence[str]) -> None:
         self.lower = bool(base) and all(name == name.lower() for name in base)
         self.parentheses = any("(" in name or "[" in name for name in base)
+        self.commas = any("," in name for name in base)
         self.latin = all(_is_latin(name) for name in base)
         self.max_words = max([_MAX_WORDS, *(2 * len(name.replace("_", " ").split()) for name in base)])
 
     def follow(self, name: str) -> str:
         if not self.parentheses:
             name = _IN_PARENTHESES.sub("", name)
+        if not self.commas:
+            name = _AFTER_COMMA.sub("", name)
         return name.lower() if self.lower else name
 
     def refuse(self, name: str) -> str | None:
@@ -152,6 +187,8 @@ class _Style:
             return "empty"
         if len(name) > _MAX_CHARACTERS or len(name.split()) > self.max_words or _CHATTER.match(name):
             return "not a name"
+        if _PLACEHOLDER.fullmatch(name):
+            return "placeholder"
         return "other script" if self.latin and not _is_latin(name) else None
 
 

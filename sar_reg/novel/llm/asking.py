@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from sar_reg.class_names import fold
 from sar_reg.errors import InputError
 from sar_reg.novel.cleaning import Cleaned, Filtering, clean_names
 from sar_reg.novel.llm.chat import Answer
@@ -62,6 +63,11 @@ class Task:
         return class_prompt(self.base_classes, told, count, domain=self.domain, form=form)
 
     @cached_property
+    def known(self) -> frozenset[str]:
+        """Base and excluded names, folded, by which an echo of them is told from an answer."""
+        return frozenset(map(fold, (*self.base_classes, *self.exclude)))
+
+    @cached_property
     def _phrases(self) -> dict[str, str]:
         return {_phrase(name): name for name in self.exclude}
 
@@ -88,7 +94,7 @@ def fill(
     Returns:
         `None` if it does, otherwise why it cannot and what to do.
     """
-    known = task.clean(journal.names()).names
+    known = task.clean(journal.names(task.known)).names
     barren = 0
     while len(known) < n:
         count = min(batch_size, n - len(known))
@@ -98,11 +104,11 @@ def fill(
             return str(error)
         entry = _entry(answer, talk.form, task.prompt(known, count, talk.form))
         journal.add(entry)
-        before, known = len(known), task.clean(journal.names()).names
+        before, known = len(known), task.clean(journal.names(task.known)).names
         log.info("request %d: %d of %d names, %d new", talk.requests, len(known), n, len(known) - before)
         if progress:
             progress(min(n, len(known)), n)
-        if not entry.names:
+        if not entry.names(task.known):
             talk.simpler()
         if answer.finish == "length":
             batch_size = max(_SMALLEST_BATCH, batch_size // 2)
@@ -133,7 +139,7 @@ def _why_barren(last: Entry) -> str:
         )
     if last.finish == "content_filter":
         return "the server's content filter holds the answers back; take another model or reword domain= (--domain)"
-    if not last.names:
+    if not last.names():
         return (
             f"its last {_PATIENCE} answers held no names (the last one began {last.reply[:80]!r}); "
             "check the model, or take another"

@@ -106,12 +106,12 @@ class LLMClasses:
         task = self._task(base_classes, n, exclude)
         journal = self._journal(task, seed)
         problem, requests = None, 0
-        if len(task.clean(journal.names()).names) < n:
+        if len(task.clean(journal.names(task.known)).names) < n:
             if self.offline:
                 problem = "offline=True forbids asking for more; call once without it"
             else:
                 problem, requests = self._ask(journal, task, n)
-        cleaned = task.clean(journal.names())
+        cleaned = task.clean(journal.names(task.known))
         names = cleaned.names[:n]
         if problem is not None:
             self._fall_short(problem, n, names, cleaned, journal)
@@ -123,7 +123,7 @@ class LLMClasses:
     ) -> Preview:
         """The prompt, an estimate of tokens and the cache key of what `generate` would do. Calls nobody."""
         task = self._task(base_classes, n, exclude)
-        known = task.clean(self._journal(task, seed).names()).names
+        known = task.clean(self._journal(task, seed).names(task.known)).names
         return estimate(task, known, n, batch_size=self.batch_size, cache_key=self._key(task, seed))
 
     def describe(self) -> dict[str, Any]:

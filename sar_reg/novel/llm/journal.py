@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from collections.abc import Container
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,10 +31,9 @@ class Entry:
     refusal: str
     finish: str
 
-    @property
-    def names(self) -> list[str]:
-        """The names in the answer, as they stand there."""
-        return names_in(self.reply)
+    def names(self, known: Container[str] = ()) -> list[str]:
+        """The names in the answer, as they stand there; `known` as in `names_in`."""
+        return names_in(self.reply, known)
 
 
 class Journal:
@@ -77,9 +77,9 @@ class Journal:
             name = f"{entry.time.replace(':', '')}-{uuid.uuid4().hex[:6]}.json"
             write_atomic(self.folder / name, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
-    def names(self) -> list[str]:
-        """All names received, in the order in which they came."""
-        return [name for entry in self.entries for name in entry.names]
+    def names(self, known: Container[str] = ()) -> list[str]:
+        """All names received, in the order in which they came; `known` as in `names_in`."""
+        return [name for entry in self.entries for name in entry.names(known)]
 
     def account(self) -> dict[str, Any]:
         """Who answered, when and in which form, for provenance."""
