@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Container
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +30,7 @@ class Entry:
     refusal: str
     finish: str
 
-    def names(self, known: Container[str] = ()) -> list[str]:
+    def names(self, known: frozenset[str] = frozenset()) -> list[str]:
         """The names in the answer, as they stand there; `known` as in `names_in`."""
         return names_in(self.reply, known)
 
@@ -77,7 +76,7 @@ class Journal:
             name = f"{entry.time.replace(':', '')}-{uuid.uuid4().hex[:6]}.json"
             write_atomic(self.folder / name, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
-    def names(self, known: Container[str] = ()) -> list[str]:
+    def names(self, known: frozenset[str] = frozenset()) -> list[str]:
         """All names received, in the order in which they came; `known` as in `names_in`."""
         return [name for entry in self.entries for name in entry.names(known)]
 

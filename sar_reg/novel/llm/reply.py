@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from sar_reg.class_names import fold
@@ -62,7 +63,7 @@ class _Found(NamedTuple):
     names: list[str]
 
 
-def names_in(text: str, known: Container[str] = ()) -> list[str]:
+def names_in(text: str, known: frozenset[str] = frozenset()) -> list[str]:
     """The names in one answer, as they stand there; an empty list if there are none.
 
     Args:
@@ -75,7 +76,12 @@ def names_in(text: str, known: Container[str] = ()) -> list[str]:
         >>> names_in('{"names": ["lynx", "pu'), names_in('{"names": []}'), names_in("I cannot help.")
         (['lynx'], [], [])
     """
-    answer = final_answer(text[-_MAX_CHARACTERS:])
+    return list(_names_in(text[-_MAX_CHARACTERS:], known))
+
+
+@lru_cache(maxsize=512)
+def _names_in(text: str, known: frozenset[str]) -> tuple[str, ...]:
+    answer = final_answer(text)
     values = list(_values(answer))
     found = [entry for value in values for entry in _lists(value, rank=0, depth=0)]
     if len(values) > 1:  # JSON lines
@@ -83,11 +89,11 @@ def names_in(text: str, known: Container[str] = ()) -> list[str]:
     found = [f for f in found if _new(f.names, known)]
     best = max(reversed(found), key=lambda f: (f.rank, _new(f.names, known), len(f.names)), default=None)
     if best is not None and (best.rank > 0 or len(best.names) > 1):
-        return best.names[:_MAX_NAMES]
+        return tuple(best.names[:_MAX_NAMES])
     if any(isinstance(value, dict) for value in values) and not answer.startswith(("-", "*", "1", "|")):
-        return best.names if best else []
+        return tuple(best.names) if best else ()
     written = names_in_text(answer)
-    return written[:_MAX_NAMES] if _new(written, known) else []
+    return tuple(written[:_MAX_NAMES]) if _new(written, known) else ()
 
 
 def final_answer(text: str) -> str:
@@ -180,8 +186,9 @@ def _lists(value: Any, *, rank: int, depth: int) -> Iterator[_Found]:
             yield _Found(rank if len(names) > 1 else 0, names)
     elif isinstance(value, list):
         entries = cast("list[Any]", value)
-        names = [name for name in map(_entry, entries) if name is not None]
-        if names and 2 * len(names) >= len(entries):
+        rows = all(isinstance(entry, list) for entry in entries)
+        names = [name for e in entries if rows or not isinstance(e, list) if (name := _entry(e)) is not None]
+        if names and 3 * len(names) >= len(entries):
             yield _Found(rank, names)
         for entry in entries:
             if isinstance(entry, dict | list):
@@ -223,6 +230,6 @@ def _entry(item: Any) -> str | None:
     return item if isinstance(item, str) else None
 
 
-def _new(names: list[str], known: Container[str]) -> float:
+def _new(names: list[str], known: frozenset[str]) -> float:
     """How many of the names are not known; sentences count little."""
     return sum(1.0 if len(name.split()) < 9 else 0.01 for name in names if fold(name) not in known)
