@@ -14,7 +14,7 @@ from sar_reg.novel.llm.text_lists import names_in_text, split_names
 
 _MAX_CHARACTERS = 100_000
 _MAX_VALUES = 2000
-_MAX_REPAIRS, _MAX_REPAIRED = 3, 12_000  # of a hostile text a repair takes time with the square of its length
+_MAX_REPAIRS, _MAX_REPAIRED = 2, 8_000  # of a hostile text a repair takes time with the square of its length
 _MAX_FAILURES = 20  # brackets that begin no value, each of which is looked at to the end of the text
 _MAX_NAMES = 2000
 _DEPTH = 6
