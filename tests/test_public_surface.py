@@ -15,6 +15,7 @@ from tests import ROOT
 PUBLIC = {
     "sar_reg": {
         "AnchorBank",
+        "LearnedPrompt",
         "PromptEncoder",
         "SarRegError",
         "SimilarityAlignmentLoss",
@@ -56,7 +57,7 @@ PUBLIC = {
         "read_names",
     },
     "sar_reg.novel.llm": {"Conversation", "LLMClasses", "names_in", "open_client"},
-    "sar_reg.prompting": {"ImagePromptEncoder", "PromptEncoder", "TextTower", "text_tower"},
+    "sar_reg.prompting": {"ImagePromptEncoder", "LearnedPrompt", "PromptEncoder", "TextTower", "text_tower"},
     "sar_reg.shapes": {"Bool", "Float", "Int", "Tensor"},
 }
 

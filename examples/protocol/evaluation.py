@@ -1,4 +1,4 @@
-"""Accuracy on base and new classes, and the harmonic mean of the two."""
+"""Accuracies, the harmonic mean of two of them, and means over seeds."""
 
 from __future__ import annotations
 
@@ -11,20 +11,10 @@ from sar_reg.shapes import Float, Int, Tensor
 
 
 @torch.no_grad()
-def accuracy(
-    method: PromptMethod, features: Float[Tensor, "images width"], labels: Int[Tensor, " images"]
-) -> float:
-    """Percent of images whose class has the largest logit, over all images alike (micro average).
-
-    Args:
-        method: with the classes to tell apart.
-        features: its image features of the test set.
-        labels: 0 … n_base − 1.
-    """
+def text_rows(method: PromptMethod) -> Float[Tensor, "classes width"]:
+    """The method's text features of its class names, not normalised."""
     with method.autocast():
-        text = method.encode_text()
-    logits = method(image_features=features, text_features=text)
-    return percent_equal(predict(logits, method.classnames), labels)
+        return method.encode_text()
 
 
 def predict(logits: Float[Tensor, "images classes"], classnames: Sequence[str]) -> Int[Tensor, " images"]:

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from safetensors.torch import save as serialize
 
 from examples.protocol.data.dataset import fingerprint
 from examples.protocol.distributed import SINGLE_PROCESS, ProcessGroup
-from examples.protocol.evaluation import accuracy, harmonic_mean
+from examples.protocol.evaluation import harmonic_mean, percent_equal, predict, text_rows
+from examples.protocol.joint import ImageSet, Rows, joint_results
 from examples.protocol.method import PromptMethod
 from examples.protocol.runs.config import RunConfig
 from examples.protocol.runs.experiment import Experiment
+from examples.protocol.runs.learned import save_learned
 from examples.protocol.runs.log import Log, OnEpoch
 from examples.protocol.runs.record import (
     Record,
@@ -32,7 +33,6 @@ from examples.protocol.runs.record import (
 )
 from examples.protocol.training import Checkpoints, train
 from sar_reg import SimilarityAlignmentLoss
-from sar_reg.files import write_atomic
 from sar_reg.shapes import Tensor
 
 
@@ -115,12 +115,17 @@ class Run:
         )
         log.close()
         trained = time.time()
-        results = evaluate(self.experiment, method) | {"sar_loss": self._final_sar(method)}
+        results, joint = evaluate(self.experiment, method)
+        results["sar_loss"] = self._final_sar(method)
         record = {
             "identity": self.identity,
             "title": self.config.title,
             **self.config.settings(),
             **self.experiment.about,
+            "classnames": {
+                "trained": list(self.experiment.classnames),
+                "new": list(self.experiment.held_out),
+            },
             "training": {
                 "shots_fingerprint": fingerprint(images.pictures.dataset),
                 "classes": len(self.experiment.classnames),
@@ -131,6 +136,7 @@ class Run:
             "bank": describe_bank(self.experiment) if sar is not None else None,
             "curves": curves,
             "results": results,
+            "joint": joint,
             "seconds": {"training": trained - began, "evaluation": time.time() - trained},
             "peak_memory_mib": peak_memory(self.experiment.device),
             "resumed_at_epoch": taken_up,
@@ -182,8 +188,7 @@ class Run:
         return float(whole(on_bank.encode_text()))
 
     def _keep(self, method: PromptMethod, record: Record) -> None:
-        learned = {name: tensor.detach().cpu().contiguous() for name, tensor in method.learned().items()}
-        write_atomic(self.files.weights, serialize(learned, {"run": self.identity}))
+        save_learned(self.files.weights, method, self.config, self.identity)
         write_record(self.files.record, record)
         self.files.checkpoint.unlink(missing_ok=True)
 
@@ -195,13 +200,24 @@ def set_seeds(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def evaluate(experiment: Experiment, method: PromptMethod) -> dict[str, float]:
-    """Accuracy on every test set with its own class names, and H of base and new."""
-    results = {}
+def evaluate(
+    experiment: Experiment, method: PromptMethod
+) -> tuple[dict[str, float], dict[str, dict[str, float]] | None]:
+    """Accuracy on every test set among its own class names, with H; and with base and new classes in one list."""
+    results: dict[str, float] = {}
+    images: dict[str, ImageSet] = {}
+    rows: dict[str, Tensor] = {}
     for name, test in experiment.tests.items():
-        features, labels = experiment.test_images(name, method)
-        results[name] = accuracy(method.for_classes(test.classnames), features, labels)
-    return with_h(results)
+        images[name] = ImageSet(*experiment.test_images(name, method), test.classnames)
+        rows[name] = text_rows(method.for_classes(test.classnames))
+        logits = method.classify(images[name].features, rows[name])
+        results[name] = percent_equal(predict(logits, test.classnames), images[name].labels)
+    if "new" not in results:
+        return results, None
+    handcrafted = Rows(*(experiment.zero_shot_rows(experiment.tests[name]) for name in ("base", "new")))
+    learned = Rows(rows["base"], rows["new"])
+    joint = joint_results(method, images["base"], images["new"], learned, handcrafted)
+    return with_h(results), joint
 
 
 def with_h(results: dict[str, float]) -> dict[str, float]:

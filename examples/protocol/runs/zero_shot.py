@@ -8,11 +8,13 @@ from pathlib import Path
 
 from examples.protocol.distributed import ProcessGroup
 from examples.protocol.evaluation import percent_equal, predict
+from examples.protocol.joint import ImageSet, Rows, joint_accuracy
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import Recipe
 from examples.protocol.runs.experiment import Experiment
 from examples.protocol.runs.record import Record, environment, identity, read_record, write_record
 from examples.protocol.runs.run import with_h
+from sar_reg.shapes import Tensor
 
 
 def zero_shot_record(experiment: Experiment, out: Path, group: ProcessGroup) -> Record:
@@ -34,13 +36,15 @@ def zero_shot_record(experiment: Experiment, out: Path, group: ProcessGroup) -> 
     group.wait()  # until all have looked, lest one finds what another has just written
     if found is not None and found["identity"] == code:
         return found
+    results, joint = zero_shot(experiment)
     record = {
         "identity": code,
         "title": "zero-shot",
         **settings,
         **experiment.about,
         "templates": list(experiment.templates),
-        "results": zero_shot(experiment),
+        "results": results,
+        "joint": joint,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **environment(experiment.device),
     }
@@ -49,8 +53,8 @@ def zero_shot_record(experiment: Experiment, out: Path, group: ProcessGroup) -> 
     return record
 
 
-def zero_shot(experiment: Experiment) -> dict[str, float]:
-    """Accuracy of the handcrafted prompts and the frozen towers on every test set."""
+def zero_shot(experiment: Experiment) -> tuple[dict[str, float], dict[str, dict[str, float]] | None]:
+    """Accuracy of the handcrafted prompts and the frozen towers: by test set, and with all classes in one list."""
     names = experiment.classnames
     frozen = PromptMethod(
         experiment.model,
@@ -60,9 +64,15 @@ def zero_shot(experiment: Experiment) -> dict[str, float]:
         recipe=Recipe(precision=experiment.setup.precision),
         dataset=experiment.source.dataset,
     )
-    results = {}
+    results: dict[str, float] = {}
+    images: dict[str, ImageSet] = {}
+    rows: dict[str, Tensor] = {}
     for name, test in experiment.tests.items():
-        features, labels = experiment.test_images(name, frozen)
-        logits = frozen.classify(features, experiment.zero_shot_rows(test))
-        results[name] = percent_equal(predict(logits, test.classnames), labels)
-    return with_h(results)
+        images[name] = ImageSet(*experiment.test_images(name, frozen), test.classnames)
+        rows[name] = experiment.zero_shot_rows(test)
+        logits = frozen.classify(images[name].features, rows[name])
+        results[name] = percent_equal(predict(logits, test.classnames), images[name].labels)
+    if "new" not in results:
+        return results, None
+    joint = joint_accuracy(frozen, images["base"], images["new"], Rows(rows["base"], rows["new"]))
+    return with_h(results), {"handcrafted": joint}

@@ -1,0 +1,41 @@
+"""The file of learned tensors that a run leaves: it says what it holds and which model it belongs to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save as serialize
+
+from examples.protocol.method import PromptMethod
+from examples.protocol.runs.config import RunConfig
+from sar_reg import LearnedPrompt
+from sar_reg.files import write_atomic
+
+FORMAT = "sar_reg.learned_method/1"
+
+
+def save_learned(path: Path, method: PromptMethod, config: RunConfig, run: str) -> Path:
+    """Write a finished run's learned tensors.
+
+    A method that learns one context for all classes (CoOp, KgCoOp) leaves a `LearnedPrompt`; the others leave
+    their tensors by name under the same entries in the header, to be used with `python -m examples.classify`.
+    """
+    classnames = method.classnames[: method.n_base]
+    lam = config.recipe.lam if config.sar else None
+    made: dict[str, Any] = {**config.settings(), "run": run}
+    learned = method.learned()
+    if learned.keys() == {"ctx"}:
+        about = {"classnames": classnames, "model": config.source.model, "lam": lam, "made": made}
+        return LearnedPrompt(method.encoder, method.ctx, **about).save(path)
+    about = {
+        "classnames": classnames,
+        "model": config.source.model,
+        "fingerprint": method.tower.fingerprint(),
+        "lam": lam,
+        "made": made,
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in learned.items()}
+    metadata = {"format": FORMAT, "prompt": json.dumps(about, ensure_ascii=False)}
+    return write_atomic(path, serialize(tensors, metadata))

@@ -1,0 +1,186 @@
+"""A learned context in one file that says how to use it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialize
+from torch.nn.functional import normalize
+
+from sar_reg.errors import InputError
+from sar_reg.files import write_atomic
+from sar_reg.prompting.encoder import PromptEncoder
+from sar_reg.prompting.prompts import ClassPosition
+from sar_reg.prompting.towers import TextTower, text_tower
+from sar_reg.shapes import Float, Tensor
+
+FORMAT = "sar_reg.learned_prompt/1"
+
+
+class LearnedPrompt:
+    r"""A context shared by all classes, with its template and the model it belongs to.
+
+    The prompt of a class is `start | context | infix | name | suffix | end`, or one of the encoder's other
+    orders. Any names can be put in, trained on or not: $w_c = t_c / \lVert t_c \rVert$ with $t_c$ the text
+    feature of the prompt of class c.
+
+    Args:
+        encoder: the encoder that the context was trained with; gives the template and the text tower.
+        context: `(n_ctx, width)`, the learned vectors; detached and copied to the CPU.
+        classnames: the names with training images; the encoder's names by default.
+        model: what the model is called, for people; the weights are identified by their fingerprint.
+        lam: weight λ of the SAR loss, None if it was trained without.
+        made: how it was made, as JSON values (method, data set, seed, …).
+
+    Raises:
+        InputError: if the context has another shape, is not finite, or `made` is not JSON.
+
+    Examples:
+        >>> from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+        >>> vision = CLIPVisionCfg(layers=1, width=64, image_size=32)
+        >>> model = CLIP(16, vision, CLIPTextCfg(width=32, heads=2, layers=2)).eval()
+        >>> encoder = PromptEncoder(model, None, ["cat", "dog"], n_ctx=4)
+        >>> prompt = LearnedPrompt(encoder, encoder.context_from_words("a photo of a"), lam=0.1)
+        >>> prompt
+        LearnedPrompt("X X X X {}.", n_ctx=4, trained on 2 classes, lam=0.1)
+        >>> prompt.classifier(["lynx", "cat", "fox"]).shape
+        torch.Size([3, 16])
+    """
+
+    def __init__(
+        self,
+        encoder: PromptEncoder,
+        context: Float[Tensor, "context width"],
+        *,
+        classnames: Sequence[str] | None = None,
+        model: str = "",
+        lam: float | None = None,
+        made: Mapping[str, Any] | None = None,
+    ) -> None:
+        expected = (encoder.n_ctx, encoder.tower.width)
+        if tuple(context.shape) != expected:
+            raise InputError(
+                f"context must have shape {expected}, shared by all classes, not {tuple(context.shape)}: "
+                "class-specific contexts cannot be used for other names"
+            )
+        if not bool(torch.isfinite(context).all()):
+            raise InputError("context holds NaN or infinity; train again with a lower learning rate")
+        self.context = context.detach().cpu().contiguous().clone()
+        self.classnames = tuple(encoder.classnames if classnames is None else classnames)
+        self.n_ctx = encoder.n_ctx
+        self.infix, self.suffix = encoder.infix, encoder.suffix
+        self.class_position = cast(ClassPosition, encoder.class_position)
+        self.model, self.lam, self.made = model, lam, dict(made or {})
+        self.fingerprint = encoder.tower.fingerprint()
+        self._tower = encoder.tower
+        self._about()
+
+    def encoder(self, classnames: Sequence[str]) -> PromptEncoder:
+        """An encoder of these names in the learned prompt's template, for `encoder(prompt.context)`."""
+        return PromptEncoder(
+            self._tower,
+            None,
+            classnames,
+            n_ctx=self.n_ctx,
+            infix=self.infix,
+            suffix=self.suffix,
+            class_position=self.class_position,
+        )
+
+    @torch.no_grad()
+    def classifier(self, classnames: Sequence[str]) -> Float[Tensor, "classes features"]:
+        """Unit rows of any names, float32, on the model's device; a class's logit is `row @ feature / τ`.
+
+        Raises:
+            InputError: if a name is empty or does not fit the model's context.
+        """
+        features = self.encoder(classnames)(self.context.to(self._tower.device))
+        return normalize(features.float(), dim=1)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write one safetensors file: the tensor `ctx`, everything else as JSON in the header."""
+        about = self._about()
+        metadata = {"format": FORMAT, "prompt": about, "sha256": _digest(about, self.context)}
+        return write_atomic(path, serialize({"ctx": self.context}, metadata))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], model: Any, tokenizer: Any = None) -> LearnedPrompt:
+        """Read a file that `save` wrote.
+
+        Args:
+            path: the file.
+            model: the model it was trained with, as `text_tower` accepts it.
+            tokenizer: its tokenizer.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            InputError: if the file is damaged or something else, or the model has other weights.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(
+                f"there is no learned prompt at {path}; write one with LearnedPrompt.save"
+            )
+        try:
+            with safe_open(path, framework="pt") as stored:  # pyright: ignore[reportUnknownVariableType]
+                metadata = cast("dict[str, str]", stored.metadata() or {})
+                if metadata.get("format") != FORMAT:
+                    raise InputError(f"{path} is not a learned prompt (expected the format {FORMAT})")
+                context = cast(Tensor, stored.get_tensor("ctx"))
+            about: dict[str, Any] = json.loads(metadata["prompt"])
+            if metadata["sha256"] != _digest(metadata["prompt"], context):
+                raise InputError(f"{path} is damaged (its checksum does not fit); copy or train it again")
+            tower = text_tower(model, tokenizer)
+            if not isinstance(tower, TextTower):
+                raise InputError("a learned prompt needs the model it was trained with, not a function")
+            found = tower.fingerprint()
+            if found != about["fingerprint"]:
+                raise InputError(
+                    f"{path} was trained with other weights ({about['model'] or 'model'}, fingerprint "
+                    f"{about['fingerprint'][:12]}…; this model has {found[:12]}…); load the model it was trained with"
+                )
+            encoder = PromptEncoder(tower, None, about["classnames"], n_ctx=len(context), **about["template"])
+            named = {key: about[key] for key in ("model", "lam", "made")}
+            return cls(encoder, context, **named)
+        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise InputError(
+                f"{path} is damaged or not a learned prompt ({error}); train it again"
+            ) from error
+
+    def __repr__(self) -> str:
+        before = {"end": self.n_ctx, "middle": self.n_ctx // 2, "front": 0}[self.class_position]
+        words = f"{'X ' * before}{self.infix} {{}} {'X ' * (self.n_ctx - before)}".split()
+        lam = "" if self.lam is None else f", lam={self.lam:g}"
+        model = f", {self.model}" if self.model else ""
+        return (
+            f'LearnedPrompt("{" ".join(words)}{self.suffix}", n_ctx={self.n_ctx}, '
+            f"trained on {len(self.classnames)} classes{lam}{model})"
+        )
+
+    def _about(self) -> str:
+        template = {"infix": self.infix, "suffix": self.suffix, "class_position": self.class_position}
+        about = {
+            "template": template,
+            "n_ctx": self.n_ctx,
+            "classnames": self.classnames,
+            "model": self.model,
+            "fingerprint": self.fingerprint,
+            "lam": self.lam,
+            "made": self.made,
+        }
+        try:
+            return json.dumps(about, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"made and lam must be JSON values ({error}); pass numbers and strings"
+            ) from error
+
+
+def _digest(about: str, context: Tensor) -> str:
+    return hashlib.sha256(about.encode() + context.view(torch.uint8).numpy().tobytes()).hexdigest()
