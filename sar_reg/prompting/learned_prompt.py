@@ -76,7 +76,7 @@ class LearnedPrompt:
         self.classnames = tuple(encoder.classnames if classnames is None else classnames)
         self.n_ctx = encoder.n_ctx
         self.infix, self.suffix = encoder.infix, encoder.suffix
-        self.class_position = cast(ClassPosition, encoder.class_position)
+        self.class_position: ClassPosition = cast(ClassPosition, encoder.class_position)
         self.model, self.lam, self.made = model, lam, dict(made or {})
         self.fingerprint = encoder.tower.fingerprint()
         self._tower = encoder.tower

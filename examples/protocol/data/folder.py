@@ -85,6 +85,12 @@ def list_photos(folder: Path) -> Photos:
     return photos
 
 
+def list_images(folder: Path) -> list[Path]:
+    """All images below a folder in natural order; what `list_photos` would leave out is left out."""
+    found = [place / file for place, files in _walk(folder) for file in files if not _why_not(file)]
+    return natsorted(found, key=lambda path: composed(str(path)))
+
+
 def _parts(root: Path, folders: list[Path]) -> dict[str, str]:
     """The folder of each part, if there is one to train on and another to test on."""
     found: dict[str, str] = {}

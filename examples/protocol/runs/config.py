@@ -25,7 +25,7 @@ class Source:
     split: Literal["scene", "style"] = "scene"
     """Testbed only: test icons in other scenes, or of other styles than the training icons."""
     model: str = "ViT-B-16-quickgelu"
-    """open_clip's name of the model; the testbed has its own."""
+    """open_clip's name of the model, or `testbed`: the small one in this repository, for trials without network."""
     pretrained: str = "openai"
     """open_clip's name of the weights, or a file; the testbed's are in the repository."""
     novel: str = ""
@@ -38,6 +38,8 @@ class Source:
 
     def __post_init__(self) -> None:
         if self.data != "testbed":
+            if self.model == TESTBED_MODEL[0]:  # one's own images, offline
+                object.__setattr__(self, "pretrained", TESTBED_MODEL[1])
             return
         asked = (self.model, self.pretrained)
         if asked not in ((Source.model, Source.pretrained), TESTBED_MODEL):

@@ -21,11 +21,10 @@ from examples.protocol.distributed import SINGLE_PROCESS, ProcessGroup
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import Precision, Recipe
 from examples.protocol.runs.config import Source
-from examples.protocol.runs.loading import load_clip, open_source, open_testbed
+from examples.protocol.runs.loading import handcrafted_prompts, load_clip, open_source, open_testbed
 from examples.protocol.runs.novel_names import novel_source
 from examples.protocol.runs.record import device_name, hash_tensors
 from sar_reg import AnchorBank, build_anchor_bank
-from sar_reg.bank import SPECIFIC, resolve_templates
 from sar_reg.files import content_key
 from sar_reg.novel import read_names
 from sar_reg.prompting import text_tower
@@ -130,8 +129,7 @@ class Experiment:
     @cached_property
     def templates(self) -> tuple[str, ...]:
         """The handcrafted prompts; a data set that is not the paper's has ImageNet's."""
-        prompts = resolve_templates(self.source.dataset if self.source.dataset in SPECIFIC else "imagenet")
-        return prompts if self.setup.ensemble else prompts[-1:]
+        return handcrafted_prompts(self.source, ensemble=self.setup.ensemble)
 
     @cached_property
     def temperature(self) -> float:

@@ -16,16 +16,16 @@ from examples.protocol.data.dataset import Dataset, Example
 from examples.protocol.method import Tokenizer
 from examples.protocol.recipe import Precision
 from examples.protocol.runs.config import Source
-from sar_reg.bank import SPECIFIC
+from sar_reg.bank import SPECIFIC, resolve_templates
 from sar_reg.errors import InputError, did_you_mean, require
 
 
 def load_clip(source: Source, precision: Precision, device: torch.device) -> tuple[Any, Tokenizer]:
     """The frozen model and its tokenizer: the testbed's, or one of open_clip's."""
-    if source.data == "testbed":
+    if source.model == "testbed":
         if precision == "fp16":
             raise InputError(
-                "precision fp16 repeats the released code on real CLIP weights; give --data FOLDER"
+                "precision fp16 repeats the released code on real CLIP weights; give --data FOLDER and another --model"
             )
         from examples.testbed import load_model
 
@@ -53,6 +53,12 @@ def load_clip(source: Source, precision: Precision, device: torch.device) -> tup
             "fetch them elsewhere and give the file with --pretrained FILE"
         ) from error
     return model.eval().requires_grad_(False), open_clip.get_tokenizer(source.model)
+
+
+def handcrafted_prompts(source: Source, *, ensemble: bool = True) -> tuple[str, ...]:
+    """The handcrafted prompts; a data set that is not the paper's has ImageNet's."""
+    prompts = resolve_templates(source.dataset if source.dataset in SPECIFIC else "imagenet")
+    return prompts if ensemble else prompts[-1:]
 
 
 def open_source(source: Source, key: str) -> Dataset:

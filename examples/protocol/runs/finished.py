@@ -1,0 +1,136 @@
+"""A finished run put to use: its record and learned tensors, without the images it was trained on."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch.nn.functional import normalize
+
+from examples.protocol.data.transforms import Transform, build, pixels_of
+from examples.protocol.evaluation import text_rows
+from examples.protocol.method import PromptMethod, Tokenizer
+from examples.protocol.recipe import Recipe
+from examples.protocol.runs.config import RunConfig, Source
+from examples.protocol.runs.loading import handcrafted_prompts, load_clip
+from examples.protocol.runs.record import Record, hash_tensors, read_record
+from sar_reg.bank import encode_templates
+from sar_reg.errors import InputError
+from sar_reg.prompting import text_tower
+from sar_reg.shapes import Float, Tensor
+
+Unseen = Literal["learned", "handcrafted"]
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A trained method that takes any class names."""
+
+    config: RunConfig
+    record: Record
+    model: Any
+    tokenizer: Tokenizer
+    method_class: type[PromptMethod]
+    tensors: dict[str, Tensor]
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Names of the classes that had training images."""
+        return tuple(self.record["classnames"]["trained"])
+
+    @property
+    def classnames(self) -> tuple[str, ...]:
+        """All names the run knows: trained and new."""
+        return self.trained + tuple(self.record["classnames"]["new"])
+
+    @property
+    def transform(self) -> Transform:
+        """The transform of test images."""
+        return build("none", pixels_of(self.model))
+
+    def method(self, classnames: Sequence[str]) -> PromptMethod:
+        """The method with its learned tensors, for these names."""
+        with torch.random.fork_rng(devices=[]):
+            method = self.method_class(
+                self.model,
+                self.tokenizer,
+                classnames,
+                n_base=len(classnames),
+                recipe=self.config.recipe,
+                dataset=self.config.source.dataset,
+            )
+        method.load_learned(self.tensors)
+        return method
+
+    def classifier(
+        self, method: PromptMethod, *, unseen: Unseen = "learned"
+    ) -> Float[Tensor, "classes features"]:
+        """Unit rows, float32, of the method's names.
+
+        Args:
+            method: from `method`.
+            unseen: take the ensemble of handcrafted prompts for names without training images.
+        """
+        rows = normalize(text_rows(method).detach().float(), dim=1)
+        known = {_key(name) for name in self.trained}
+        new = [i for i, name in enumerate(method.classnames) if _key(name) not in known]
+        if unseen == "handcrafted" and new:
+            names = [method.classnames[i] for i in new]
+            prompts = handcrafted_prompts(self.config.source, ensemble=self.config.recipe.ensemble)
+            rows[new] = encode_templates(method.tower, names, prompts).to(rows)
+        return rows
+
+
+def open_finished(path: Path, device: torch.device) -> FinishedRun:
+    """Open a run by its record; model and learned tensors are loaded and compared with it.
+
+    Raises:
+        InputError: if it is not the record of a trained run, its tensors are missing, or the model has changed.
+    """
+    path = path.with_suffix(".json") if path.suffix == ".safetensors" else path
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; give one of the *.json files in a run's --out folder")
+    record = read_record(path)
+    if record is None:
+        raise InputError(f"{path} is not a run record; give one of the *.json files in a run's --out folder")
+    if record["method"] == "zero-shot":
+        raise InputError(
+            f"{path} is a zero-shot record: nothing was learned; give the record of a trained run"
+        )
+    if "classnames" not in record:
+        raise InputError(
+            f"{path} does not name its classes: it is of an earlier version; train again with --fresh"
+        )
+    source = Source(**{**record["source"], "targets": tuple(record["source"]["targets"])})
+    config = RunConfig(record["method"], source, Recipe(**record["recipe"]), record["seed"], record["sar"])
+    weights = path.with_suffix(".safetensors")
+    try:
+        tensors = load_file(weights)
+    except (FileNotFoundError, SafetensorError) as error:
+        raise InputError(
+            f"the learned tensors of {path} are not at {weights} ({error}); keep both files together"
+        ) from error
+    model, tokenizer = load_clip(source, config.recipe.precision, device)
+    _check_model(path, record, model, tokenizer)
+    method_class = getattr(importlib.import_module(f"examples.{config.method.lower()}.method"), config.method)
+    return FinishedRun(config, record, model, tokenizer, method_class, tensors)
+
+
+def _check_model(path: Path, record: Record, model: Any, tokenizer: Tokenizer) -> None:
+    found = (text_tower(model, tokenizer).fingerprint(), hash_tensors(model.visual.state_dict()))
+    expected = (record["model"]["text_fingerprint"], record["model"]["image_fingerprint"])
+    if found != expected:
+        raise InputError(
+            f"{path} was trained with other weights than {record['model']['name']} has here; "
+            "load the weights it was trained with"
+        )
+
+
+def _key(name: str) -> str:
+    return " ".join(name.replace("_", " ").casefold().split())
