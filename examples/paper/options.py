@@ -23,7 +23,7 @@ class Options:
     """Reproduce a table or figure of the paper, or `all` of them."""
 
     what: Annotated[str, tyro.conf.Positional]
-    """One of table1 … table5, fig1, fig3, fig4, fig5, calibrate; or all."""
+    """One of table1 … table5, fig1, fig3, fig4, fig5, calibrate, joint; or all."""
     data: str = "testbed"
     """`testbed`, or the folder with the paper's data sets."""
     out: Path = Path("runs/paper")

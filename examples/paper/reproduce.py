@@ -16,19 +16,23 @@ from examples.paper.engine import (
     Failure,
     execute_run,
     in_order_of_images,
+    open_run,
     run_inline,
     run_isolated,
     run_on_ray,
 )
 from examples.paper.figure1 import draw_similarities
 from examples.paper.figures import draw_bars, draw_weights
+from examples.paper.joint_table import joint_table
 from examples.paper.options import Options, command_of, narrowed_sweep, planned_runs
 from examples.paper.pack import archives_of
 from examples.paper.results import find_runs
 from examples.paper.sweep import PlannedRun, Sweep
 from examples.protocol.cli.progress import Progress
-from examples.protocol.distributed import choose_device
+from examples.protocol.distributed import SINGLE_PROCESS, choose_device
+from examples.protocol.runs.archive import find_records
 from examples.protocol.runs.novel_names import novel_source
+from examples.protocol.runs.zero_shot import zero_shot_record
 from sar_reg.errors import InputError
 
 
@@ -78,6 +82,8 @@ def reproduce(
     isolated = sweep.isolated and isolate
     ordered = planned if sweep.isolated else in_order_of_images(planned)
     failures = _run(sweep, ordered, execution, options, isolated=isolated) if options.run else []
+    if sweep.name == "joint" and runs_here:
+        _run_zero_shot(planned, execution)
     for path in render(sweep, planned, execution, options, failed=bool(failures)):
         print(path)
     return failures
@@ -94,12 +100,26 @@ def render(
         return
     real = options.data != "testbed"
     runs = find_runs(planned, (*archives_of(sweep.name), *options.records, execution.out))
+    if sweep.name == "joint":
+        places = (*archives_of(sweep.name), *options.records, execution.out)
+        found = [
+            record for place in places for record in find_records(place) if record["method"] == "zero-shot"
+        ]
+        yield from joint_table(sweep, runs, found).write(folder)
+        return
     kind = {"table2": cost_table, "table5": domain_table}.get(sweep.name, accuracy_table)
     yield from kind(sweep, runs, real=real).write(folder)
     if sweep.name in ("fig3", "fig5"):
         yield from draw_bars(sweep, runs, folder)
     if sweep.name == "fig4":
         yield from draw_weights(sweep, runs, folder)
+
+
+def _run_zero_shot(planned: list[PlannedRun], execution: Execution) -> None:
+    """The records of the handcrafted prompts on the data sets of a plan."""
+    first = {run.config.source.dataset: run.config for run in reversed(planned)}
+    for config in first.values():
+        zero_shot_record(open_run(config, execution).experiment, execution.out, SINGLE_PROCESS)
 
 
 def _run(

@@ -34,6 +34,7 @@ NAMES = (
     "fig4",
     "fig5",
     "calibrate",
+    "joint",
 )
 
 

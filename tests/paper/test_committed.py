@@ -33,6 +33,7 @@ COMMANDS = {
     "fig4": (),
     "fig5": (),
     "calibrate": (),
+    "joint": (),
 }
 
 
