@@ -134,11 +134,8 @@ def test_all_methods_classify_trained_and_new_classes_in_one_list(
         best = run.classnames[int(shares.argmax())]
         assert answer[0]["name"] == best
         assert answer[0]["probability"] == pytest.approx(float(shares.max()), abs=1e-5)
-    assert (
-        "not an image" in got["broken.jpg"]["error"]
-        or "cut" in got["broken.jpg"]["error"].lower()
-        or got["broken.jpg"]["error"]
-    )
+    assert got["broken.jpg"].keys() == {"image", "error"}
+    assert got["broken.jpg"]["error"]
 
 
 def test_what_coop_leaves_is_a_learned_prompt(records: dict[str, Path]) -> None:
@@ -176,8 +173,8 @@ def test_handcrafted_prompts_for_unseen_classes(records) -> None:
         text_tower(run.model, run.tokenizer), run.classnames, resolve_templates("imagenet")
     )
     assert torch.equal(mixed[:3], learned[:3])
-    assert torch.equal(mixed[3:], handcrafted[3:])
-    assert not torch.equal(mixed[3:], learned[3:])
+    torch.testing.assert_close(mixed[3:], handcrafted[3:], rtol=0, atol=1e-6)
+    assert (mixed[3:] - learned[3:]).abs().max() > 1e-3
 
 
 def test_files_folders_patterns_csv_and_throughput(
@@ -192,7 +189,7 @@ def test_files_folders_patterns_csv_and_throughput(
     assert sum("cannot be read" in line for line in lines) == 2
     assert f"{new / 'gone.png'}: cannot be read: No such file or directory" in lines
     assert re.search(r"\d+ images, 2 not read, 5 classes; \d+\.\d images/s on cpu", printed.err)
-    rows = list(csv.DictReader((place / "out.csv").open()))
+    rows = list(csv.DictReader((place / "out.csv").read_text().splitlines()))
     first = [row for row in rows if row["image"] == str(new / "0-test.png")]
     assert [row["rank"] for row in first] == ["1", "2"]
     assert f"{first[0]['class']} {100 * float(first[0]['probability']):.1f} %" in printed.out
