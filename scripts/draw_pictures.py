@@ -98,26 +98,28 @@ def draw_neighbours(path: Path, names: Sequence[str], n_base: int, texts: dict[s
         for title in nearest
     }
     shown = names.index(SHOWN_CLASS)
-    figure = pyplot().figure(figsize=(9.6, 3.4), layout="constrained")
+    figure = pyplot().figure(figsize=(7.0, 3.4), layout="constrained")
     axis = figure.subplots()
     axis.set_axis_off()
     axis.set_xlim(0, 3)
     axis.set_ylim(-1.3, NEAREST + 1.2)
-    axis.set_title(f"The classes nearest to “{SHOWN_CLASS}”, a class without training images", loc="left")
+    axis.set_title(
+        f"The classes nearest to “{SHOWN_CLASS}”, a class without training images", loc="left", fontsize=13
+    )
     for column, (title, text) in enumerate(texts.items()):
-        axis.text(column + 0.05, NEAREST + 0.35, title, fontsize=13, weight="bold", color=INK)
+        axis.text(column + 0.05, NEAREST + 0.35, title, fontsize=15, weight="bold", color=INK)
         for line, other in enumerate(_in_order(text, shown)):
             colour = KEPT if other in before[shown] else LOST
             mark = "" if column == 0 else "✓ " if other in before[shown] else "✗ "
             axis.text(
-                column + 0.05, NEAREST - 0.55 - line, f"{mark}{names[other]}", fontsize=13, color=colour
+                column + 0.05, NEAREST - 0.55 - line, f"{mark}{names[other]}", fontsize=15, color=colour
             )
         if column:
             axis.text(
                 column + 0.05,
                 -1.0,
                 f"keeps {kept[title]:.1f} of {NEAREST} on average",
-                fontsize=10,
+                fontsize=11.5,
                 color=INK,
             )
     _save(figure, path, {title: round(value, 1) for title, value in kept.items()})

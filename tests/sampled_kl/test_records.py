@@ -27,7 +27,7 @@ def test_all_paths_were_right_before_they_were_timed() -> None:
 
 
 def test_what_the_page_says() -> None:
-    page = " ".join((ROOT / "docs" / "loss.md").read_text(encoding="utf-8").split())
+    page = " ".join((ROOT / "docs" / "loss-measurements.md").read_text(encoding="utf-8").split())
     small, large = ROWS["ring", 21_000], ROWS["ring", 100_000]
     time, memory = ratio("gather", 1_200, "cpu_ms_min"), ratio("gather", 1_200, "peak_mb")
     growth = [large[what] / small[what] for what in ("n", "cpu_ms_min", "peak_mb")]
@@ -51,7 +51,7 @@ def test_the_ring_takes_less_of_both_than_any_of_the_three() -> None:
 
 
 def test_what_compiling_the_others_buys() -> None:
-    page = " ".join((ROOT / "docs" / "loss.md").read_text(encoding="utf-8").split())
+    page = " ".join((ROOT / "docs" / "loss-measurements.md").read_text(encoding="utf-8").split())
     compiled = [("gather, compiled", n) for n in (250, 500, 700, 1_200)]
     compiled += [("matmul, compiled", n) for n in (250, 500)]
     times = [ratio(path, n, "cpu_ms_min") for path, n in compiled]
