@@ -6,7 +6,7 @@ dataset = open_dataset("food")
 
 from __future__ import annotations
 
-from .datasets import DATASETS, DEVELOPMENT, open_dataset, words
-from .model import load_model
+from examples.testbed.datasets import DATASETS, DEVELOPMENT, open_dataset, words
+from examples.testbed.model import load_model
 
 __all__ = ["DATASETS", "DEVELOPMENT", "load_model", "open_dataset", "words"]

@@ -14,26 +14,25 @@ from PIL import Image
 from torch import Tensor
 
 from examples.protocol.data.dataset import Example
+from examples.testbed.model import DATA
+from examples.testbed.pictures import normalised
+from examples.testbed.scenes import Scenes, render
 from sar_reg.errors import InputError
 
-from .model import DATA
-from .pictures import normalised
-from .scenes import Scenes, render
-
 DATASETS = ("animals", "food", "travel", "objects", "activities", "smileys")
-DEVELOPMENT = "food"  # the one data set on which settings may be chosen
-SCENES = {"train": 16, "val": 2, "test": 8}  # scenes of one drawing in each list
+DEVELOPMENT = "food"  # settings are chosen on this data set only
+SCENES = {"train": 16, "val": 2, "test": 8}  # scenes per drawing in each split
 DRAWING_SIZE = 48
-DIFFICULTY = 0.5  # of the scenes, between none (0) and a mess (1)
+DIFFICULTY = 0.5  # of the scenes, from 0 (plain) to 1 (hardest)
 _BATCH = 256
 
 
 @dataclass(frozen=True)
 class IconDataset:
-    """One group of concepts; a picture is a drawing in one of its scenes.
+    """One group of concepts; each picture shows a drawing in one of its scenes.
 
-    Its training drawings and its test drawings are the same in the ``scene`` split (in other scenes), and of
-    different styles in the ``style`` split.
+    In the `scene` split, training and test pictures show the same drawings in different scenes. In the `style`
+    split they show drawings of different styles.
     """
 
     key: str
@@ -49,15 +48,15 @@ class IconDataset:
         return Image.fromarray(self._pixels([example])[0].permute(1, 2, 0).numpy())
 
     def images(self, examples: Sequence[Example]) -> Tensor:
-        """Pictures of many examples at once, ``(n, 3, 40, 40)`` float32, normalised for the image tower.
+        """Pictures of many examples at once, `(n, 3, 40, 40)` float32, normalised for the image tower.
 
-        Equal to normalising :meth:`image` of each; about 0.3 ms a picture.
+        Equal to normalising `image` of each; about 0.3 ms a picture.
         """
         batches = [examples[start : start + _BATCH] for start in range(0, len(examples), _BATCH)]
         return torch.cat([normalised(self._pixels(batch).float() / 255) for batch in batches])
 
     def novel_words(self) -> list[str]:
-        """Common nouns of the same kinds, nearest to the base names first; no class name is among them."""
+        """Common nouns of the same kinds, nearest to the base names first; class names are excluded."""
         return list(self.novel)
 
     def _pixels(self, examples: Sequence[Example]) -> Tensor:
@@ -67,11 +66,11 @@ class IconDataset:
 
 
 def open_dataset(name: str, *, split: Literal["scene", "style"] = "scene") -> IconDataset:
-    """Opens one of :data:`DATASETS`; classes sorted, so that the first half are the base classes.
+    """Open one of `DATASETS`; classes sorted, so that the first half are the base classes.
 
     Args:
         name: the data set.
-        split: ``scene`` tests other scenes of the training drawings, ``style`` drawings of other styles.
+        split: `scene` tests other scenes of the training drawings, `style` drawings of other styles.
 
     Raises:
         InputError: for an unknown data set or split.
@@ -104,13 +103,13 @@ def open_dataset(name: str, *, split: Literal["scene", "style"] = "scene") -> Ic
 def words() -> list[str]:
     """Common nouns for things, animals, places, food and activities, in alphabetical order.
 
-    Class names of the data sets are among them: whoever uses them as novel names excludes those.
+    They include class names of the data sets; exclude those when you use them as novel names.
     """
     return (DATA / "words.txt").read_text(encoding="utf-8").split("\n")[:-1]
 
 
 def _scenes(name: str, drawing: int, part: str) -> range:
-    """Seeds that no other drawing, list or data set uses."""
+    """Seeds that are unique to this drawing, split and data set."""
     begin = (DATASETS.index(name) * 10_000 + drawing) * 1_000 + list(SCENES).index(part) * 100
     return range(begin, begin + SCENES[part])
 
@@ -121,7 +120,7 @@ def _index() -> dict[str, dict[str, list]]:
 
 
 def _drawings(name: str, count: int) -> Tensor:
-    """The sheet's ``count`` drawings, row by row: ``(count, 4, 48, 48)`` uint8."""
+    """The sheet's `count` drawings, row by row: `(count, 4, 48, 48)` uint8."""
     sheet = np.asarray(Image.open(DATA / f"{name}.webp").convert("RGBA"))
     rows, columns = sheet.shape[0] // DRAWING_SIZE, sheet.shape[1] // DRAWING_SIZE
     cells = sheet.reshape(rows, DRAWING_SIZE, columns, DRAWING_SIZE, 4).transpose(0, 2, 4, 1, 3)

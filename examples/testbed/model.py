@@ -10,8 +10,8 @@ import torch
 from open_clip.transform import PreprocessCfg
 from safetensors.torch import load_file
 
-from .scenes import IMAGE_SIZE
-from .tokenizer import CutTokenizer
+from examples.testbed.scenes import IMAGE_SIZE
+from examples.testbed.tokenizer import CutTokenizer
 
 DATA = Path(__file__).parent / "data"
 CONTEXT_LENGTH = 32

@@ -1,4 +1,4 @@
-"""Turns a drawing into a picture: a seeded random scene around it."""
+"""Render drawings in seeded random scenes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IMAGE_SIZE = 40
 
 @dataclass(frozen=True)
 class Scenes:
-    """What happens to each of ``n`` drawings; every field has ``n`` rows."""
+    """Parameters of the scenes of `n` drawings; every field has `n` rows."""
 
     placement: Tensor  # (n, 2, 3) affine map from picture to drawing coordinates
     background: Tensor  # (n, 2, 3) the two colours of the background, in [0, 1]
@@ -25,9 +25,9 @@ class Scenes:
 
     @staticmethod
     def draw(generator: np.random.Generator, n: int, difficulty: float = 1.0) -> Scenes:
-        """Draws ``n`` scenes; the generator's state alone decides them.
+        """Draw `n` scenes, determined by the generator's state.
 
-        A ``difficulty`` below 1 turns, shifts, shades and disturbs less: pre-training begins with those.
+        A `difficulty` below 1 reduces rotation, shift, shading and noise; pre-training starts with such scenes.
         """
         angle = generator.normal(0, np.pi / 15, n) * difficulty
         zoom = 1 / (1 - generator.uniform(0, 0.35, n) * difficulty)
@@ -52,7 +52,7 @@ class Scenes:
 
     @staticmethod
     def seeded(seeds: Sequence[int], difficulty: float = 1.0) -> Scenes:
-        """One scene a seed, the same whatever else is in the batch."""
+        """One scene per seed, independent of the rest of the batch."""
         drawn = [Scenes.draw(np.random.default_rng(seed), 1, difficulty) for seed in seeds]
         return Scenes(
             *(torch.cat(parts) for parts in zip(*(vars(scene).values() for scene in drawn), strict=True))
@@ -60,7 +60,7 @@ class Scenes:
 
 
 def render(drawings: Tensor, scenes: Scenes) -> Tensor:
-    """Pictures ``(n, 3, 40, 40)`` in [0, 1] of drawings ``(n, 4, h, w)`` with straight alpha in [0, 1]."""
+    """Pictures `(n, 3, 40, 40)` in [0, 1] of drawings `(n, 4, h, w)` with straight alpha in [0, 1]."""
     alpha = drawings[:, 3:]
     layer = torch.cat([drawings[:, :3] * alpha, alpha], dim=1)
     shape = [len(drawings), 4, IMAGE_SIZE, IMAGE_SIZE]

@@ -8,10 +8,10 @@ from open_clip import SimpleTokenizer
 
 
 class CutTokenizer(SimpleTokenizer):
-    """CLIP's byte-pair pieces, of which only ``pieces`` have an id; the rest is spelled with those.
+    """CLIP's byte-pair encoding restricted to `pieces`; other pieces are spelled with those.
 
-    ``pieces`` must hold every single byte (with and without ``</w>``), so that any text has an encoding.
-    Ids follow the order of ``pieces``, then start and end of text: the end keeps the largest id.
+    `pieces` must contain every single byte (with and without `</w>`), so that any text has an encoding.
+    Ids follow the order of `pieces`, then start and end of text: the end keeps the largest id.
     """
 
     def __init__(self, pieces: Sequence[str], context_length: int) -> None:
@@ -33,7 +33,7 @@ class CutTokenizer(SimpleTokenizer):
         letters, end = (piece[:-4], "</w>") if piece.endswith("</w>") else (piece, "")
         parts: list[str] = []
         while letters:
-            # Longest first; the last part alone carries the end-of-word mark.
+            # longest first; only the last part has the end-of-word mark
             for size in range(len(letters), 0, -1):
                 part = letters[:size] + (end if size == len(letters) else "")
                 if part in self.encoder:

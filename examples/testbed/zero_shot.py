@@ -1,4 +1,4 @@
-"""Zero-shot accuracy of the small CLIP, base and new classes apart, as the README's table shows it."""
+"""Zero-shot accuracy of the small CLIP on base and on new classes, as in the README's table."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from examples.protocol.data.dataset import base_new_split
+from examples.testbed.datasets import IconDataset
+from examples.testbed.tokenizer import CutTokenizer
 from sar_reg.bank import resolve_templates
-
-from .datasets import IconDataset
-from .tokenizer import CutTokenizer
 
 TEMPLATES = resolve_templates("imagenet")
 
@@ -34,7 +33,7 @@ def zero_shot(model: open_clip.CLIP, tokenizer: CutTokenizer, dataset: IconDatas
 
 @torch.no_grad()
 def class_features(model: open_clip.CLIP, tokenizer: CutTokenizer, classnames: Sequence[str]) -> Tensor:
-    """Unit rows ``(classes, 128)``: each template's normalised features, averaged and normalised."""
+    """Unit rows `(classes, 128)`: each template's normalised features, averaged and normalised."""
     rows = [
         F.normalize(model.encode_text(tokenizer([t.format(n) for n in classnames])), dim=1) for t in TEMPLATES
     ]

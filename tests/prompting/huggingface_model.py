@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import open_clip
@@ -23,12 +20,7 @@ def clip_tokenizer() -> Any:
     shipped = open_clip.SimpleTokenizer()
     special = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
     vocabulary = {special.get(token, token): number for token, number in shipped.encoder.items()}
-    with tempfile.TemporaryDirectory() as folder:  # transformers 4 takes files only
-        tokens, merges = Path(folder, "vocab.json"), Path(folder, "merges.txt")
-        tokens.write_text(json.dumps(vocabulary), encoding="utf-8")
-        lines = ["#version: 0.2", *(" ".join(pair) for pair in shipped.bpe_ranks)]
-        merges.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return CLIPTokenizer(str(tokens), str(merges))
+    return CLIPTokenizer(vocab=vocabulary, merges=list(shipped.bpe_ranks))
 
 
 def clip_model(eos_token_id: int = 49407) -> Any:

@@ -117,6 +117,8 @@ UNSHAREABLE: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("kind", UNSHAREABLE)
 def test_where_sharing_is_not_exact_the_model_reads_all(kind: str) -> None:
     make, reason = UNSHAREABLE[kind]
+    if kind == "blocks of another kind" and not hasattr(open_clip.CLIPTextCfg, "scale_attn"):
+        pytest.skip("open_clip 2 does not have these blocks")
     model = make()
     encoder = PromptEncoder(model, open_clip.tokenize, NAMES, n_ctx=4)
     context = learnable(4, WIDTH)

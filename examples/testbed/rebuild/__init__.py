@@ -1,1 +1,1 @@
-"""Rebuilds the testbed from the registries' packages; nobody needs it to use the testbed."""
+"""Rebuild the testbed from the registries' packages; not needed to use the testbed."""

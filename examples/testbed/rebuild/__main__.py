@@ -1,6 +1,6 @@
-"""Rebuilds the testbed: ``python -m examples.testbed.rebuild --work FOLDER [STEP ...]``, all steps in order by default.
+"""Rebuild the testbed: `python -m examples.testbed.rebuild --work FOLDER [STEP ...]`, all steps in order by default.
 
-Steps keep what they make in FOLDER, go on where they stopped, and write the shipped files at the end.
+Steps keep their results in FOLDER, resume where they stopped, and write the shipped files at the end.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
+from examples.testbed.model import DATA, untrained_model
+from examples.testbed.rebuild import downstream, joint, packages, record, text, vision
+from examples.testbed.rebuild.material import Material, material
+from examples.testbed.rebuild.optimizer import optimizers
+from examples.testbed.rebuild.training import train
 from sar_reg.files import write_atomic
-
-from ..model import DATA, untrained_model
-from . import downstream, joint, packages, record, text, vision
-from .material import Material, material
-from .optimizer import optimizers
-from .training import train
 
 TEXT_STEPS, VISION_STEPS, JOINT_STEPS = 450, 3400, 600
 SEED = 0
@@ -72,7 +71,7 @@ def pack_datasets(work: Path) -> None:
 
 
 def export(work: Path) -> None:
-    """Writes the shipped weights (fp16) and vocabulary."""
+    """Write the shipped weights (fp16) and vocabulary."""
     made = material(work)
     state = torch.load(work / "joint.pt", weights_only=True)["model"]
     DATA.mkdir(exist_ok=True)

@@ -7,9 +7,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .packages import COLOUR_STYLES, HELD_OUT_STYLES, OUTLINE_STYLES, icon_set, list_file
+from examples.testbed.rebuild.packages import (
+    COLOUR_STYLES,
+    HELD_OUT_STYLES,
+    OUTLINE_STYLES,
+    icon_set,
+    list_file,
+)
 
-# Flags and symbols are letters, arrows and colours rather than things; clock faces differ only in their hands.
+# flags and symbols show letters, arrows and colours instead of things; clock faces differ only in their hands
 GROUPS = (
     "animals_nature",
     "food_drink",
@@ -76,7 +82,7 @@ def _by_plain_name(work: Path, style: str) -> dict[str, str]:
     data = icon_set(work, style)
     names = [*data["icons"], *data.get("aliases", {})]
     index = {plain(_WEIGHT_SUFFIX.sub("", name)): name for name in names if _WEIGHT_SUFFIX.search(name)}
-    # A set's plain outline and its filled version share a name: the filled one shows more of the shape.
+    # outline and filled version share a name; the filled one shows more of the shape
     return {plain(name): name for name in names} | index
 
 

@@ -1,4 +1,4 @@
-"""Packs the downstream data sets: sheets of held-out drawings, class names, novel words."""
+"""Pack the downstream data sets: sheets of held-out drawings, class names, novel words."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from examples.testbed.datasets import DRAWING_SIZE
+from examples.testbed.model import DATA
+from examples.testbed.rebuild.concepts import Concept, held_out, is_downstream, plain
+from examples.testbed.rebuild.material import Material
+from examples.testbed.rebuild.raster import draw_all
 from sar_reg.files import write_atomic
-
-from ..datasets import DRAWING_SIZE
-from ..model import DATA
-from .concepts import Concept, held_out, is_downstream, plain
-from .material import Material
-from .raster import draw_all
 
 # Unicode's group and WordNet's kinds of each data set; the kinds are where its novel words come from.
 GROUPS = {
@@ -32,7 +31,7 @@ COLUMNS = 16
 
 
 def pack(work: Path, made: Material) -> None:
-    """Writes ``datasets.json``, ``words.txt`` and one lossless WebP sheet a data set."""
+    """Write `datasets.json`, `words.txt` and one lossless WebP sheet a data set."""
     index = {name: _pack_one(work, made, name) for name in GROUPS}
     write_atomic(DATA / "datasets.json", json.dumps(index, indent=0, ensure_ascii=False) + "\n")
     write_atomic(

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import vision
-from .material import Material
-from .text import encode, text_loss
-from .words import caption
+from examples.testbed.rebuild import vision
+from examples.testbed.rebuild.material import Material
+from examples.testbed.rebuild.text import encode, text_loss
+from examples.testbed.rebuild.words import caption
 
 TEXT_WEIGHT = 0.5
 

@@ -1,4 +1,4 @@
-"""Everything that pre-training reads, made once and kept in the work folder."""
+"""The data of pre-training, built once and kept in the work folder."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..model import CONTEXT_LENGTH
-from ..tokenizer import CutTokenizer
-from .concepts import Concept, concepts
-from .packages import HELD_OUT_STYLES
-from .raster import draw_all
-from .teacher import sentence_embeddings, targets
-from .words import Word, all_words, pieces
+from examples.testbed.model import CONTEXT_LENGTH
+from examples.testbed.rebuild.concepts import Concept, concepts
+from examples.testbed.rebuild.packages import HELD_OUT_STYLES
+from examples.testbed.rebuild.raster import draw_all
+from examples.testbed.rebuild.teacher import sentence_embeddings, targets
+from examples.testbed.rebuild.words import Word, all_words, pieces
+from examples.testbed.tokenizer import CutTokenizer
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Material:
 
 
 def material(work: Path) -> Material:
-    """Reads or makes the words, targets, vocabulary and pre-training drawings."""
+    """Read or build the words, targets, vocabulary and pre-training drawings."""
     found = [c for c in concepts(work) if any(style not in HELD_OUT_STYLES for style, _ in c.icons)]
     words = all_words(work, found)
     parts = pieces(words)

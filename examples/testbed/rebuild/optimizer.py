@@ -1,4 +1,4 @@
-"""AdamW, or Muon for the transformer's matrices: orthogonal updates learn far more from the same number of steps."""
+"""AdamW, and Muon for the transformer's matrices, which needs far fewer steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 class Muon(torch.optim.Optimizer):
     """Momentum whose update is replaced by the nearest orthogonal matrix (Newton-Schulz, float32).
 
-    PyTorch's own Muon works in bfloat16, which is fifty times slower on the processors this was made on.
+    PyTorch's own Muon works in bfloat16, which was fifty times slower on the CPUs used here.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Muon(torch.optim.Optimizer):
                 memory.mul_(group["momentum"]).add_(matrix.grad)
                 direction = matrix.grad.add(memory, alpha=group["momentum"])
                 rows, columns = matrix.shape
-                # Query, key and value sit in one matrix; each is orthogonalised by itself.
+                # query, key and value share one matrix; each is orthogonalised separately
                 parts = direction.chunk(3) if rows == 3 * columns else (direction,)
                 update = torch.cat([_orthogonal(part) for part in parts])
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])
@@ -40,7 +40,7 @@ class Muon(torch.optim.Optimizer):
 def optimizers(
     model: nn.Module, rate: float, weight_decay: float, muon_rate: float
 ) -> list[torch.optim.Optimizer]:
-    """Muon for the blocks' matrices where ``muon_rate`` > 0, AdamW for all else that requires grad."""
+    """Muon for the blocks' matrices where `muon_rate` > 0, AdamW for all other parameters that require grad."""
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     blocks = [p for name, p in named.items() if muon_rate > 0 and "resblocks" in name and p.ndim == 2]
     taken = {id(parameter) for parameter in blocks}

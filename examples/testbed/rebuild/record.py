@@ -1,4 +1,4 @@
-"""Writes down what was made: zero-shot accuracies and checksums, which tests hold the repository to."""
+"""Record zero-shot accuracies and checksums, with which tests compare the repository."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import hashlib
 import json
 from pathlib import Path
 
+from examples.testbed.datasets import DATASETS, open_dataset
+from examples.testbed.model import DATA, load_model
+from examples.testbed.zero_shot import zero_shot
 from sar_reg.files import write_atomic
-
-from ..datasets import DATASETS, open_dataset
-from ..model import DATA, load_model
-from ..zero_shot import zero_shot
 
 RECORDS = ("checksums.json", "zero_shot.json")
 
 
 def record(_work: Path) -> None:
-    """Writes ``zero_shot.json`` (percent, base and new) and ``checksums.json`` (sha256 of every shipped file)."""
+    """Write `zero_shot.json` (percent, base and new) and `checksums.json` (sha256 of every shipped file)."""
     model, tokenizer = load_model()
     found: dict[str, dict[str, list[float]]] = {"scene": {}, "style": {}}
     for split, scores in found.items():

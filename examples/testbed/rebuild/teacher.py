@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .packages import teacher_folder
+from examples.testbed.rebuild.packages import teacher_folder
 
 
 @torch.no_grad()
 def sentence_embeddings(work: Path, texts: Sequence[str], batch_size: int = 256) -> Tensor:
-    """Unit rows ``(n, 384)`` of all-MiniLM-L6-v2: mean over tokens, normalised."""
+    """Unit rows `(n, 384)` of all-MiniLM-L6-v2: mean over tokens, normalised."""
     from transformers import AutoModel, AutoTokenizer
 
     folder = str(teacher_folder(work))
@@ -32,7 +32,7 @@ def sentence_embeddings(work: Path, texts: Sequence[str], batch_size: int = 256)
 
 
 def targets(embeddings: Tensor, width: int = 128) -> Tensor:
-    """Unit rows ``(n, width)``: the embeddings' first principal directions."""
+    """Unit rows `(n, width)`: the embeddings' first principal directions."""
     centred = embeddings - embeddings.mean(0)
     _, vectors = torch.linalg.eigh(centred.T.double() @ centred.double())
     return F.normalize(centred @ vectors.flip(1)[:, :width].float(), dim=1)

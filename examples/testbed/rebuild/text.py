@@ -10,15 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .material import Material
-from .words import caption
+from examples.testbed.rebuild.material import Material
+from examples.testbed.rebuild.words import caption
 
 CAPTIONS_PER_STEP = 320
 
 
 def text_loss(model: open_clip.CLIP, material: Material, generator: np.random.Generator, step: int) -> Tensor:
-    """Distance of captions' features from their words' targets: cosine, and telling the words apart."""
-    # Half of the words are concept names, so that these are learnt best.
+    """Cosine distance of captions' features from their words' targets, plus cross-entropy between the words."""
+    # half of the words are concept names, so that these are learned best
     half = CAPTIONS_PER_STEP // 2
     names = generator.choice(len(material.concepts), half, replace=False)
     others = generator.choice(np.arange(len(material.concepts), len(material.words)), half, replace=False)

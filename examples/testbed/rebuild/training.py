@@ -25,10 +25,10 @@ def train(
     warmup: int = 30,
     seed: int = 0,
 ) -> None:
-    """Minimises ``loss_of``: constant rate after the warm-up, falling to zero over the last 40 % of the steps.
+    """Minimise `loss_of`: constant rate after the warm-up, falling to zero over the last 40 % of the steps.
 
-    Each step's generator depends on (seed, step) alone, so that a resumed run goes on as if never stopped.
-    The state is kept in ``work/<name>.pt``.
+    Each step's generator depends only on (seed, step), so that a resumed run gives the same result.
+    The state is kept in `work/<name>.pt`.
     """
     parameters = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
     rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..pictures import normalised
-from ..scenes import Scenes, render
-from .concepts import Concept, is_downstream
-from .material import Material
-from .packages import COLOUR_STYLES, OUTLINE_STYLES
+from examples.testbed.pictures import normalised
+from examples.testbed.rebuild.concepts import Concept, is_downstream
+from examples.testbed.rebuild.material import Material
+from examples.testbed.rebuild.packages import COLOUR_STYLES, OUTLINE_STYLES
+from examples.testbed.scenes import Scenes, render
 
 BATCH = 128
 SCALE = 30.0
@@ -40,11 +40,11 @@ class PictureSource:
         self._chances = weights / weights.sum()
 
     def choose(self, generator: np.random.Generator, n: int) -> np.ndarray:
-        """Indices of ``n`` different concepts."""
+        """Indices of `n` different concepts."""
         return generator.choice(len(self._chances), n, replace=False, p=self._chances)
 
     def pictures(self, chosen: np.ndarray, generator: np.random.Generator, difficulty: float = 1.0) -> Tensor:
-        """Normalised pictures ``(n, 3, 40, 40)``, one of each chosen concept."""
+        """Normalised pictures `(n, 3, 40, 40)`, one of each chosen concept."""
         outline = generator.random(len(chosen)) < OUTLINE_SHARE * difficulty
         outline &= np.array([bool(self._outline[i]) for i in chosen])
         outline |= np.array([not self._colour[i] for i in chosen])
@@ -76,7 +76,7 @@ def vision_loss(
 
 @torch.no_grad()
 def prepare(model: open_clip.CLIP, source: PictureSource) -> None:
-    """A start that spares hundreds of steps: whitening patch filters and sine-cosine positions."""
+    """Initialise patch filters by whitening and positions by sines and cosines; saves hundreds of steps."""
     visual = model.visual
     width, channels, side, _ = visual.conv1.weight.shape
     generator = np.random.default_rng(0)
@@ -84,7 +84,7 @@ def prepare(model: open_clip.CLIP, source: PictureSource) -> None:
     patches = F.unfold(pictures, side, stride=side).transpose(1, 2).reshape(-1, channels * side * side)
     patches = (patches - patches.mean(0)).double()
     variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
-    # The floor keeps the last directions, which are noise, from being blown up to the first ones' size.
+    # the floor keeps the last directions, which are noise, from being scaled up to the size of the first
     filters = directions / (variances + 0.3 * variances.mean()).sqrt()
     visual.conv1.weight.copy_(filters.flip(1)[:, :width].T.reshape(visual.conv1.weight.shape))
     visual.positional_embedding[1:] = 0.5 * _sine_positions(visual.grid_size[0], width)
@@ -102,12 +102,12 @@ def _rows(rows: list[int], styles: list[str], wanted: Collection[str]) -> list[i
 
 
 def _weight(concept: Concept) -> float:
-    """People and hands are left out of the pictures; what the downstream data sets show comes twice as often."""
+    """Zero for people and hands; concepts of the downstream data sets are drawn twice as often."""
     return 0.0 if concept.group == "people_body" else 2.0 if is_downstream(concept) else 1.0
 
 
 def _recolour(colours: Tensor, generator: np.random.Generator, difficulty: float) -> Tensor:
-    """Random gain of each channel and random saturation, so that paint alone never names a thing."""
+    """Apply a random gain per channel and a random saturation, so that colour alone does not identify a concept."""
     n = len(colours)
     gain = torch.from_numpy(
         (1 + difficulty * generator.uniform(-0.25, 0.25, (n, 3, 1, 1))).astype(np.float32)

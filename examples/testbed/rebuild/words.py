@@ -1,4 +1,4 @@
-"""Common nouns with their kinds, the captions made of them, and the vocabulary cut to fit."""
+"""Common nouns with their kinds, captions made from them, and the reduced vocabulary."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import open_clip
 
-from .concepts import Concept
-from .packages import list_file
+from examples.testbed.rebuild.concepts import Concept
+from examples.testbed.rebuild.packages import list_file
 
 # WordNet's lexicographer files, by their number in a sense key, and how a caption calls them.
 KINDS = {4: "activity", 5: "animal", 6: "object", 8: "body part", 13: "food", 14: "group", 15: "place"}
@@ -31,7 +31,7 @@ TEMPLATES = (
     "a {} in a video game.", "art of the {}.", "a photo of the small {}.", "a photo of one {}.", "an image of {}.",
     "a cartoon of a {}.", "a close-up photo of a {}.", "a photo of many {}.",
 )  # fmt: skip
-# Words of other prompts that are in use, so that they are pieces of their own rather than spelled.
+# words of commonly used prompts, so that they become whole pieces
 PROMPT_WORDS = (
     "texture pattern aircraft pet flower type of centered satellite photo action person doing during video example "
     "demonstrating a an the in on with for and or to from at by this that is are it its very good nice clean dirty "
@@ -43,7 +43,7 @@ PROMPT_WORDS = (
 @dataclass(frozen=True)
 class Word:
     text: str
-    kind: str  # "" for the keywords, of which nothing is known
+    kind: str  # "" for keywords, whose kind is unknown
 
 
 def nouns(work: Path) -> list[Word]:
