@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -32,7 +33,7 @@ PUBLIC = {
         "encode_templates",
         "resolve_templates",
     },
-    "sar_reg.cli.doctor": {"Finding", "Verdict", "examine", "main", "show"},
+    "sar_reg.cli.doctor": {"Finding", "Verdict", "add_to", "examine", "show"},
     "sar_reg.errors": {
         "InputError",
         "MissingExtraError",
@@ -102,6 +103,21 @@ def test_no_import_circles() -> None:
     assert graph["sar_reg"] > {"sar_reg.errors"}
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
     assert order.index("sar_reg.errors") < order.index("sar_reg.bank.build") < order.index("sar_reg")
+
+
+def test_the_library_knows_nothing_of_the_examples() -> None:
+    for module, path in LIBRARY.items():
+        assert not any(origin.startswith("examples") for origin, _ in names_imported(path, lazily=True)), (
+            module
+        )
+        texts = [
+            node.value
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(node, ast.Constant)
+        ]
+        assert not any(re.search(r"\bexamples[./]\w", text) for text in texts if isinstance(text, str)), (
+            module
+        )
 
 
 def test_examples_import_public_names_only() -> None:

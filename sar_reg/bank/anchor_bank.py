@@ -203,7 +203,7 @@ class AnchorBank:
             FileNotFoundError: if there is no such file.
         """
         source = file_path(path)
-        if not source.is_file():
+        if not os.path.isfile(source):
             raise FileNotFoundError(
                 f"there is no anchor bank at {path}; make one with build_anchor_bank(...).save(path)"
             )

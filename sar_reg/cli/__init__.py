@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from sar_reg.cli import bank, completion, doctor, novel, report
 from sar_reg.cli.arguments import Parser
+from sar_reg.cli.terminal import escape_what_cannot_be_shown, tell
 from sar_reg.errors import InputError, SarRegError
 from sar_reg.version import __version__
 
@@ -33,24 +34,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 could not be done, 2 wrong arguments or files, 130 interrupted.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    options = argparse.Namespace(kept="nothing was written")
+    escape_what_cannot_be_shown()
+    options = argparse.Namespace(kept="nothing was written", verbose=False)
     try:
-        if given[:1] == ["doctor"]:
-            code = doctor.main(given[1:])
-        else:
-            _parser().parse_args(given, options)
-            _set_up_logging(options.verbose)
-            code = options.run(options)
-        sys.stdout.flush()
+        parser("python -m sar_reg").parse_args(arguments, options)
+        _set_up_logging(options.verbose)
+        code = options.run(options)
+        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - closed by `>&-`
+            sys.stdout.flush()
     except (InputError, FileNotFoundError) as error:
         return _failed(error, 2)
     except (SarRegError, OSError) as error:
         return _failed(error, 1)
     except KeyboardInterrupt:
-        print(f"\ninterrupted; {options.kept}", file=sys.stderr)
+        tell(f"\ninterrupted; {options.kept}")
         return 130
     return code
+
+
+def parser(program: str) -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    made = Parser(
+        prog=program,
+        description="Class names and anchor banks for Similarity Alignment Regularization:\n"
+        "`novel` makes a list of class names, `bank` encodes it, training code reads it.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--version", action="version", version=f"sar_reg {__version__}")
+    commands = made.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (novel, bank, report, doctor):
+        command.add_to(commands)
+    completion.add_to(commands, lambda: parser("sar-reg"))
+    return made
 
 
 def _set_up_logging(verbose: bool) -> None:
@@ -61,25 +77,9 @@ def _set_up_logging(verbose: bool) -> None:
 
 
 def _failed(error: Exception, code: int) -> int:
-    if isinstance(error, BrokenPipeError):  # the reader, such as `head`, has enough
+    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+        # standard output is full, or its reader, such as `head`, has enough: drop what is buffered
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return code
-    print(f"error: {error}", file=sys.stderr)
+    if not isinstance(error, BrokenPipeError):
+        tell(f"error: {' '.join(str(error).split())}")
     return code
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m sar_reg",
-        description="Words and anchor banks for Similarity Alignment Regularization:\n"
-        "`novel` makes a list of class names, `bank` encodes it, training code reads it.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"sar_reg {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (novel, bank, report):
-        command.add_to(commands)
-    commands.add_parser("doctor", help="say what works on this machine and what to do about the rest")
-    completion.add_to(commands, main)
-    return parser

@@ -1,48 +1,27 @@
-"""`sar-reg completion`: a script that lets bash and zsh complete commands and options."""
+"""`sar-reg completion`: a script that lets a shell complete commands and options."""
 
 from __future__ import annotations
 
 import argparse
-import io
-import re
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout, suppress
+from collections.abc import Callable
 from typing import Any
 
-_SCRIPT = """\
-[ -n "$ZSH_VERSION" ] && autoload -U +X bashcompinit && bashcompinit
-_sar_reg() {{
-  local offered="{commands} --help --version"
-  if [ "$COMP_CWORD" -gt 1 ]; then
-    case "${{COMP_WORDS[1]}}" in
-{cases}
-      *) offered="" ;;
-    esac
-  fi
-  COMPREPLY=($(compgen -W "$offered" -- "${{COMP_WORDS[COMP_CWORD]}}"))
-}}
-complete -o default -F _sar_reg sar-reg"""
+from sar_reg.cli.terminal import give
+from sar_reg.errors import require
 
 
-def add_to(commands: Any, main: Callable[[Sequence[str]], int]) -> None:
-    """Add the command to the parser; `main` is asked for the help of the other commands."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+def add_to(commands: Any, parser: Callable[[], argparse.ArgumentParser]) -> None:
+    """Add the command; `parser` makes the parser whose commands and options are completed."""
+    made: argparse.ArgumentParser = commands.add_parser(
         "completion",
         help="print a script that completes this command line",
-        description='For bash and zsh; add to your shell\'s start-up file: eval "$(sar-reg completion)"',
+        description='For bash, add to your start-up file: eval "$(sar-reg completion bash)"',
     )
-    names = [name for name in commands.choices if name != "completion"]
-    parser.set_defaults(run=lambda _: _print_script(names, main), verbose=False)
+    made.add_argument("shell", nargs="?", choices=("bash", "zsh", "tcsh"), default="bash")
 
+    def run(options: argparse.Namespace) -> int:
+        shtab: Any = require("shtab", extra="completion")
+        give(shtab.complete(parser(), options.shell))
+        return 0
 
-def _print_script(names: Sequence[str], main: Callable[[Sequence[str]], int]) -> int:
-    cases = "\n".join(f'      {name}) offered="{" ".join(_options(name, main))}" ;;' for name in names)
-    print(_SCRIPT.format(commands=" ".join(names), cases=cases))
-    return 0
-
-
-def _options(name: str, main: Callable[[Sequence[str]], int]) -> list[str]:
-    shown = io.StringIO()
-    with redirect_stdout(shown), suppress(SystemExit):
-        main([name, "--help"])
-    return sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", shown.getvalue())))
+    made.set_defaults(run=run)

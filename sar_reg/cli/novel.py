@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sar_reg.cli.terminal import tell
+from sar_reg.cli.arguments import is_special, output_file
+from sar_reg.cli.terminal import give, give_json, tell
 from sar_reg.cli.words import add_class_arguments, class_list, novel_source
 from sar_reg.files import write_atomic
 from sar_reg.novel import LLMClasses
@@ -32,10 +33,10 @@ def add_to(commands: Any) -> None:
     add_class_arguments(parser)
     result = parser.add_argument_group("result")
     result.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="JSON, or one name a line if it ends in .txt"
+        "-o", "--output", type=output_file, metavar="FILE", help="JSON, or one name a line if it ends in .txt"
     )
     result.add_argument("--json", action="store_true", help="print JSON instead of lines")
-    parser.add_argument("-v", "--verbose", action="store_true", help="tell what is asked and answered")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log requests and replies")
     parser.set_defaults(run=run, kept="nothing was written")
 
 
@@ -46,11 +47,14 @@ def run(options: argparse.Namespace) -> int:
     progress = ProgressLine("names")
     source = novel_source(options, progress)
     if isinstance(source, LLMClasses):
-        place = options.output or Path("novel.json")
+        beside = options.output and not is_special(options.output)
+        place = options.output if beside else Path("novel.json")
         source = source.with_cache(place.with_name(f"{place.stem}.answers"))
-        options.kept = f"what was received is kept in {source.cache_dir}; the same command goes on from there"
+        options.kept = (
+            f"what was received is kept in {source.cache_dir}; the same command continues from there"
+        )
     if options.dry_run:
-        print(preview_novel_classes(source, base, options.n, exclude=exclude, seed=options.seed))
+        give(preview_novel_classes(source, base, options.n, exclude=exclude, seed=options.seed))
         return 0
     try:
         made = source.generate(base, options.n, exclude=exclude, seed=options.seed)
@@ -66,18 +70,20 @@ def run(options: argparse.Namespace) -> int:
         "seed": options.seed,
         "made_by": f"sar_reg {__version__}",
     }
-    _give(options, names, json.dumps(entry, indent=1, ensure_ascii=False))
+    if options.output:
+        lines = (
+            "\n".join(names)
+            if options.output.suffix == ".txt"
+            else json.dumps(entry, indent=1, ensure_ascii=False)
+        )
+        write_atomic(options.output, lines + "\n")
+    if options.json:
+        give_json(entry)
+    elif not options.output:
+        give("\n".join(names))
     dropped: dict[str, int] = about.get("outcome", {}).get("dropped", {})
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "none"
     tell(
         f"{len(names)} novel classes (dropped: {reasons}){f' in {options.output}' if options.output else ''}"
     )
     return 0
-
-
-def _give(options: argparse.Namespace, names: list[str], entry: str) -> None:
-    lines = "\n".join(names)
-    if options.output:
-        write_atomic(options.output, (lines if options.output.suffix == ".txt" else entry) + "\n")
-    if options.json or not options.output:
-        print(entry if options.json else lines)

@@ -1,14 +1,13 @@
-"""`python -m sar_reg report`: what is in a bank and where its words came from."""
+"""`python -m sar_reg report`: what is in a bank and where its novel classes came from."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
 from typing import Any
 
 from sar_reg.bank.anchor_bank import AnchorBank
 from sar_reg.cli.arguments import count
+from sar_reg.cli.terminal import give, give_json
 from sar_reg.cli.words import class_list
 
 
@@ -16,19 +15,19 @@ def add_to(commands: Any) -> None:
     """Add the command to the parser."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "report",
-        help="say what is in a bank and where its words came from",
-        description="Say what is in a bank, where its words came from, and how many of them are held out.",
+        help="say what is in a bank and where its novel classes came from",
+        description="Say what is in a bank, where its novel classes came from, and how many of them are held out.",
     )
-    parser.add_argument("bank", type=Path, help="a file made by `bank` or AnchorBank.save")
+    parser.add_argument("bank", help="a file made by `bank` or AnchorBank.save")
     parser.add_argument("--held-out", metavar="FILE|a,b", help="new classes of a benchmark, to compare with")
     parser.add_argument("--sample", type=count, default=10, help="novel classes shown (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run, verbose=False, kept="nothing was changed")
+    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the report; 0 if all went well."""
     held_out = class_list(options.held_out) if options.held_out else []
     report = AnchorBank.load(options.bank).report(held_out, sample=options.sample)
-    print(json.dumps(report.as_dict(), indent=1, ensure_ascii=False) if options.json else report)
+    give_json(report.as_dict()) if options.json else give(report)
     return 0

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from sar_reg.cli.arguments import count
+from sar_reg.cli.arguments import address, count, number
 from sar_reg.errors import InputError
 from sar_reg.novel import LLMClasses, NovelSource, WordList, WordNetClasses, read_names
 
@@ -16,13 +16,17 @@ def class_list(text: str) -> list[str]:
     """Class names from a file, or from the text itself, separated by commas.
 
     Raises:
-        InputError: if it looks like a file that does not exist, or holds no name.
+        InputError: if it is a folder, looks like a file that does not exist, or holds no name.
     """
-    if Path(text).is_file():
+    if os.path.isdir(text):
+        raise InputError(
+            f"{text} is a folder; give a file with one name a line, or names separated by commas"
+        )
+    if os.path.exists(text):
         return read_names(text)
     if "," not in text and (os.sep in text or Path(text).suffix in (".txt", ".json", ".csv")):
         raise InputError(
-            f"there is no file {text}; give a file with one name a line, or names separated by commas"
+            f"there is no file {text:.300}; give a file with one name a line, or names separated by commas"
         )
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
@@ -79,11 +83,14 @@ def _add_llm_arguments(parser: argparse.ArgumentParser) -> None:
         "--llm", default="gpt-4o", metavar="MODEL", help="name of the model (default: %(default)s)"
     )
     llm.add_argument(
-        "--base-url", metavar="URL", help="an OpenAI-compatible server, such as http://localhost:8000/v1"
+        "--base-url",
+        type=address,
+        metavar="URL",
+        help="an OpenAI-compatible server, such as http://localhost:8000/v1",
     )
-    llm.add_argument("--temperature", type=float, help="sent to the server if given")
+    llm.add_argument("--temperature", type=number, help="sent to the server if given")
     llm.add_argument(
-        "--timeout", type=float, default=60.0, help="seconds for one answer (default: %(default)s)"
+        "--timeout", type=number, default=60.0, help="seconds for one answer (default: %(default)s)"
     )
     llm.add_argument("--max-requests", type=count, help="bound on all requests, repeats included")
     llm.add_argument(

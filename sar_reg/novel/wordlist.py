@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -36,9 +37,20 @@ def _read(path: str | os.PathLike[str]) -> tuple[list[str], dict[str, Any] | Non
     else:
         lines = [line.strip() for line in text.splitlines()]
         names = [line for line in lines if line and not line.startswith("#")]
+        if Path(path).suffix.lower() in (".csv", ".tsv"):
+            _refuse_a_table(names, path)
     if not names:
         raise InputError(f"{path} holds no class name; write one name a line")
     return names, origin
+
+
+def _refuse_a_table(lines: list[str], path: str | os.PathLike[str]) -> None:
+    columns = re.split(r"[,;\t]", lines[0]) if lines else []
+    if len(columns) > 1 or columns[:1] == ["name"]:
+        raise InputError(
+            f"{path} is a table with the columns {', '.join(columns)}; give a file with one name a line and no header, "
+            f"such as: cut -d, -f2 {path} | tail -n +2 > names.txt"
+        )
 
 
 def _parse(text: str, path: str | os.PathLike[str]) -> tuple[list[str], dict[str, Any] | None]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import builtins
 import hashlib
 import json
 import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import open_clip
@@ -16,10 +16,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from examples.protocol.data.checks import findings as findings_of_data_sets
 from examples.protocol.data.fabricate import fabricate
-from sar_reg.cli import doctor
+from sar_reg.cli import main
 from sar_reg.cli.doctor import Finding, command, show
-from sar_reg.cli.doctor.data import check_data
+from sar_reg.cli.doctor.data import GROUP, check_data
 from sar_reg.cli.doctor.environment import OPTIONAL, check_environment, free_space
 from sar_reg.cli.doctor.weights import check_weights
 from sar_reg.cli.doctor.words import check_words
@@ -43,6 +44,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     model = open_clip.create_model("tiny-doctor")
     save_file(model.state_dict(), folder / "tiny.safetensors")
     return folder / "tiny.safetensors"
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples' checks are found, whatever is installed."""
+    check = EntryPoint("data", "examples.protocol.data.checks:findings", GROUP)
+    monkeypatch.setattr(
+        "sar_reg.cli.doctor.data.entry_points", lambda group: [check] if group == GROUP else []
+    )
 
 
 def verdicts(findings: list[Finding]) -> dict[str, str]:
@@ -69,7 +79,7 @@ def test_every_extra_is_looked_for() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     listed = {
         re.match(r"[\w-]+", requirement)[0]: extra
-        for extra in ("llm", "wordnet", "open_clip", "transformers", "examples", "cluster")
+        for extra in ("llm", "wordnet", "open_clip", "transformers", "examples", "cluster", "completion")
         for requirement in extras[extra]
         if not requirement.startswith("sar-reg[")
     }
@@ -119,7 +129,24 @@ def test_weights_that_do_not_fit(weights: Path) -> None:
     findings, loaded = check_weights("tiny-narrow", str(weights))
     assert loaded is None
     assert findings[-1].verdict == "failure"
-    assert "does not load as tiny-narrow (RuntimeError: Error(s) in loading state_dict" in findings[-1].fact
+    assert "open_clip cannot load tiny-narrow with weights" in findings[-1].fact
+    assert "(RuntimeError: Error(s) in loading state_dict" in findings[-1].fact
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"text", b"PK\x03\x04cut", b"\x80\x04.", b"\x00" * 40, "pickle", "folder"]
+)
+def test_a_file_that_is_no_model(weights: Path, tmp_path: Path, content: bytes | str) -> None:
+    file = tmp_path / "model.pt"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    elif content == "pickle":
+        torch.save({"state_dict": 3}, file)
+    else:
+        file.mkdir()
+    findings, loaded = check_weights("tiny-doctor", str(file))
+    assert loaded is None
+    assert findings[-1].verdict == "failure"
 
 
 def test_weights_that_are_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,9 +166,7 @@ def test_a_damaged_download_and_the_wrong_activation(tmp_path: Path, monkeypatch
     cached = tmp_path / ".cache" / "clip" / "ViT-B-16.pt"
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"cut off")
-    monkeypatch.setattr(
-        "sar_reg.cli.doctor.weights._load", lambda *_: (_ for _ in ()).throw(RuntimeError("cut"))
-    )
+    monkeypatch.setattr("open_clip.create_model", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("cut")))
     damaged, activation, load = check_weights("ViT-B-16", "openai")[0]
     assert damaged.verdict == "failure"
     assert "expected 5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f" in damaged.fact
@@ -159,49 +184,49 @@ def test_without_open_clip(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "examples.protocol.data.health", None)
-    (finding,) = check_data(tmp_path, ["dtd"], decode=1)
-    assert finding.verdict == "failure"
+    monkeypatch.setattr("sar_reg.cli.doctor.data.entry_points", lambda group: [])
+    (finding,) = check_data(tmp_path, ["dtd"], decode=1, zero_shot=(), loaded=None)
+    assert (finding.verdict, "part of the repository's examples" in finding.fact) == ("failure", True)
     assert finding.advice == (
-        'clone the repository, pip install ".[examples]" in it, and run this command from its root folder'
+        'clone the repository, pip install -e ".[examples]" in it, and run this command from its root folder'
     )
 
 
-def test_the_library_does_not_import_the_examples(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith(("examples", "sar_reg.cli.doctor"))]:
-        monkeypatch.delitem(sys.modules, name)
-    imported: list[str] = []
-    plain = builtins.__import__
-
-    def watched(name: str, *arguments, **named):
-        imported.append(name)
-        return plain(name, *arguments, **named)
-
-    monkeypatch.setattr(builtins, "__import__", watched)
-    __import__("sar_reg.cli.doctor")
-    assert "sar_reg.cli.doctor.command" in imported
-    assert not [name for name in imported if name.startswith("examples")]
+def test_examples_that_are_registered_but_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = EntryPoint("data", "no_such_examples.checks:findings", GROUP)
+    monkeypatch.setattr("sar_reg.cli.doctor.data.entry_points", lambda group: [absent])
+    (finding,) = check_data(tmp_path, ["dtd"], decode=1, zero_shot=(), loaded=None)
+    assert "cannot be used (No module named 'no_such_examples')" in finding.fact
+    assert finding.advice.startswith("clone the repository")
 
 
+def test_the_project_registers_the_examples_checks() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (value,) = project["entry-points"][GROUP].values()
+    assert EntryPoint("data", value, GROUP).load() is findings_of_data_sets
+
+
+@pytest.mark.usefixtures("registered")
 def test_command(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = ["--model", "tiny-doctor", "--pretrained", str(weights)]
-    assert doctor.main([*model]) == 0
+    assert main(["doctor", *model]) == 0
     assert "note    data: not looked at" in capsys.readouterr().out
     fabricate(tmp_path, "dtd")
-    assert doctor.main([*model, "--data", str(tmp_path), "--only", "dtd", "--json"]) == 1
+    assert main(["doctor", *model, "--data", str(tmp_path), "--only", "dtd", "--json"]) == 1
     findings = {finding["subject"]: finding for finding in json.loads(capsys.readouterr().out)}
     assert findings["dtd: images"]["verdict"] == "ok"
     assert findings["dtd: numbers"]["verdict"] == "failure"
     assert findings["zero-shot"]["advice"].startswith("--zero-shot dtd")
 
 
+@pytest.mark.usefixtures("registered")
 def test_command_with_zero_shot(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--data", str(tmp_path), "--only", "dtd", "--zero-shot", "dtd", "--pretrained"]
-    assert doctor.main([*arguments, str(weights), "--model", "tiny-doctor"]) == 1
+    assert main(["doctor", *arguments, str(weights), "--model", "tiny-doctor"]) == 1
     assert "failure dtd: zero-shot: dtd: " in capsys.readouterr().out
-    assert doctor.main([*arguments, "no-such-tag"]) == 1
+    assert main(["doctor", *arguments, "no-such-tag"]) == 1
     assert "failure zero-shot: needs the weights" in capsys.readouterr().out
-    assert doctor.main(["--zero-shot", "dtd"]) == 1
+    assert main(["doctor", "--zero-shot", "dtd"]) == 1
     assert "failure zero-shot: needs the images" in capsys.readouterr().out
 
 
@@ -210,8 +235,8 @@ def test_show_counts_and_indents() -> None:
     assert lines == [
         "ok      a: b",
         "failure c: d",
-        "        → first",
-        "        → second",
+        "        -> first",
+        "        -> second",
         "1 ok, 0 note, 0 warning, 1 failure",
     ]
 
@@ -219,7 +244,7 @@ def test_show_counts_and_indents() -> None:
 def test_lines_fit_a_terminal_and_commands_stay_whole() -> None:
     command = 'python -c "' + 30 * "print(); " + '"'
     lines = show([Finding("a", "note", "b", f"{40 * 'word '}:\n{command}")]).splitlines()
-    assert f"        → {command}" in lines
+    assert f"        -> {command}" in lines
     assert all(len(line) <= 80 for line in lines if command not in line)
     assert " ".join(" ".join(lines).split()).count("word") == 40
 
@@ -229,14 +254,14 @@ def test_what_it_looks_at_is_shown_on_terminals_only(
 ) -> None:
     monkeypatch.setattr(command, "check_words", list)
     monkeypatch.setattr(command, "check_weights", lambda *_: ([], None))
-    command.main([])
+    main(["doctor"])
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    command.main([])
+    main(["doctor"])
     shown = capsys.readouterr().err.split("\r")
     assert [text.strip() for text in shown if text.strip()] == [
-        "looking at packages …",
-        "looking at sources of words …",
-        "looking at weights …",
+        "looking at packages ...",
+        "looking at sources of words ...",
+        "looking at weights ...",
     ]
     assert max(map(len, shown)) < 80

@@ -18,7 +18,7 @@ Verdict = Literal["ok", "note", "warning", "failure"]
 class Finding:
     """What was looked at, how it stands, and what to do.
 
-    `note`: need not work; `warning`: a run goes on with doubtful results; `failure`: it stops or is wrong.
+    `note`: optional; `warning`: a run continues with doubtful results; `failure`: a run stops or is wrong.
     """
 
     subject: str
@@ -32,7 +32,7 @@ def show(findings: Sequence[Finding], *, as_json: bool = False) -> str:
 
     >>> print(show([Finding("gpu", "note", "none found", "training runs on the CPU")]))
     note    gpu: none found
-            → training runs on the CPU
+            -> training runs on the CPU
     0 ok, 1 note, 0 warning, 0 failure
     """
     if as_json:
@@ -48,7 +48,7 @@ def show(findings: Sequence[Finding], *, as_json: bool = False) -> str:
 
 def _wrapped(line: str) -> list[str]:
     """Advice at 80 columns; a command stays in one piece, to be copied."""
-    first, other = "        → ", " " * 10
+    first, other = "        -> ", " " * 11
     if _COMMAND.match(line):
         return [first + line]
     return textwrap.wrap(

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sar_reg.cli.doctor.finding import Finding
-from sar_reg.errors import MissingExtraError, require
+from sar_reg.cli.open_clip_model import Loaded, load_open_clip
+from sar_reg.errors import InputError, MissingExtraError, require
+from sar_reg.prompting.towers import text_tower
 
 HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A model in evaluation mode and its tokenizer."""
-
-    model: Any
-    tokenizer: Any
 
 
 def check_weights(name: str, pretrained: str) -> tuple[list[Finding], Loaded | None]:
@@ -35,7 +28,7 @@ def check_weights(name: str, pretrained: str) -> tuple[list[Finding], Loaded | N
     except MissingExtraError as error:
         return [Finding(subject, "note", "cannot be checked", str(error))], None
     file, known = (
-        (Path(pretrained), "") if Path(pretrained).is_file() else _on_disk(open_clip, name, pretrained)
+        (Path(pretrained), "") if os.path.isfile(pretrained) else _on_disk(open_clip, name, pretrained)
     )
     if file is None:
         known_tags: list[str] = open_clip.list_pretrained_tags_by_model(name)
@@ -51,13 +44,9 @@ def check_weights(name: str, pretrained: str) -> tuple[list[Finding], Loaded | N
         return [Finding(subject, "note", "not on this machine", advice)], None
     findings = [_file(subject, file, known), *_activation(open_clip, subject, name, pretrained)]
     try:
-        loaded = _load(open_clip, name, file)
-    except (RuntimeError, ValueError, OSError, KeyError) as error:
-        fact = f"{file} does not load as {name} ({type(error).__name__}: {str(error)[:200]})"
-        return [
-            *findings,
-            Finding(subject, "failure", fact, "name the model that the file belongs to, or fetch it again"),
-        ], None
+        loaded = load_open_clip(name, str(file))
+    except InputError as error:
+        return [*findings, Finding(subject, "failure", str(error))], None
     return [*findings, _fingerprint(subject, loaded)], loaded
 
 
@@ -80,20 +69,13 @@ def _on_disk(open_clip: Any, name: str, tag: str) -> tuple[Path | None, str]:
 
 
 def _file(subject: str, file: Path, known: str) -> Finding:
-    digest = _hash(file)
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if known and digest != known:
         return Finding(
             subject, "failure", f"{file} is damaged: sha256 {digest}, expected {known}", "delete it"
         )
     return Finding(subject, "ok", f"{file}, sha256 {digest}{' as published' if known else ''}")
-
-
-def _hash(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _activation(open_clip: Any, subject: str, name: str, pretrained: str) -> list[Finding]:
@@ -105,15 +87,8 @@ def _activation(open_clip: Any, subject: str, name: str, pretrained: str) -> lis
     return [Finding(subject, "warning", fact, f"use the model {name}-quickgelu")]
 
 
-def _load(open_clip: Any, name: str, file: Path) -> Loaded:
-    model = open_clip.create_model(name, pretrained=str(file), precision="fp32").eval().requires_grad_(False)
-    return Loaded(model, open_clip.get_tokenizer(name))
-
-
 def _fingerprint(subject: str, loaded: Loaded) -> Finding:
-    from sar_reg.prompting.towers import text_tower
-
     tower: Any = text_tower(loaded.model, loaded.tokenizer)
     mark = tower.fingerprint()[:16]
-    fact = f"text tower {mark}…, width {tower.width}, temperature {tower.temperature:.4f}"
+    fact = f"text tower {mark}..., width {tower.width}, temperature {tower.temperature:.4f}"
     return Finding(subject, "ok", fact)
