@@ -31,7 +31,6 @@ OPTIONAL = {
     "matplotlib": ("examples", "figures"),
     "scikit-learn": ("examples", "t-SNE, and torchvision's .mat files through scipy"),
     "tensorboard": ("examples", "curves in TensorBoard"),
-    "natsort": ("examples", "the order of folders"),
     "shtab": ("completion", "completion of commands in a shell"),
     "ray": ("cluster", "sweeps across GPUs and machines"),
 }
