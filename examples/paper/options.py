@@ -67,6 +67,8 @@ class Options:
     """Keep image features in OUT/features for all runs that see the same images; --no-store keeps none."""
     runs_per_gpu: int = 1
     """With --engine ray: runs at the same time on one GPU."""
+    estimate: bool = False
+    """Say what the plan takes on this machine, from a short measurement, and stop."""
     rehearse: bool = False
     """Do the plan on made-up images of all classes with a small random CLIP, one step per run, then remove it all."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -21,19 +22,23 @@ from examples.paper.engine import (
     run_isolated,
     run_on_ray,
 )
+from examples.paper.estimate import estimate_plan, table_of, total
 from examples.paper.figure1 import draw_similarities
 from examples.paper.figures import draw_bars, draw_weights
 from examples.paper.joint_table import joint_table
 from examples.paper.options import Options, command_of, narrowed_sweep, planned_runs
 from examples.paper.pack import archives_of
-from examples.paper.results import find_runs
+from examples.paper.results import find_runs, group_of
 from examples.paper.sweep import PlannedRun, Sweep
 from examples.protocol.cli.progress import Progress
 from examples.protocol.distributed import SINGLE_PROCESS, choose_device
 from examples.protocol.runs.archive import find_records
 from examples.protocol.runs.novel_names import novel_source
 from examples.protocol.runs.zero_shot import zero_shot_record
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, SarRegError
+
+MANY_EPOCHS, LONG = 1000, 600
+"""Plans of fewer epochs are not worth an estimate; one of more seconds is printed."""
 
 
 def reproduce(
@@ -69,6 +74,9 @@ def reproduce(
     if options.print_commands:
         print("\n".join(shlex.join(command_of(name, number, options)) for number in range(len(planned))))
         return []
+    if options.estimate:
+        print(table_of(name, estimate_plan(planned, execution)).markdown())
+        return []
     if options.only >= 0:
         if options.only >= len(planned):
             raise InputError(f"--only takes 0 … {len(planned) - 1} here, the runs of {name}")
@@ -79,6 +87,7 @@ def reproduce(
         choose_device(options.device)
         for source in dict.fromkeys(run.config.source for run in planned if run.config.source.novel == "llm"):
             novel_source(source, ())
+        announce(name, planned, execution)
     isolated = sweep.isolated and isolate
     ordered = planned if sweep.isolated else in_order_of_images(planned)
     failures = _run(sweep, ordered, execution, options, isolated=isolated) if options.run else []
@@ -87,6 +96,21 @@ def reproduce(
     for path in render(sweep, planned, execution, options, failed=bool(failures)):
         print(path)
     return failures
+
+
+def announce(name: str, planned: list[PlannedRun], execution: Execution) -> None:
+    """Print the estimate of the runs that are missing if they take more than ten minutes, on stderr."""
+    found = find_runs(planned, [execution.out])
+    missing = [run for run in planned if run.config.seed not in found[group_of(run.config, run.variant)]]
+    if sum(run.config.recipe.epochs for run in missing) < MANY_EPOCHS:
+        return
+    try:
+        works = estimate_plan(missing, execution)
+    except SarRegError as error:  # of one data set, say: its runs will fail, the others go on
+        print(f"{name}: no estimate: {error}", file=sys.stderr)
+        return
+    if total(works).seconds > LONG:
+        print(table_of(name, works).markdown(), file=sys.stderr)
 
 
 def render(

@@ -161,12 +161,15 @@ class Experiment:
             allow_repeated=self.official,
         ).embeddings
 
-    def training_images(self, seed: int, method: PromptMethod, group: ProcessGroup) -> TrainingImages:
-        """The epochs of one run: features where the image side is frozen, else the views themselves."""
+    def pictures(self, seed: int, views: int) -> Pictures:
+        """The training examples of a seed as a method sees them."""
         subset = self.training_set(seed)
         transform = build(self.setup.augmentation, pixels_of(self.model))
-        pictures = Pictures(subset, subset.train, transform, views=method.views, seed=seed)
-        size = self.setup.batch_size
+        return Pictures(subset, subset.train, transform, views=views, seed=seed)
+
+    def training_images(self, seed: int, method: PromptMethod, group: ProcessGroup) -> TrainingImages:
+        """The epochs of one run: features where the image side is frozen, else the views themselves."""
+        pictures, size = self.pictures(seed, method.views), self.setup.batch_size
         if method.trains_image_side:
             return TrainingImages(pictures, None, batch_size=size, workers=self.workers, group=group)
 

@@ -106,7 +106,7 @@ class Run:
         reset_peak_memory(self.experiment.device)
         set_seeds(self.config.seed)
         method = self.build()
-        sar = self._sar()
+        sar = self.regulariser()
         images = self.experiment.training_images(self.config.seed, method, group)
         checkpoints = Checkpoints(self.files.checkpoint, self.save_every, self.identity)
         log = Log(self.files.log if group.first else None, self.config.title, on_epoch, tensorboard)
@@ -167,7 +167,8 @@ class Run:
         method.load_learned(load_file(self.files.weights))
         return method
 
-    def _sar(self) -> SimilarityAlignmentLoss | None:
+    def regulariser(self) -> SimilarityAlignmentLoss | None:
+        """The SAR loss of the run, or None without SAR."""
         if not self.config.sar:
             return None
         recipe = self.config.recipe

@@ -1,0 +1,235 @@
+"""How much work a plan is, counted from the data, and how long it takes here, from a short measurement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from examples.paper.engine import Execution, in_order_of_images, open_run
+from examples.paper.sweep import METHODS, PlannedRun
+from examples.paper.table import Column, Table
+from examples.protocol.data.images import Batch
+from examples.protocol.runs.run import Run
+from examples.protocol.schedule import make_optimizer
+from examples.protocol.training import train_step
+
+REPEATS, SAMPLE = 3, 32
+"""Timed repetitions, of which the fastest counts, and images in a timed list."""
+
+
+@dataclass
+class Work:
+    """What the runs of one method come to.
+
+    Attributes:
+        method: its name, or "all".
+        runs: training runs.
+        steps: optimiser steps.
+        views: image views to decode and to encode, if runs share nothing.
+        shared_views: the same with the feature store.
+        stored: bytes in the store.
+        seconds: estimated for all of it, if runs share nothing.
+        shared_seconds: the same with the feature store.
+    """
+
+    method: str
+    runs: int = 0
+    steps: int = 0
+    views: int = 0
+    shared_views: int = 0
+    stored: int = 0
+    seconds: float = 0.0
+    shared_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Sizes of a data set at work: training images, test images, classes trained on, bytes of one feature."""
+
+    train: int
+    test: int
+    classes: int
+    feature: int
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds for a number of class names: per step, once per run (evaluation), per view decoded, per view encoded."""
+
+    names: int
+    step: float
+    once: float
+    decode: float
+    encode: float
+
+
+def estimate_plan(planned: Sequence[PlannedRun], execution: Execution) -> list[Work]:
+    """Count the work of each method's runs, and measure what it takes on this machine.
+
+    Speeds are measured for each method and variant on the data sets with the fewest and the most classes, and taken
+    from the line between.
+
+    Args:
+        planned: the runs; their data must be there.
+        execution: device, and processes that decode images.
+    """
+    ordered = in_order_of_images(planned)
+    counts = {_data_of(run): count(open_run(run.config, execution)) for run in _one_per_data(ordered)}
+    speeds = {
+        group: [measure(open_run(run.config, execution)) for run in _ends(runs, counts)]
+        for group, runs in _groups(ordered).items()
+    }
+    works = {method: Work(method) for method in dict.fromkeys(run.config.method for run in planned)}
+    seen: set[tuple[object, ...]] = set()
+    for run in ordered:
+        sizes, work, recipe = counts[_data_of(run)], works[run.config.method], run.config.recipe
+        frozen = not METHODS[run.config.method].trains_image_side
+        speed = _between(speeds[run.config.method, run.variant], names_of(run, sizes))
+        steps = recipe.epochs * max(1, sizes.train // recipe.batch_size)
+        decode = speed.decode / max(1, execution.workers)
+        work.runs += 1
+        work.steps += steps
+        work.seconds += steps * speed.step + speed.once
+        work.shared_seconds += steps * speed.step + speed.once
+        for key, views, in_step in _views(run, sizes):
+            # a trained image tower's part of a step was measured with the step
+            seconds = views * (decode + (0.0 if in_step else speed.encode))
+            work.views += views
+            work.seconds += seconds
+            if frozen and key in seen:
+                continue
+            seen.add(key)
+            work.shared_views += views
+            work.shared_seconds += seconds
+            work.stored += views * sizes.feature if frozen else 0
+    return list(works.values())
+
+
+def total(works: Sequence[Work]) -> Work:
+    """The sum over methods."""
+    names = [name for name in vars(works[0]) if name != "method"]
+    return Work("all", **{name: sum(getattr(work, name) for work in works) for name in names})
+
+
+def table_of(name: str, works: Sequence[Work]) -> Table:
+    """The estimate as a table."""
+    columns = (
+        Column[Work]("method", lambda work: work.method),
+        Column[Work]("runs", lambda work: f"{work.runs:,}"),
+        Column[Work]("steps", lambda work: f"{work.steps:,}"),
+        Column[Work]("image views", lambda work: f"{work.views:,}"),
+        Column[Work]("with the store", lambda work: f"{work.shared_views:,}"),
+        Column[Work]("GB stored", lambda work: f"{work.stored / 1e9:.2f}"),
+        Column[Work]("time", lambda work: duration(work.seconds)),
+        Column[Work]("with the store", lambda work: duration(work.shared_seconds)),
+    )
+    notes = ["Counts are exact. Times are a *model*: a few steps and images measured here, on one device."]
+    return Table.of(
+        name, f"Estimate of {name}", columns, [*works, total(works)], lambda work: [vars(work)], notes
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours.
+
+    >>> [duration(s) for s in (4.2, 600, 9000)]
+    ['4 s', '10 min', '2.5 h']
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def count(run: Run) -> Counts:
+    """The sizes of a run's data."""
+    experiment = run.experiment
+    test = sum(len(test.test) for test in experiment.tests.values())
+    train = len(experiment.training_set(run.config.seed).train)
+    feature = experiment.feature_bytes(run.config.seed, 1) // (train + test)
+    return Counts(train, test, len(experiment.classnames), feature)
+
+
+def measure(run: Run) -> Speed:
+    """Time one run's parts: a few steps, evaluation, and some image views."""
+    experiment, recipe, method = run.experiment, run.config.recipe, run.build()
+    pictures = experiment.pictures(run.config.seed, method.views)
+    size = min(SAMPLE, len(pictures))
+    decode = _fastest(lambda: [pictures[index] for index in range(size)]) / (size * method.views)
+    pixels = torch.stack([pictures[index % len(pictures)][0] for index in range(recipe.batch_size)])
+    pixels = pixels.to(experiment.device)
+    labels = torch.zeros(recipe.batch_size, dtype=torch.long, device=experiment.device)
+
+    def encode() -> torch.Tensor:
+        with torch.no_grad(), method.autocast():
+            return method.encode_images(pixels)
+
+    seconds = _fastest(encode)
+    features = None if method.trains_image_side else encode()
+    batch = Batch([pixels] * method.views if features is None else [], labels, features, recipe.batch_size)
+    sar, optimizer = run.regulariser(), make_optimizer(method.learned().values(), recipe)
+    step = _fastest(lambda: train_step(method, sar, batch, optimizer, recipe))
+    names = [experiment.bank.classnames, *(test.classnames for test in experiment.tests.values())]
+    with torch.no_grad():
+        evaluation = _fastest(lambda: [method.for_classes(each).encode_text() for each in names])
+    return Speed(len(method.classnames), step, evaluation, decode, seconds / recipe.batch_size)
+
+
+def _fastest(compute: Callable[[], object]) -> float:
+    compute()
+    times = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        compute()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def names_of(run: PlannedRun, sizes: Counts) -> int:
+    """Class names whose text features a step computes."""
+    return sizes.classes + (run.config.recipe.n_novel if run.config.sar else 0)
+
+
+def _views(run: PlannedRun, sizes: Counts) -> Iterator[tuple[tuple[object, ...], int, bool]]:
+    """Lists of views of a run: a key that equal lists share, how many, and whether they are encoded in the step."""
+    method, recipe, data = METHODS[run.config.method], run.config.recipe, _data_of(run)
+    drawn = method.trains_image_side or recipe.augmentation != "none"
+    for epoch in range(recipe.epochs if drawn else 1):
+        key = (*data, recipe.augmentation, recipe.precision, run.config.seed, epoch)
+        yield key, sizes.train * method.views, method.trains_image_side
+    yield (*data, recipe.precision, "test"), sizes.test, False
+
+
+def _data_of(run: PlannedRun) -> tuple[object, ...]:
+    source = run.config.source
+    return source.data, source.dataset, source.split, source.targets, run.config.recipe.shots
+
+
+def _one_per_data(planned: Sequence[PlannedRun]) -> list[PlannedRun]:
+    return list({_data_of(run): run for run in reversed(planned)}.values())[::-1]
+
+
+def _groups(planned: Sequence[PlannedRun]) -> dict[tuple[str, str], list[PlannedRun]]:
+    groups: dict[tuple[str, str], list[PlannedRun]] = {}
+    for run in planned:
+        groups.setdefault((run.config.method, run.variant), []).append(run)
+    return groups
+
+
+def _ends(runs: Sequence[PlannedRun], counts: dict[tuple[object, ...], Counts]) -> list[PlannedRun]:
+    """The runs with the fewest and the most class names; one if they are equal."""
+    by_names = sorted(runs, key=lambda run: names_of(run, counts[_data_of(run)]))
+    few, many = (counts[_data_of(run)].classes for run in (by_names[0], by_names[-1]))
+    return [by_names[0]] if few == many else [by_names[0], by_names[-1]]
+
+
+def _between(measured: Sequence[Speed], names: int) -> Speed:
+    """The speed on the line through the fewest and the most names that were measured."""
+    few, many = measured[0], measured[-1]
+    share = (names - few.names) / (many.names - few.names) if many.names != few.names else 0.0
+    parts = ((getattr(few, part), getattr(many, part)) for part in ("step", "once", "decode", "encode"))
+    return Speed(names, *(a + share * (b - a) for a, b in parts))
