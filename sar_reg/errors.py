@@ -51,8 +51,13 @@ def require(module: str, *, extra: str) -> ModuleType:
     except ImportError as error:
         raise MissingExtraError(
             f'this needs the package "{module.partition(".")[0]}", which cannot be imported ({error}). '
-            f'Install it with: pip install "sar-reg[{extra}]"'
+            f"Install it with: {install_command(extra)}"
         ) from error
+
+
+def install_command(extra: str) -> str:
+    """How to install an extra, as long as the package is not on PyPI."""
+    return f'pip install ".[{extra}]" in a clone of the sar_reg repository'
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:

@@ -122,7 +122,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
     assert main(novel_llm(server)) == 1
-    assert 'Install it with: pip install "sar-reg[llm]"' in capsys.readouterr().err
+    assert 'Install it with: pip install ".[llm]" in a clone' in capsys.readouterr().err
 
 
 def test_dry_run_asks_nobody(server: ChatServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

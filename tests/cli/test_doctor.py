@@ -72,7 +72,7 @@ def test_a_missing_package_comes_with_its_command(monkeypatch: pytest.MonkeyPatc
     )
     finding = next(finding for finding in check_environment() if finding.subject == "no-such-package")
     assert (finding.verdict, finding.fact) == ("note", "not installed; for novel classes")
-    assert finding.advice == 'pip install "sar-reg[llm]"'
+    assert finding.advice == 'pip install ".[llm]" in a clone of the sar_reg repository'
 
 
 def test_every_extra_is_looked_for() -> None:
@@ -180,7 +180,7 @@ def test_without_open_clip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "open_clip", None)
     findings, loaded = check_weights("ViT-B-16", "openai")
     assert loaded is None
-    assert 'pip install "sar-reg[open_clip]"' in findings[0].advice
+    assert 'pip install ".[open_clip]" in a clone' in findings[0].advice
 
 
 def test_without_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from sar_reg.cli.doctor.finding import Finding
+from sar_reg.errors import install_command
 
 REQUIRED = ("torch", "numpy", "safetensors")
 OPTIONAL = {
@@ -60,9 +61,7 @@ def _packages() -> list[Finding]:
         if installed := _version(name):
             found.append(Finding(name, "ok", installed))
         else:
-            found.append(
-                Finding(name, "note", f"not installed; for {purpose}", f'pip install "sar-reg[{extra}]"')
-            )
+            found.append(Finding(name, "note", f"not installed; for {purpose}", install_command(extra)))
     return found
 
 

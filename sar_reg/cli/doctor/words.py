@@ -6,6 +6,7 @@ import importlib.util
 import os
 
 from sar_reg.cli.doctor.finding import Finding
+from sar_reg.errors import install_command
 from sar_reg.novel.llm.redaction import public_url
 
 
@@ -30,7 +31,7 @@ def _wordnet() -> Finding:
 def _language_model() -> Finding:
     subject = "words: language model"
     if importlib.util.find_spec("openai") is None:
-        return Finding(subject, "note", "the client is not installed", 'pip install "sar-reg[llm]"')
+        return Finding(subject, "note", "the client is not installed", install_command("llm"))
     address, key = os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY")
     if not address and not key:
         advice = "set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own; WordNet needs neither"
