@@ -61,7 +61,7 @@ def install_command(extra: str) -> str:
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """A question to append to a message, or nothing if no known name is near.
+    """The end of a message that names the most similar known name; empty if none is similar.
 
     >>> did_you_mean("animal", ["animals", "food"])
     '; did you mean animals?'

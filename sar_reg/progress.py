@@ -1,4 +1,4 @@
-"""How far something is that takes long: on terminals only, and never among results."""
+"""Progress of long work, on terminals only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 class ProgressLine:
-    """One line on the standard error stream that tells how many are done; nothing if it is no terminal."""
+    """Progress line on stderr; silent when stderr is not a terminal."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -15,8 +15,8 @@ class ProgressLine:
         self._shown = False
 
     def __call__(self, done: int, wanted: int) -> None:
-        """Show that `done` of `wanted` are done."""
-        if not sys.stderr.isatty():
+        """Show `done` of `wanted` and the rate."""
+        if sys.stderr is None or not sys.stderr.isatty():  # pyright: ignore[reportUnnecessaryComparison]
             return
         filled = 20 * done // max(1, wanted)
         rate = done / max(1e-3, time.monotonic() - self._began)
@@ -25,7 +25,7 @@ class ProgressLine:
         self._shown = True
 
     def end(self) -> None:
-        """Go to the next line, if something was shown."""
+        """End the line, if one was shown."""
         if self._shown:
             print(file=sys.stderr)
             self._shown = False

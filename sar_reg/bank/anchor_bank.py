@@ -143,7 +143,7 @@ class AnchorBank:
         """Where the novel names came from, how many were dropped and why, and what they are close to.
 
         Args:
-            held_out: names of a benchmark's new classes, to be told how many of them the bank contains.
+            held_out: names of a benchmark's new classes; the report counts those that the bank contains.
             sample: for how many novel classes, drawn by `seed`, the nearest base class is shown.
             seed: of the draw.
 
@@ -174,7 +174,7 @@ class AnchorBank:
             threshold: the cosine from which two names are listed as alike.
 
         Raises:
-            InputError: if `features` does not fit the names and this bank.
+            InputError: if `features` is not a row for each name, as wide as this bank.
         """
         return find_overlap(self._novel, held_out, features, threshold)
 

@@ -41,7 +41,7 @@ def load_open_clip(name: str, pretrained: str, device: str = "cpu", *, offline: 
     try:
         model = open_clip.create_model(name, pretrained=pretrained, device=device, precision="fp32")
         return Loaded(model.eval().requires_grad_(False), open_clip.get_tokenizer(name))
-    except Exception as error:  # a file that is no model ends in any of a dozen types
+    except Exception as error:  # a file that is not a model can raise any of a dozen types
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"open_clip cannot load {name} with weights {pretrained!r:.200} ({type(error).__name__}: {reason}); "

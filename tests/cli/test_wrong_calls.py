@@ -17,6 +17,7 @@ import torch
 
 import sar_reg
 from sar_reg.cli import main
+from sar_reg.progress import ProgressLine
 from tests import ROOT
 
 BASE = "tabby cat,beagle"
@@ -189,6 +190,7 @@ def test_closed_streams(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         assert run(*NOVEL) == 0
         assert run("novel", "--base", "none.txt") == 2
         assert run("doctor", "--pretrained", "none") == 1
+        ProgressLine("names")(1, 2)
 
 
 def test_a_full_standard_output() -> None:
