@@ -23,6 +23,14 @@ _SMALLEST_BATCH = 5
 
 
 @dataclass(frozen=True)
+class Shortage:
+    """Why there are fewer names than wanted, and what to do; `exhausted` if the model has no more."""
+
+    message: str
+    exhausted: bool
+
+
+@dataclass(frozen=True)
 class Task:
     """What names are wanted for.
 
@@ -88,11 +96,11 @@ def fill(
     *,
     batch_size: int,
     progress: Callable[[int, int], None] | None,
-) -> str | None:
+) -> Shortage | None:
     """Ask until the journal holds `n` usable names.
 
     Returns:
-        `None` if it does, otherwise why it cannot and what to do.
+        `None` if it does, otherwise why it cannot.
     """
     known = task.clean(journal.names(task.known)).names
     barren = 0
@@ -101,7 +109,7 @@ def fill(
         try:
             answer = talk.ask(lambda form, known=known, count=count: task.prompt(known, count, form))
         except ChatError as error:
-            return str(error)
+            return Shortage(str(error), exhausted=False)
         entry = _entry(answer, talk.form, task.prompt(known, count, talk.form))
         journal.add(entry)
         before, known = len(known), task.clean(journal.names(task.known)).names
@@ -114,7 +122,7 @@ def fill(
             batch_size = max(_SMALLEST_BATCH, batch_size // 2)
         barren = 0 if len(known) > before else barren + 1
         if barren == _PATIENCE:
-            return _why_barren(entry)
+            return Shortage(_why_barren(entry), exhausted=True)
     return None
 
 

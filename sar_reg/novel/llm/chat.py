@@ -68,9 +68,9 @@ def ask(
         return Failure("stop", f"the client failed: {asked.short(str(error))}")
     except Exception as error:
         # While a body is read, openai 2 lets errors of httpx through and openai 3 those of httpx2.
-        if not type(error).__module__.startswith("httpx"):
-            raise
-        return no_answer(error, asked)
+        if type(error).__module__.startswith("httpx"):
+            return no_answer(error, asked)
+        return Failure("stop", f"the request failed: {asked.short(f'{type(error).__name__}: {error}')}")
 
 
 def _body(client: Any, arguments: dict[str, Any], timeout: float) -> bytes:
@@ -95,8 +95,8 @@ def _read(body: bytes, asked: Asked) -> Answer | Failure:
         content = json.loads(body)
         choice = cast("dict[str, Any]", content["choices"][0])
         message = cast("dict[str, Any]", choice["message"])
-        text, refusal = message.get("content") or "", message.get("refusal") or ""
-        if not isinstance(text, str) or not isinstance(refusal, str):
+        text, refusal = _joined(message.get("content")), message.get("refusal") or ""
+        if not isinstance(refusal, str):
             raise TypeError("the content is not text")
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         start = asked.short(body[:120].decode("utf-8", "replace"))
@@ -106,9 +106,23 @@ def _read(body: bytes, asked: Asked) -> Answer | Failure:
             "check base_url= (it usually ends in /v1) and whether a proxy stands between",
         )
     return Answer(
-        text=asked.hide(text),
+        text=asked.hide(text)
+        .encode("utf-8", "replace")
+        .decode(),  # a lone surrogate could not be kept in a file
         refusal=asked.short(refusal),
         finish=str(choice.get("finish_reason")),
         model=asked.short(str(content.get("model") or asked.model)),
         system_fingerprint=asked.short(str(content.get("system_fingerprint") or "")) or None,
     )
+
+
+def _joined(content: object) -> str:
+    """The text of a message, which some servers give in parts."""
+    if isinstance(content, list):
+        parts = cast("list[Any]", content)
+        return "".join(
+            _joined(part.get("text")) if isinstance(part, dict) else _joined(part) for part in parts
+        )
+    if content is not None and not isinstance(content, str):
+        raise TypeError("the content is not text")
+    return content or ""

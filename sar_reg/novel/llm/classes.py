@@ -11,17 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from sar_reg.errors import InputError
 from sar_reg.files import content_key
 from sar_reg.novel.cleaning import Cleaned, Filtering
-from sar_reg.novel.llm.asking import Task, fill
-from sar_reg.novel.llm.conversation import Conversation, open_client
+from sar_reg.novel.llm.asking import Shortage, Task, fill
+from sar_reg.novel.llm.client import check_base_url, chosen_url, open_client
+from sar_reg.novel.llm.conversation import Conversation
 from sar_reg.novel.llm.journal import Journal
 from sar_reg.novel.llm.preview import Preview, estimate
 from sar_reg.novel.llm.prompt import class_prompt
-from sar_reg.novel.llm.redaction import public_url
+from sar_reg.novel.llm.redaction import hide_secrets, public_url
 from sar_reg.novel.source import NovelClassesError, NovelNames, outcome
 
 log = logging.getLogger(__name__)
@@ -82,11 +82,8 @@ class LLMClasses:
             raise InputError(f"timeout must be a positive number of seconds, not {self.timeout}")
         if self.batch_size < 1 or (self.max_requests is not None and self.max_requests < 1):
             raise InputError("batch_size and max_requests must be 1 or more")
-        if self.base_url is not None and "@" in urlsplit(self.base_url).netloc:
-            raise InputError(
-                "base_url must not hold a user or password, since HTTP clients log addresses; "
-                "set OPENAI_API_KEY, or pass a client= that sends them"
-            )
+        if self.base_url is not None:
+            self.base_url = check_base_url(self.base_url)
 
     def with_cache(self, cache_dir: str | os.PathLike[str] | None, *, offline: bool = False) -> LLMClasses:
         """The same source keeping its answers in `cache_dir`, unless it has a folder of its own."""
@@ -108,7 +105,9 @@ class LLMClasses:
         problem, requests = None, 0
         if len(task.clean(journal.names(task.known)).names) < n:
             if self.offline:
-                problem = "offline=True forbids asking for more; call once without it"
+                problem = Shortage(
+                    "offline=True forbids asking for more; call once without it", exhausted=False
+                )
             else:
                 problem, requests = self._ask(journal, task, n)
         cleaned = task.clean(journal.names(task.known))
@@ -128,7 +127,7 @@ class LLMClasses:
 
     def describe(self) -> dict[str, Any]:
         """Model, server, domain, options and a hash of the prompt's wording."""
-        url = getattr(self.client, "base_url", None) or self.base_url or os.environ.get("OPENAI_BASE_URL")
+        url = getattr(self.client, "base_url", None) or chosen_url(self.base_url)
         wording = "\n".join(class_prompt([], ["…"], 0, domain="…", form=form) for form in ("schema", "list"))
         return {
             "source": "llm",
@@ -157,18 +156,26 @@ class LLMClasses:
             return Journal(Path(self.cache_dir) / f"answers-{key}")
         return self._journals.setdefault(key, Journal(None))
 
-    def _ask(self, journal: Journal, task: Task, n: int) -> tuple[str | None, int]:
+    def _ask(self, journal: Journal, task: Task, n: int) -> tuple[Shortage | None, int]:
         bound = self.max_requests or 4 * math.ceil(n / self.batch_size) + 8
         with open_client(self.client, self.base_url) as client:
             journal.open_folder()
             talk = Conversation(client, self.model, self.timeout, bound, self.temperature, self.sleep)
-            problem = fill(journal, task, talk, n, batch_size=self.batch_size, progress=self.progress)
+            try:
+                problem = fill(journal, task, talk, n, batch_size=self.batch_size, progress=self.progress)
+            except Exception as error:  # of progress= or sleep=; the names must not be lost with it
+                told = hide_secrets(f"{type(error).__name__}: {error}", client)
+                problem = Shortage(f"the call was interrupted by {told}", exhausted=False)
         return problem, talk.requests
 
-    def _fall_short(self, problem: str, n: int, names: list[str], cleaned: Cleaned, journal: Journal) -> None:
+    def _fall_short(
+        self, problem: Shortage, n: int, names: list[str], cleaned: Cleaned, journal: Journal
+    ) -> None:
         dropped = cleaned.counts() or "none"
-        message = f"{self.model} gave {len(names)} of {n} novel classes (dropped: {dropped}): {problem}"
-        if self.allow_fewer and names:
+        message = (
+            f"{self.model} gave {len(names)} of {n} novel classes (dropped: {dropped}): {problem.message}"
+        )
+        if self.allow_fewer and problem.exhausted and names:
             log.warning("%s. Going on with fewer, as allow_fewer=True says.", message)
             return
         place = f"is kept in {journal.folder}" if journal.folder else "is kept in this object"

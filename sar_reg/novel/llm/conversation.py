@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sar_reg.errors import InputError, SarRegError, require
+from sar_reg.errors import SarRegError
 from sar_reg.novel.llm.chat import Answer, ask
 from sar_reg.novel.llm.deadline import within
 from sar_reg.novel.llm.failure import Asked, Failure, too_late
@@ -26,37 +24,6 @@ _LONGEST_WAIT = 120.0
 
 class ChatError(SarRegError):
     """The exchange cannot go on; the message says why and what to do."""
-
-
-@contextmanager
-def open_client(client: Any | None, base_url: str | None) -> Generator[Any, None, None]:
-    """The user's client, or one made by the conventions of `openai` (key and URL from the environment).
-
-    Servers of one's own need no key: where `base_url` is given and no key is set, a placeholder is sent.
-
-    Raises:
-        MissingExtraError: without the package `openai`.
-        InputError: if a key is needed and missing, or the client is not one of `openai`.
-    """
-    openai = require("openai", extra="llm")
-    if client is not None:
-        fits = hasattr(client, "with_options") and hasattr(client, "chat")
-        if not fits or isinstance(client, openai.AsyncOpenAI):
-            raise InputError(f"client must be an openai.OpenAI (or AzureOpenAI), not {type(client).__name__}")
-        yield client.with_options(max_retries=0)
-        return
-    url = base_url or os.environ.get("OPENAI_BASE_URL") or None
-    key = os.environ.get("OPENAI_API_KEY") or ("-" if url else None)
-    if key is None:
-        raise InputError(
-            "no key: set the environment variable OPENAI_API_KEY, or pass base_url= (--base-url) of a server of your "
-            "own (vLLM, llama.cpp, Ollama), or use WordNetClasses(), which needs neither key nor network"
-        )
-    made = openai.OpenAI(api_key=key, base_url=url, max_retries=0)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 @dataclass
@@ -108,7 +75,12 @@ class Conversation:
             if isinstance(result, Answer):
                 return result
             log.info("request %d failed: %s", self.requests, result.message)
-            if result.remedy == "simpler" and self.form != FORMS[-1]:
+            if result.remedy == "without temperature" and self.temperature is not None:
+                log.warning(
+                    "%s does not take temperature=%s; going on without it", self.model, self.temperature
+                )
+                self.temperature = None
+            elif result.remedy in ("simpler", "without temperature") and self.form != FORMS[-1]:
                 self.simpler()
             elif result.remedy == "again" and repeats < _REPEATS:
                 self._pause(result, repeats)

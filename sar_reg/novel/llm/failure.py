@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +16,12 @@ class Failure:
 
     Attributes:
         remedy: "again" (it may pass), "simpler" (the server rejected the request; a simpler answer format
-            may do) or "stop".
+            may do), "without temperature" (it names that option) or "stop".
         message: what happened and what to do, without secrets.
         wait: seconds that the server asked to wait, if it did.
     """
 
-    remedy: Literal["again", "simpler", "stop"]
+    remedy: Literal["again", "simpler", "without temperature", "stop"]
     message: str
     wait: float | None = None
 
@@ -43,11 +44,19 @@ class Asked:
 def from_status(error: Any, asked: Asked) -> Failure:
     """Sort an `openai.APIStatusError` by its status and code."""
     status, code, host = int(error.status_code), str(error.code or ""), asked.host
-    said = f"It said: {asked.short(_said(error))}"
+    words = _said(error)
+    said = f"It said: {asked.short(words)}"
+    if 300 <= status < 400:
+        return Failure(
+            "stop",
+            f"{host} sends to another address ({status}), which is not followed; set base_url= to that. {said}",
+        )
     if status == 401:
         return Failure("stop", f"{host} refused the key (401); set OPENAI_API_KEY to a valid one. {said}")
     if status == 403:
         return Failure("stop", f"{host} does not let this key use {asked.model!r} (403). {said}")
+    if re.search("response_format|json_schema|json schema|guided|structured output", words, re.IGNORECASE):
+        return Failure("simpler", f"{host} does not take the answer format ({status}). {said}")
     if status == 404:
         advice = "or base_url= lacks its ending, usually /v1"
         return Failure("stop", f"{host} knows no model {asked.model!r} (404), {advice}. {said}")
@@ -55,8 +64,12 @@ def from_status(error: Any, asked: Asked) -> Failure:
         return Failure("stop", f"the account at {host} has no quota left; see its billing page. {said}")
     if code == "context_length_exceeded" or status == 413:
         return Failure("stop", f"the prompt is too long for {asked.model!r}; pass fewer base classes. {said}")
+    if status < 500 and "temperature" in words.lower():
+        return Failure("without temperature", f"{host} rejected temperature= ({status}). {said}")
     if status == 429:
-        return Failure("again", f"{host} asks to slow down (429); call again later", _retry_after(error))
+        return Failure(
+            "again", f"{host} asks to slow down (429); call again later. {said}", _retry_after(error)
+        )
     if status in (408, 409) or (status >= 500 and status != 501):
         trouble = f"{host} has trouble ({status}); call again later. {said}"
         return Failure("again", trouble, _retry_after(error))
@@ -92,13 +105,14 @@ def _said(error: Any) -> str:
 
 
 def _retry_after(error: Any) -> float | None:
-    """The seconds in a Retry-After header, which holds a number or a date."""
-    value = str(error.response.headers.get("retry-after") or "")
+    """The seconds in the header retry-after-ms, or in Retry-After, which holds a number or a date."""
+    headers = error.response.headers
+    value = str(headers.get("retry-after") or "")
     try:
-        seconds = float(value)
+        seconds = float(headers["retry-after-ms"]) / 1000 if headers.get("retry-after-ms") else float(value)
     except ValueError:
         try:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError, OSError, TypeError):
             return None
     return max(0.0, seconds) if seconds == seconds else None  # NaN is no time

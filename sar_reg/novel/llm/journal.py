@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import uuid
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 from sar_reg.errors import InputError
 from sar_reg.files import set_aside, write_atomic
 from sar_reg.novel.llm.reply import names_in
+
+log = logging.getLogger(__name__)
 
 _LONGEST_KEPT = 100_000
 
@@ -74,7 +78,12 @@ class Journal:
         if self.folder:
             content = {**asdict(entry), "reply": entry.reply[:_LONGEST_KEPT]}
             name = f"{entry.time.replace(':', '')}-{uuid.uuid4().hex[:6]}.json"
-            write_atomic(self.folder / name, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+            try:
+                write_atomic(self.folder / name, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+            except (OSError, UnicodeError) as error:
+                log.warning(
+                    "an answer could not be kept in %s (%s); it is used, but not kept", self.folder, error
+                )
 
     def names(self, known: frozenset[str] = frozenset()) -> list[str]:
         """All names received, in the order in which they came; `known` as in `names_in`."""
@@ -101,10 +110,14 @@ def utc_now() -> str:
 
 def _read(path: Path) -> Entry | None:
     try:
-        entry = Entry(**json.loads(path.read_text(encoding="utf-8")))
-        if not isinstance(entry.reply, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        # another version may have more fields or fewer; the names are in the reply
+        texts = {f.name: stored.get(f.name) for f in fields(Entry)}
+        if not isinstance(texts["reply"], str):
             raise TypeError("the reply is not text")
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        set_aside(path, error)
+        entry = Entry(**{name: text if isinstance(text, str) else "" for name, text in texts.items()})
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        with suppress(OSError):  # a folder that can only be read
+            set_aside(path, error)
         return None
     return entry

@@ -96,7 +96,7 @@ def test_no_silence_and_no_trickle_lasts_longer_than_the_time_out(
         (status(400, code="context_length_exceeded"), "prompt is too long for 'tiny'; pass fewer", 1),
         (status(413), "prompt is too long for 'tiny'; pass fewer base classes", 1),
         (status(400, "strange"), r"rejected the request \(400\). It said: .*strange", 3),
-        (status(429), r"asks to slow down \(429\); call again later \(5 attempts\)", 5),
+        (status(429), r"asks to slow down \(429\); call again later. It said: no \(5 attempts\)", 5),
         (chat.reset_mid_body, r"no connection to http://127.*Is the server running.*SSL_CERT_FILE", 5),
         (chat.raw(b"<html>sk-abcdefghijklmn"), r"no chat completion \('<html>\[key\]'\); check base_url=", 5),
         (chat.endless, "sent more than 1000 kB, which is no list of class names", 5),

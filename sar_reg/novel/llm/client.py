@@ -1,0 +1,130 @@
+"""A client that stays with the server it is told, reads no error without end, and shows no key."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from sar_reg.errors import InputError, require
+
+MAX_ERROR_BYTES = 64_000
+_ERROR_SECONDS = 10.0  # where the request has no time-out
+
+
+def check_base_url(url: str, argument: str = "base_url") -> str:
+    """The address of a server, without spaces around it.
+
+    Raises:
+        InputError: if it is not http(s), or holds a user, password, query or fragment; the address is not shown.
+    """
+    url = url.strip()
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable, parts = False, urlsplit("")
+    if "@" in parts.netloc:
+        raise InputError(
+            f"{argument} must not hold a user or password, since HTTP clients log addresses; "
+            "set OPENAI_API_KEY, or pass a client= that sends them"
+        )
+    if not usable or parts.query or parts.fragment or not url.isprintable() or " " in url:
+        raise InputError(f"{argument} must be an address like http://localhost:8000/v1, without ? or #")
+    return url
+
+
+def chosen_url(base_url: str | None) -> str | None:
+    """The address that is given or stands in the environment, checked; None for that of OpenAI."""
+    if base_url is not None:
+        return check_base_url(base_url)
+    url = os.environ.get("OPENAI_BASE_URL")
+    return check_base_url(url, "the environment variable OPENAI_BASE_URL") if url else None
+
+
+def check_key(key: str, origin: str) -> str:
+    """The key without spaces and line breaks around it.
+
+    Raises:
+        InputError: if it holds characters that no HTTP header can; they are not shown.
+    """
+    key = key.strip()
+    if not key or not all("!" <= character <= "~" for character in key):
+        raise InputError(
+            f"{origin} is empty or holds spaces, line breaks or characters outside ASCII, which no key has; "
+            "set it to the key alone"
+        )
+    return key
+
+
+@contextmanager
+def open_client(client: Any | None, base_url: str | None) -> Generator[Any, None, None]:
+    """The user's client, or one made by the conventions of `openai` (key and URL from the environment).
+
+    Servers of one's own need no key: where `base_url` is given and no key is set, a placeholder is sent. Redirects
+    are not followed, since the prompt and the key would go to another host, and bodies of errors are cut.
+
+    Raises:
+        MissingExtraError: without the package `openai`.
+        InputError: if a key is needed and missing, the key or address is unusable, or the client is not one of
+            `openai`.
+    """
+    openai = require("openai", extra="llm")
+    if client is not None:
+        fits = hasattr(client, "with_options") and hasattr(client, "chat")
+        if not fits or isinstance(client, openai.AsyncOpenAI):
+            raise InputError(f"client must be an openai.OpenAI (or AzureOpenAI), not {type(client).__name__}")
+        if isinstance(key := getattr(client, "api_key", None), str) and key:
+            check_key(key, "the key of client=")
+        with _guarded(client):
+            yield client.with_options(max_retries=0)
+        return
+    url = chosen_url(base_url)
+    given = os.environ.get("OPENAI_API_KEY")
+    key = check_key(given, "the environment variable OPENAI_API_KEY") if given else "-" if url else None
+    if key is None:
+        raise InputError(
+            "no key: set the environment variable OPENAI_API_KEY, or pass base_url= (--base-url) of a server of your "
+            "own (vLLM, llama.cpp, Ollama), or use WordNetClasses(), which needs neither key nor network"
+        )
+    made = openai.OpenAI(api_key=key, base_url=url, max_retries=0)
+    try:
+        with _guarded(made):
+            yield made
+    finally:
+        made.close()
+
+
+@contextmanager
+def _guarded(client: Any) -> Generator[None, None, None]:
+    """Bound the bodies of errors and stop at redirects while the client is used."""
+    http: Any = getattr(client, "_client", None)  # openai has no public name for its HTTP client
+    if http is None or not hasattr(http, "event_hooks"):
+        yield
+        return
+    hooks: dict[str, list[Callable[[Any], None]]] = http.event_hooks
+    follow = http.follow_redirects
+    http.event_hooks = {**hooks, "response": [*hooks.get("response", []), _cut_error]}
+    http.follow_redirects = False
+    try:
+        yield
+    finally:
+        http.event_hooks, http.follow_redirects = hooks, follow
+
+
+def _cut_error(response: Any) -> None:
+    """Read at most the first bytes of an error, for at most the request's time-out, instead of all of it."""
+    if response.status_code < 300:
+        return
+    seconds: float = response.request.extensions.get("timeout", {}).get("read") or _ERROR_SECONDS
+    deadline, body = time.monotonic() + seconds, bytearray()
+    for chunk in response.iter_raw():
+        body += chunk
+        if len(body) > MAX_ERROR_BYTES or time.monotonic() > deadline:
+            break
+    response.headers.pop("content-encoding", None)
+    response._content = bytes(body[:MAX_ERROR_BYTES])  # what read() returns from now on
+    response.close()
