@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import open_clip
@@ -27,10 +28,11 @@ def copied(title: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The libraries' own model classes, small and with random weights: the released ones need a network."""
     from transformers import CLIPModel, CLIPTokenizer
 
+    monkeypatch.chdir(tmp_path)  # the loops end with a file
     model = clip(dtype=torch.float32)
     model.logit_scale.data.fill_(math.log(100))
     opened = (model, None, None)

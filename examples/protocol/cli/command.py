@@ -119,6 +119,9 @@ def compare(method: type[PromptMethod], options: Options) -> None:
     device = choose_device(options.device)
     group = ProcessGroup.join(device)
     experiment = Experiment(options.source, Setup.of(options.recipe), device, workers=options.workers)
+    if group.first:
+        for note in getattr(experiment.dataset, "notes", ()):
+            print(note, file=sys.stderr)
     runs = list_runs(method, options, experiment)
     records = [zero_shot_record(experiment, options.out, group), *do_runs(runs, options, group)]
     if group.first:
@@ -207,6 +210,9 @@ def as_report(experiment: Experiment, runs: Sequence[Run], rows: Sequence[Any], 
             f"held-out names among the novel ones: {len(overlap)}; left out for being such: {left_out}"
         )
     lines.append(f"records: {runs[0].files.record.parent}")
+    if "new" in experiment.tests:
+        best = next((run for run in runs if run.config.sar), runs[0])
+        lines.append(f"classify photos: python -m examples.classify {best.files.record} IMAGES")
     if picture is not None:
         lines.append(f"picture: {picture}")
     return "\n".join(lines)
