@@ -1,7 +1,7 @@
-"""Running a plan: here, in a process for each run, or across GPUs and machines on Ray.
+"""Run a plan in this process, in one process per run, or across GPUs and machines on Ray.
 
-Whatever the engine, a run that is finished is not repeated, one that was interrupted goes on from its checkpoint,
-and one that fails leaves its log and does not stop the others.
+With every engine a finished run is not repeated, an interrupted run continues from its checkpoint, and a failed run
+leaves a log and does not stop the others.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sar_reg.files import write_atomic
 
 @dataclass(frozen=True)
 class Execution:
-    """Where runs compute and what they leave.
+    """Where runs compute and where their files go.
 
     Attributes:
         out: folder of run records.
@@ -60,7 +60,7 @@ class Failure:
 
 
 def execute_run(planned: PlannedRun, execution: Execution, on_epoch: OnEpoch | None = None) -> Failure | None:
-    """Do one run, or take it as done; whatever it raises ends up in a log, which a later success removes."""
+    """Do one run unless it is finished. An exception goes to a log, which a later success removes."""
     try:
         run = open_run(planned.config, execution)
         if execution.fresh:

@@ -46,7 +46,7 @@ class Options:
     engine: Literal["inline", "ray"] = "inline"
     """In this process, or across GPUs and machines on Ray."""
     print_commands: bool = False
-    """Print one command a run, for another scheduler, and stop."""
+    """Print one command per run, for another scheduler, and stop."""
     only: int = -1
     """Do only the run of this number in the plan, and render nothing."""
     methods: tuple[str, ...] = ()

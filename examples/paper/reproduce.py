@@ -106,7 +106,7 @@ def announce(name: str, planned: list[PlannedRun], execution: Execution) -> None
         return
     try:
         works = estimate_plan(missing, execution)
-    except SarRegError as error:  # of one data set, say: its runs will fail, the others go on
+    except SarRegError as error:  # for instance of one data set: its runs will fail and the others will not
         print(f"{name}: no estimate: {error}", file=sys.stderr)
         return
     if total(works).seconds > LONG:
@@ -116,7 +116,7 @@ def announce(name: str, planned: list[PlannedRun], execution: Execution) -> None
 def render(
     sweep: Sweep, planned: list[PlannedRun], execution: Execution, options: Options, *, failed: bool
 ) -> Iterator[Path]:
-    """Write the table or figure from run records; figure 1 not where a run of it `failed`."""
+    """Write the table or figure from run records; skip figure 1 if one of its runs `failed`."""
     folder = options.render or options.out / "rendered"
     if sweep.name == "fig1":
         if options.run and not failed:  # it needs the learned tensors, not only the records

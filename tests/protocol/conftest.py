@@ -36,7 +36,7 @@ def experiment() -> Experiment:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """`make_run(sar=…, seed=…, out=…, **changed settings)` gives a run on a experiment of its own."""
+    """`make_run(sar=…, seed=…, out=…, **changed settings)` gives a run on an experiment of its own."""
 
     def make(
         *, sar: bool = True, seed: int = 1, out: Path = tmp_path, save_every: int = 1, **changed: object

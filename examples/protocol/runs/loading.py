@@ -104,7 +104,7 @@ class CachedDataset:
 
     def image(self, example: Example) -> Image.Image:
         """The example's picture, drawn at its first use."""
-        unlabelled = replace(example, label=0)  # base and new classes count their labels anew
+        unlabelled = replace(example, label=0)  # base and new classes number their labels from 0
         if unlabelled not in self._drawn:
             self._drawn[unlabelled] = self._draw(example)
         return self._drawn[unlabelled]

@@ -11,16 +11,16 @@ from typing import Any
 from sar_reg.errors import require
 
 OnEpoch = Callable[[int, dict[str, float]], None]
-"""Told each epoch's number, from 0, and its means."""
+"""Called with each epoch's number, from 0, and its means."""
 
 
 class Log:
-    """Takes each epoch's means where they belong.
+    """Writes each epoch's means.
 
     Args:
         path: file of JSON lines, appended to; None writes nothing.
         title: what the lines call the run.
-        on_epoch: told as well.
+        on_epoch: called as well.
         tensorboard: also write TensorBoard's event files, to a folder beside `path`.
     """
 

@@ -120,7 +120,7 @@ def kept_by(compute: Callable[[], Tensor], *, besides: Iterable[Tensor] = ()) ->
     400
     """
     counted = {tensor.untyped_storage().data_ptr() for tensor in besides}
-    kept: list[Tensor] = []  # held, lest an address is used again while counting
+    kept: list[Tensor] = []  # kept alive, so that no address is used twice while counting
     total = 0
 
     def count(tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the handcrafted prompts alone reach: the line that every trained method is compared with."""
+"""Accuracy of the handcrafted prompts alone, the baseline of every trained method."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sar_reg.shapes import Tensor
 
 
 def zero_shot_record(experiment: Experiment, out: Path, group: ProcessGroup) -> Record:
-    """The record of the handcrafted prompts on a experiment: from its file, or computed and written."""
+    """The record of the handcrafted prompts on an experiment: from its file, or computed and written."""
     settings = {
         "method": "zero-shot",
         "sar": False,
@@ -33,7 +33,7 @@ def zero_shot_record(experiment: Experiment, out: Path, group: ProcessGroup) -> 
     code = identity([settings, experiment.fingerprints])
     path = out / f"{experiment.name}-zero-shot-{code[:8]}.json"
     found = read_record(path)
-    group.wait()  # until all have looked, lest one finds what another has just written
+    group.wait()  # so that no process finds what another has just written
     if found is not None and found["identity"] == code:
         return found
     results, joint = zero_shot(experiment)
