@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from examples.paper import published
 from examples.paper.accuracy_tables import VARIANTS
 from examples.paper.results import Accuracies, Runs
 from examples.paper.sweep import Sweep
-from examples.paper.table import Table, number, paired_text, with_spread
+from examples.paper.table import Column, Numbers, Table, number, paired_text, with_spread
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method and variant, trained on one source or averaged over sources.
+
+    Attributes:
+        dataset: key of the source, or `"average"`.
+        method: name of the method.
+        variant: name of the variant.
+        ours: `source`, each target and `average` over targets → mean over seeds, None where a run is missing.
+        spread: source and targets → standard deviation over seeds.
+        theirs: the paper's numbers, under the same names.
+        paired: for each target, mean and standard deviation of the gain over the baseline, seed by seed.
+    """
+
+    dataset: str
+    method: str
+    variant: str
+    ours: Mapping[str, float | None]
+    spread: Mapping[str, float | None]
+    theirs: Mapping[str, float | None]
+    paired: tuple[tuple[float, float] | None, ...]
+
+    def difference(self, metric: str) -> float | None:
+        """Ours minus the paper's."""
+        ours, theirs = self.ours[metric], self.theirs[metric]
+        return None if ours is None or theirs is None else ours - theirs
+
+    def numbers(self) -> list[Numbers]:
+        """One entry per metric."""
+        about = {"dataset": self.dataset, "method": self.method, "variant": self.variant}
+        return [
+            {**about, "metric": m, "paper": self.theirs[m], "ours": value, "difference": self.difference(m)}
+            for m, value in self.ours.items()
+        ]
 
 
 def domain_table(sweep: Sweep, runs: Runs, *, real: bool) -> Table:
@@ -14,48 +53,62 @@ def domain_table(sweep: Sweep, runs: Runs, *, real: bool) -> Table:
     accuracies = Accuracies(runs)
     targets = sweep.targets if real else sweep.testbed_targets
     datasets = accuracies.datasets if len(accuracies.datasets) == 1 else ("average", *accuracies.datasets)
-    rows, numbers = [], []
-    for dataset in datasets:
-        for method in sweep.methods:
-            for variant in sweep.variants:
-                values = {m: accuracies.mean(dataset, method, variant, m) for m in ("source", *targets)}
-                spread = {m: accuracies.spread(dataset, method, variant, m) for m in values}
-                known = [value for m, value in values.items() if m != "source" and value is not None]
-                average = sum(known) / len(targets) if len(known) == len(targets) else None
-                shown = {**values, "average": average}
-                cells = []
-                for metric, value in shown.items():
-                    theirs = _paper(method, variant, metric) if real else None
-                    cell = with_spread(value, spread.get(metric))
-                    cells.append(cell if theirs is None else f"{cell} ({theirs:.2f})")
-                    entry = {"dataset": dataset, "method": method, "variant": variant, "metric": metric}
-                    difference = None if value is None or theirs is None else value - theirs
-                    numbers.append({**entry, "paper": theirs, "ours": value, "difference": difference})
-                if real:
-                    theirs = _paper(method, variant, "average")
-                    cells.append(
-                        "–" if average is None or theirs is None else number(average - theirs, sign=True)
-                    )
-                paired = [accuracies.paired(dataset, method, variant, target) for target in targets]
-                cells.append(
-                    "" if variant == "baseline" else " / ".join(filter(None, map(paired_text, paired)))
-                )
-                rows.append([dataset, VARIANTS[variant].format(method), *cells])
-    columns = ["source", "method", "on source", *targets, "mean of targets"]
-    columns += ["ours − paper's run, mean"] if real else []
-    columns += ["targets − baseline, per seed"]
+    rows = [
+        _row(accuracies, (dataset, method, variant), targets, real=real)
+        for dataset in datasets
+        for method in sweep.methods
+        for variant in sweep.variants
+    ]
+    columns = [
+        Column[Row]("source", lambda row: row.dataset),
+        Column[Row]("method", lambda row: VARIANTS[row.variant].format(row.method)),
+        _accuracy("on source", "source"),
+        *(_accuracy(target, target) for target in targets),
+        _accuracy("mean of targets", "average"),
+        *([COMPARED] if real else []),
+        Column[Row]("targets − baseline, per seed", _gains),
+    ]
     notes = [
         "Percent correct, mean ± standard deviation over seeds. The last column pairs runs of the same seed, "
         "target by target."
     ]
-    if real:
-        notes.append(
-            "In brackets: what the paper's authors got when they ran the methods again; no numbers of the methods' "
-            "own papers are known to us here. The paper's average for TCP + SAR, 59.74, is not the mean of its four "
-            "cells, which is 59.89."
-        )
-    title = "Table 5: domain generalisation"
-    return Table(sweep.name, title, notes, columns, rows, numbers)
+    return Table.of(sweep.name, "Table 5: domain generalisation", columns, rows, Row.numbers, notes)
+
+
+def _accuracy(heading: str, metric: str) -> Column[Row]:
+    def cell(row: Row) -> str:
+        text, theirs = with_spread(row.ours[metric], row.spread.get(metric)), row.theirs[metric]
+        return text if theirs is None else f"{text} ({theirs:.2f})"
+
+    return Column(heading, cell)
+
+
+def _compared(row: Row) -> str:
+    difference = row.difference("average")
+    return "–" if difference is None else number(difference, sign=True)
+
+
+def _gains(row: Row) -> str:
+    return "" if row.variant == "baseline" else " / ".join(filter(None, map(paired_text, row.paired)))
+
+
+COMPARED = Column[Row](
+    "ours − paper's run, mean",
+    _compared,
+    "In brackets: what the paper's authors got when they ran the methods again; no numbers of the methods' own papers "
+    "are known to us here. The paper's average for TCP + SAR, 59.74, is not the mean of its four cells, which is "
+    "59.89.",
+)
+
+
+def _row(accuracies: Accuracies, group: tuple[str, str, str], targets: tuple[str, ...], *, real: bool) -> Row:
+    ours = {metric: accuracies.mean(*group, metric) for metric in ("source", *targets)}
+    known = [value for metric, value in ours.items() if metric != "source" and value is not None]
+    spread = {metric: accuracies.spread(*group, metric) for metric in ours}
+    ours["average"] = sum(known) / len(targets) if len(known) == len(targets) else None
+    theirs = {metric: _paper(*group[1:], metric) if real else None for metric in ours}
+    paired = tuple(accuracies.paired(*group, target) for target in targets)
+    return Row(*group, ours, spread, theirs, paired)
 
 
 def _paper(method: str, variant: str, metric: str) -> float | None:
