@@ -193,8 +193,8 @@ class SimilarityAlignmentLoss(nn.Module):
         return loss
 
     def extra_repr(self) -> str:
-        """N, the effective K, τ, the options, and which implementation runs on the present device."""
-        sizes = f"N={self.target.shape[0]}, K={self.sample_size}, τ={self.temperature:.4g}"
+        """N, the effective K, the temperature, the options, and which implementation runs on the present device."""
+        sizes = f"N={self.target.shape[0]}, K={self.sample_size}, temperature={self.temperature:.4g}"
         implementation = f"impl={self.impl}"
         if self.impl == "auto":
             implementation = f"impl={choose_implementation('auto', *self._inputs())} (auto)"

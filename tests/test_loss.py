@@ -230,7 +230,8 @@ def test_compiles_with_its_step() -> None:
 def test_repr_shows_the_effective_size(size: int | None, shown: str) -> None:
     text = repr(SimilarityAlignmentLoss(BANK, sample_size=size))
     assert text == (
-        f"SimilarityAlignmentLoss(N=20, {shown}, τ=0.05, sampling=ring, target||learned, mean, impl=torch (auto))"
+        f"SimilarityAlignmentLoss(N=20, {shown}, temperature=0.05, sampling=ring, target||learned, mean, "
+        "impl=torch (auto))"
     )
     assert "impl=reference)" in repr(SimilarityAlignmentLoss(BANK, impl="reference"))
     # on a CPU it will refuse to run, which is no reason not to print

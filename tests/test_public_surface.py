@@ -129,3 +129,15 @@ def test_examples_import_public_names_only() -> None:
         and not (origin in PUBLIC and (name is None or name in PUBLIC[origin]))
     ]
     assert private == []
+
+
+def test_messages_and_representations_can_be_shown_on_any_terminal() -> None:
+    for module, path in LIBRARY.items():
+        if module.startswith("sar_reg.novel"):  # patterns that recognise typographic characters in replies
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in prose]
+        assert not [
+            node.value for node in texts if isinstance(node.value, str) and not node.value.isascii()
+        ], module

@@ -135,8 +135,8 @@ class AnchorBank:
         found = text_tower(model).fingerprint()
         if found != self.fingerprint:
             raise InputError(
-                f"this bank was built with another text tower (fingerprint {self.fingerprint[:12]}…, this model has "
-                f"{found[:12]}…); build a bank for this model with build_anchor_bank"
+                f"this bank was built with another text tower (fingerprint {self.fingerprint[:12]}..., this model has "
+                f"{found[:12]}...); build a bank for this model with build_anchor_bank"
             )
 
     def report(self, held_out: Sequence[str] = (), *, sample: int = 10, seed: int = 0) -> BankReport:

@@ -315,7 +315,7 @@ class PromptEncoder(nn.Module):
 
 
 def _placeholders(count: int) -> str:
-    return " ".join(["X"] * min(count, 4)) + (" …" if count > 4 else "")
+    return " ".join(["X"] * min(count, 4)) + (" ..." if count > 4 else "")
 
 
 def _check_options(

@@ -143,7 +143,8 @@ class LearnedPrompt:
             if found != about["fingerprint"]:
                 raise InputError(
                     f"{path} was trained with other weights ({about['model'] or 'model'}, fingerprint "
-                    f"{about['fingerprint'][:12]}…; this model has {found[:12]}…); load the model it was trained with"
+                    f"{about['fingerprint'][:12]}...; this model has {found[:12]}...); "
+                    "load the model it was trained with"
                 )
             encoder = PromptEncoder(tower, None, about["classnames"], n_ctx=len(context), **about["template"])
             named = {key: about[key] for key in ("model", "lam", "made")}

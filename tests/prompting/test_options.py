@@ -167,7 +167,7 @@ def test_passes_bound_the_memory_where_nothing_can_be_shared(kind: str) -> None:
     [
         ("end", 4, "X X X X {}."),
         ("middle", 4, "X X {} X X."),
-        ("front", 5, "{} X X X X …."),
+        ("front", 5, "{} X X X X ...."),
         ("middle", 1, "{} X."),
     ],
 )
