@@ -274,3 +274,51 @@ def test_records_that_cannot_be_used(records, place: Path, tmp_path: Path) -> No
     copied.write_text("{}")
     with pytest.raises(InputError, match="is not a run record"):
         open_finished(copied, CPU)
+
+
+def test_the_last_fit(
+    place: Path, names, tmp_path: Path, capsys: pytest.CaptureFixture[str], answers
+) -> None:
+    expected = tmp_path / "expected.txt"
+    expected.write_text(f"{names[FOODS]}\n{names[0]}\nzabaglione\n")
+    lone = place / "photos" / "lone"
+    lone.mkdir()
+    Image.new("RGB", (40, 40), "red").save(lone / "one.png")  # a class without test images
+    try:
+        train(CoOp, place, tmp_path, "--final", "--expected", str(expected))
+    finally:
+        (lone / "one.png").unlink()
+        lone.rmdir()
+    printed = capsys.readouterr().out
+    (record,) = tmp_path.glob("photos-final-coop-sar-seed1-*.json")
+    assert (
+        f"CoOp + SAR, trained on {FOODS + 1} classes, expecting 2 more, 21 images; nothing was measured"
+        in printed
+    )
+    assert printed.splitlines()[-1] == f"classify photos: python -m examples.classify {record} IMAGES"
+    content = json.loads(record.read_text())
+    assert content["classnames"]["new"] == [names[FOODS], "zabaglione"]
+    assert content["bank"]["novel"][:2] == [names[FOODS], "zabaglione"]
+    assert len(content["bank"]["novel"]) == 8
+    assert content["joint"] is None
+    assert len(content["training"]["shots_fingerprint"]) == 64
+    got = answers(record, str(place / "new" / "0-test.png"), "--top", "20")["0-test.png"]
+    assert len(got["classes"]) == FOODS + 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--final", "--base-classes", "x.txt"), "--final trains on all classes of your own photos"),
+        (
+            ("--expected", "x.txt"),
+            "--expected names classes to come, which only a last fit uses; give --final",
+        ),
+    ],
+)
+def test_a_last_fit_takes_all_classes(
+    arguments, message: str, place: Path, names, tmp_path: Path, capsys
+) -> None:
+    with pytest.raises(SystemExit):
+        train(CoOp, place, tmp_path, *arguments)
+    assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())

@@ -123,6 +123,16 @@ def compare(method: type[PromptMethod], options: Options) -> None:
         for note in getattr(experiment.dataset, "notes", ()):
             print(note, file=sys.stderr)
     runs = list_runs(method, options, experiment)
+    if options.source.final:
+        records = do_runs(runs, options, group)
+        if group.first:
+            print(
+                json.dumps({"records": records})
+                if options.json
+                else as_last_fit(experiment, runs[0], records[0])
+            )
+        group.leave()
+        return
     records = [zero_shot_record(experiment, options.out, group), *do_runs(runs, options, group)]
     if group.first:
         rows = rows_of(records)
@@ -132,11 +142,12 @@ def compare(method: type[PromptMethod], options: Options) -> None:
 
 
 def list_runs(method: type[PromptMethod], options: Options, experiment: Experiment) -> list[Run]:
-    """The method alone, then with SAR, over the seeds."""
+    """The method alone, then with SAR, over the seeds; of a last fit the latter alone, with the first seed."""
+    kinds = (False, True) if options.sar else (False,)
     cells = [
         RunConfig(method.__name__, options.source, options.recipe, seed, sar)
-        for sar in ((False, True) if options.sar else (False,))
-        for seed in options.seeds
+        for sar in (kinds[-1:] if options.source.final else kinds)
+        for seed in (options.seeds[:1] if options.source.final else options.seeds)
     ]
     return [Run(method, config, experiment, options.out, save_every=options.save_every) for config in cells]
 
@@ -189,6 +200,20 @@ def as_json(records: Sequence[Record], picture: Path | None) -> str:
         for row in rows_of(records)
     ]
     return json.dumps({"rows": rows, "records": records, "picture": str(picture) if picture else None})
+
+
+def as_last_fit(experiment: Experiment, run: Run, record: Record) -> str:
+    """What a last fit has made, for people."""
+    expected = f", expecting {len(experiment.held_out)} more" if experiment.held_out else ""
+    sizes = f"{len(experiment.classnames)} classes{expected}, {record['training']['images']} images"
+    return "\n".join(
+        (
+            f"{experiment.source.dataset}: {run.config.title}, trained on {sizes}; nothing was measured, since all "
+            "images were trained on",
+            f"record: {run.files.record}",
+            f"classify photos: python -m examples.classify {run.files.record} IMAGES",
+        )
+    )
 
 
 def as_report(experiment: Experiment, runs: Sequence[Run], rows: Sequence[Any], picture: Path | None) -> str:

@@ -36,7 +36,21 @@ class Source:
     targets: tuple[str, ...] = ()
     """Train on all classes and test on these data sets too, instead of on base and new classes."""
 
+    final: bool = False
+    """Your own photos: train on every image of every class, measure nothing, and keep the result for use."""
+    expected: str = ""
+    """With --final: file with the names of classes that will come later; they are the first novel classes."""
+
     def __post_init__(self) -> None:
+        if self.final and (self.data == "testbed" or self.targets or self.base_classes):
+            raise InputError(
+                "--final trains on all classes of your own photos: give --data FOLDER, and neither --base-classes nor "
+                "--targets"
+            )
+        if self.expected and not self.final:
+            raise InputError(
+                "--expected names classes to come, which only a last fit uses; give --final as well"
+            )
         if self.data != "testbed":
             if self.model == TESTBED_MODEL[0]:  # one's own images, offline
                 object.__setattr__(self, "pretrained", TESTBED_MODEL[1])
@@ -73,6 +87,9 @@ class RunConfig:
         source = asdict(self.source) | {"targets": list(self.source.targets)}
         if not self.sar:
             source.pop("novel")
+        for name in ("final", "expected"):  # as if they were not there, for runs that do not use them
+            if not source[name]:
+                source.pop(name)
         return {
             "method": self.method,
             "sar": self.sar,

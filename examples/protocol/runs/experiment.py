@@ -22,7 +22,7 @@ from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import Precision, Recipe
 from examples.protocol.runs.config import Source
 from examples.protocol.runs.loading import handcrafted_prompts, load_clip, open_source, open_testbed
-from examples.protocol.runs.novel_names import novel_source
+from examples.protocol.runs.novel_names import expected_names, novel_source
 from examples.protocol.runs.record import device_name, hash_tensors
 from sar_reg import AnchorBank, build_anchor_bank
 from sar_reg.files import content_key
@@ -90,6 +90,8 @@ class Experiment:
     @cached_property
     def tests(self) -> dict[str, Dataset]:
         """The test sets by name: base and new classes, or all classes and each target."""
+        if self.source.final:
+            return {"all": self.dataset}
         if self.source.targets:
             targets = {name: self._target(name) for name in self.source.targets}
             return {"source": self.dataset, **targets}
@@ -108,7 +110,7 @@ class Experiment:
     def training_set(self, seed: int) -> Dataset:
         """The shots of the classes that are trained on: drawn from all classes, then cut to base."""
         drawn = few_shot(self.dataset, self.setup.shots, seed)
-        return drawn if self.source.targets else self._split(drawn)[0]
+        return drawn if self.source.targets or self.source.final else self._split(drawn)[0]
 
     @cached_property
     def test_transform(self) -> Transform:
@@ -123,6 +125,8 @@ class Experiment:
     @cached_property
     def held_out(self) -> tuple[str, ...]:
         """Names of test classes that are not trained on."""
+        if self.source.final:
+            return expected_names(self.source, self.classnames)
         known = set(self.classnames)
         return tuple(name for test in self.tests.values() for name in test.classnames if name not in known)
 
@@ -146,7 +150,7 @@ class Experiment:
             novel=novel_source(self.source, self.held_out),
             n_novel=self.setup.n_novel,
             templates=self.templates,
-            exclude=() if self.source.novel == "oracle" else self.held_out,
+            exclude=() if self.source.final or self.source.novel == "oracle" else self.held_out,
             allow_repeated=self.official,
         )
 
@@ -241,7 +245,8 @@ class Experiment:
     def name(self) -> str:
         """How files of its runs begin."""
         style = "" if self.source.split == "scene" else f"-{self.source.split}"
-        return f"{self.source.dataset}{style}{''.join(f'-to-{name}' for name in self.source.targets)}"
+        final = "-final" if self.source.final else ""
+        return f"{self.source.dataset}{style}{final}{''.join(f'-to-{name}' for name in self.source.targets)}"
 
     @property
     def fingerprints(self) -> list[str]:

@@ -76,7 +76,9 @@ def open_source(source: Source, key: str) -> Dataset:
             f"{did_you_mean(key, catalogue())}"
         )
     if (root / key).is_dir() and key not in SPECIFIC:
-        return without_broken(open_folder(root / key))
+        return without_broken(open_folder(root / key, final=source.final))
+    if source.final:
+        raise InputError(f"--final is for your own photos; {key} is a data set of the benchmark")
     return open_dataset(key, root)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from examples.protocol.runs.config import Source
 from sar_reg.errors import InputError
-from sar_reg.novel import NovelSource, Oracle, WordList
+from sar_reg.novel import NovelNames, NovelSource, Oracle, WordList, read_names
 
 LISTS = Path(__file__).parents[1] / "data" / "novel"
 
@@ -21,6 +22,8 @@ def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
         source: where the run's words come from, by kind or as a file.
         held_out: the classes that are tested but not trained on, for the oracle alone.
     """
+    if source.final and held_out:
+        return _ExpectedFirst(held_out, novel_source(replace(source, expected=""), ()))
     kind = source.novel or "related"
     if kind == "oracle":
         return Oracle(held_out)
@@ -44,6 +47,39 @@ def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
 
         return WordNetClasses(kind)
     return WordList(kind)
+
+
+def expected_names(source: Source, trained: Sequence[str]) -> tuple[str, ...]:
+    """The names of `source.expected` that are not trained on."""
+    if not source.expected:
+        return ()
+    known = {_folded(name) for name in trained}
+    return tuple(name for name in read_names(source.expected) if _folded(name) not in known)
+
+
+def _folded(name: str) -> str:
+    return " ".join(name.replace("_", " ").casefold().split())
+
+
+@dataclass(frozen=True)
+class _ExpectedFirst:
+    """A source that gives the classes to come first and fills up from another source."""
+
+    expected: Sequence[str]
+    rest: NovelSource
+
+    def generate(
+        self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str], seed: int
+    ) -> NovelNames:
+        first = list(self.expected[:n])
+        more = n - len(first)
+        if not more:
+            return NovelNames(tuple(first), {"source": "expected classes"})
+        known = [*base_classes, *first]
+        others = self.rest.generate(base_classes, more, exclude=[*exclude, *first], seed=seed)
+        about = dict(others.provenance) if isinstance(others, NovelNames) else {}
+        names = [name for name in others if _folded(name) not in {_folded(other) for other in known}]
+        return NovelNames((*first, *names), {**about, "expected": first})
 
 
 def llm_list(dataset: str) -> Path:
