@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,18 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Measured:
-    """One forward and backward pass (or a forward pass alone, `backward_s` 0)."""
+    """The median of several forward and backward passes (or forward passes alone, `backward_s` 0).
+
+    `p20_s` and `p80_s` are percentiles of the seconds of all passes.
+    """
 
     forward_s: float
     backward_s: float
     kept_mb: float
     peak_mb: float
     wall_s: float
+    p20_s: float = 0.0
+    p80_s: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -36,7 +41,7 @@ class Measured:
 
 
 def measure(run: Callable[[], Tensor], *, model: nn.Module, repeats: int, learn: bool = True) -> Measured:
-    """The fastest of `repeats` passes; seconds are CPU time of this process, which runs one thread.
+    """The median of `repeats` passes; seconds are CPU time of this process, which runs one thread.
 
     Args:
         run: gives the features.
@@ -46,7 +51,7 @@ def measure(run: Callable[[], Tensor], *, model: nn.Module, repeats: int, learn:
     """
     torch.set_num_threads(1)
     weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
-    best: Measured | None = None
+    passes: list[Measured] = []
     for _ in range(repeats):
         kept: dict[int, int] = {}
 
@@ -70,10 +75,10 @@ def measure(run: Callable[[], Tensor], *, model: nn.Module, repeats: int, learn:
             wall = time.perf_counter() - wall
             del features
         backward = end - middle if learn else 0.0
-        found = Measured(middle - start, backward, sum(kept.values()) / 1e6, growth[0], wall)
-        best = found if best is None or found.seconds < best.seconds else best
-    assert best is not None
-    return best
+        passes.append(Measured(middle - start, backward, sum(kept.values()) / 1e6, growth[0], wall))
+    passes.sort(key=lambda found: found.seconds)
+    p20, p80 = (passes[round(share * (repeats - 1))].seconds for share in (0.2, 0.8))
+    return replace(passes[(repeats - 1) // 2], p20_s=p20, p80_s=p80)
 
 
 @contextmanager

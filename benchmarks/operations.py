@@ -2,16 +2,27 @@
 
 On a GPU every operation costs a launch, some microseconds of the host's time, however small it is; a CPU shows nothing
 of this. The count is the same on both: every dispatched operator that is not a view.
+
+    python -m benchmarks.operations     # counts the text towers, some seconds
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from benchmarks.measuring import class_names
+from sar_reg import PromptEncoder
+from sar_reg.files import write_atomic
 
 VIEWS = frozenset(
     "_reshape_alias _unsafe_view alias as_strided chunk detach expand lift_fresh permute reshape select slice split "
@@ -52,3 +63,85 @@ class Operations(TorchDispatchMode):
         if self.refuse_reads and (name in READS or by_mask):
             raise AssertionError(f"{func} makes the host wait for the device")
         return func(*args, **(kwargs or {}))
+
+
+RECORD = Path(__file__).parent / "results" / "operations.json"
+MODES: dict[str, dict[str, Any]] = {
+    "CoOp, KgCoOp": {},
+    "MaPLe (8 deep prompts, infix)": {"deep": 8, "infix": "of a"},
+    "CoPrompt (11 deep prompts)": {"deep": 11},
+    "TCP (class tokens at block 8)": {"class_layer": 8},
+    "class-specific contexts": {"each": True},
+}
+
+
+def counted(run: Callable[[], Tensor], learned: Sequence[Tensor]) -> int:
+    """Operations of forward and backward, the second time."""
+    for _ in range(2):
+        with Operations() as operations:
+            features = run()
+            torch.autograd.grad(features, learned, torch.ones_like(features))
+    return operations.total
+
+
+def of_encoder(model: Any, mode: str, classes: int, layout: Any, *, plain: bool = False) -> int:
+    """Operations of one text tower; `plain`: all 77 rows through the model's own blocks."""
+    settings = dict(MODES[mode])
+    each, deep, layer = (settings.pop(key, None) for key in ("each", "deep", "class_layer"))
+    encoder = PromptEncoder(model, None, class_names(classes), n_ctx=4, layout=layout, **settings)
+    width = encoder.tower.width
+    context = torch.randn(*((classes, 4, width) if each else (4, width))).requires_grad_()
+    arguments: dict[str, Any] = {"deep": [torch.randn(4, width).requires_grad_() for _ in range(deep or 0)]}
+    tokens = torch.randn(classes, 4, width).requires_grad_()
+    if layer:
+        arguments |= {"class_tokens": tokens, "class_layer": layer}
+    learned = [context, *arguments["deep"], *([tokens] if layer else [])]
+    encode = encoder.encode_plain if plain else encoder
+    return counted(lambda: encode(context, **arguments), learned)
+
+
+def main() -> None:
+    """Count, and write the record."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+
+    torch.set_num_threads(1)
+    vision = CLIPVisionCfg(layers=12, width=64, image_size=32)
+    model = CLIP(16, vision, CLIPTextCfg(width=16, heads=2, layers=12), quick_gelu=True)
+    model = model.eval().requires_grad_(False)
+    rows: dict[str, dict[str, int]] = {}
+    for mode in MODES:
+        rows[mode] = {"full length": of_encoder(model, mode, 60, "grouped", plain=True)}
+        for classes in (100, 300, 700):
+            rows[mode][f"grouped, {classes}"] = of_encoder(model, mode, classes, "grouped")
+        rows[mode]["packed, 100"], rows[mode]["packed, 700"] = (
+            of_encoder(model, mode, classes, "packed") for classes in (100, 700)
+        )
+    with Operations() as image, torch.no_grad():
+        model.encode_image(torch.randn(1, 3, 32, 32))
+    record = {
+        "command": "python -m benchmarks.operations",
+        "torch": torch.__version__,
+        "blocks": 12,
+        "text tower": rows,
+        "image tower, forward": image.total,
+    }
+    write_atomic(RECORD, json.dumps(record, indent=1) + "\n")
+    write_atomic(RECORD.with_suffix(".md"), table(record) + "\n")
+    print(table(record))
+
+
+def table(record: dict[str, Any]) -> str:
+    """The record for readers."""
+    columns = list(next(iter(record["text tower"].values())))
+    heads = [column.replace(", ", ": ") + (" classes" if column[-1] == "0" else "") for column in columns]
+    lines = [f"| operations, forward + backward | {' | '.join(heads)} |", "|---" * (len(columns) + 1) + "|"]
+    for mode, row in record["text tower"].items():
+        lines.append(f"| {mode} | {' | '.join(f'{row[column]:,}' for column in columns)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

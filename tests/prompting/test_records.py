@@ -9,7 +9,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import cost_model, train_step
+from benchmarks import cost_model, operations, train_step
 from benchmarks.measuring import class_names
 from sar_reg import PromptEncoder
 from tests import ROOT
@@ -60,7 +60,7 @@ def test_a_record_that_is_not_complete_is_shown_as_far_as_it_goes() -> None:
     some = {name: row for name, row in rows.items() if name.startswith("coop")}
     shown = train_step.table(some)
     assert "| coop M=4: ours 50 + 200 against plain 50 without SAR |" in shown
-    assert train_step.table({}).startswith("| claim |")
+    assert train_step.table({}).startswith("| claim, one CPU thread |")
 
 
 def test_the_share_of_the_image_tower_in_the_whole_step() -> None:
@@ -89,18 +89,35 @@ def test_what_a_prefix_tree_over_names_would_save() -> None:
 def test_the_tables_show_the_records() -> None:
     rows = json.loads((RESULTS / "train_step.json").read_text())["rows"]
     costs = json.loads((RESULTS / "cost_model.json").read_text())
+    counts = json.loads((RESULTS / "operations.json").read_text())
     page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
 
     shown = {
         "train_step": train_step.table(rows),
         "cost_model_steps": cost_model.step_table(costs["steps"]),
         "cost_model_check": cost_model.check_table(costs["check"]),
+        "operations": operations.table(counts),
     }
 
     for name, table in shown.items():
         assert (RESULTS / f"{name}.md").read_text(encoding="utf-8") == table + "\n"
         assert f'--8<-- "benchmarks/results/{name}.md"' in page
     assert costs["check"] == cost_model.check(rows)
+    assert costs["steps"].keys() == cost_model.steps(rows).keys()
+
+
+def test_the_model_counts_launches_in_eager_mode_alone() -> None:
+    costs = json.loads((RESULTS / "cost_model.json").read_text())
+    for row in costs["steps"].values():
+        for card in ("A100 SXM", "H100 SXM"):
+            eager, graph = row[f"ms on {card}, eager"], row[f"ms on {card}, graph"]
+            assert eager == max(graph, row["launches"] * costs["assumed ms of a launch"])
+
+
+def test_packed_takes_at_most_320_operations_in_the_record() -> None:
+    counts = json.loads((RESULTS / "operations.json").read_text())["text tower"]
+    for row in counts.values():
+        assert row["packed, 100"] == row["packed, 700"] <= 320 < row["grouped, 100"]
 
 
 def test_the_claims_are_in_the_record() -> None:

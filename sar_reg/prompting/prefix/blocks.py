@@ -88,7 +88,11 @@ def run_own(
             x = edits[number].apply(x)
         at_end = number + 1 == len(blocks)
         arguments = blocks[number], x, *keys_values, layout, at_end
-        x = checkpoint(_own_block, *arguments, use_reentrant=False) if recompute else _own_block(*arguments)
+        x = (
+            checkpoint(_own_block, *arguments, use_reentrant=False, preserve_rng_state=False)
+            if recompute
+            else _own_block(*arguments)
+        )
     return x
 
 

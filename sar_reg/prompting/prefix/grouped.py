@@ -69,7 +69,9 @@ class GroupedPlan:
         for chunk in self.chunks:
             arguments = tower, self, chunk, shared, recompute, *learned.apart()
             if len(self.chunks) > 1 and torch.is_grad_enabled():
-                parts.append(checkpoint(_encode_chunk, *arguments, use_reentrant=False))
+                parts.append(
+                    checkpoint(_encode_chunk, *arguments, use_reentrant=False, preserve_rng_state=False)
+                )
             else:
                 parts.append(_encode_chunk(*arguments))
         return torch.cat(parts)[self.unsort]
