@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sar_reg.class_names import name_tuple
 from sar_reg.errors import InputError
 from sar_reg.novel.same_name import KnownNames, Match
 
@@ -97,15 +98,17 @@ def clean_names(
         The names to use and, by reason, those dropped.
 
     Raises:
-        InputError: if `filtering` is neither.
+        InputError: if `filtering` is neither, or a string stands where a list belongs.
 
     Examples:
         >>> cleaned = clean_names(["1. **Siamese_cat**", "- Beagles", "siamese cat."], base=["beagle"])
         >>> cleaned.names, cleaned.counts()
         (['siamese cat'], {'near a base class': 1, 'duplicate': 1})
     """
-    if filtering not in ("strict", "exact"):
-        raise InputError(f'filtering must be "strict" or "exact", not {filtering!r}')
+    check_filtering(filtering)
+    if isinstance(raw, str):
+        raise InputError(f"raw must be a list of names, not one string; write [{raw!r}]")
+    base, exclude = name_tuple(base, "base"), name_tuple(exclude, "exclude", ordered=False)
     style = _Style(base)
     known_base, known_excluded, known = KnownNames(base), KnownNames(exclude), KnownNames()
     cleaned = Cleaned([])
@@ -124,6 +127,12 @@ def clean_names(
         else:
             cleaned.dropped.setdefault(reason, []).append(given)
     return cleaned
+
+
+def check_filtering(filtering: object) -> None:
+    """Raise `InputError` if it is not one of the two ways to filter."""
+    if filtering not in ("strict", "exact"):
+        raise InputError(f'filtering must be "strict" or "exact", not {filtering!r}')
 
 
 def tidy(name: str) -> str:

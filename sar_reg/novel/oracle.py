@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sar_reg.class_names import name_tuple
 from sar_reg.errors import InputError
 from sar_reg.novel.cleaning import clean_names
 from sar_reg.novel.source import NovelNames, outcome
@@ -20,11 +21,11 @@ class Oracle:
         new_classes: the data set's new (held-out) class names.
 
     Raises:
-        InputError: if there are none.
+        InputError: if there are none, or it is not a list of names.
     """
 
     def __init__(self, new_classes: Sequence[str]) -> None:
-        self.new_classes = tuple(new_classes)
+        self.new_classes = name_tuple(new_classes, "new_classes")
         if not self.new_classes:
             raise InputError("the oracle needs the data set's new class names, but got none")
 

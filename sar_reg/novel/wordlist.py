@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from sar_reg.class_names import name_tuple
 from sar_reg.errors import InputError
-from sar_reg.novel.cleaning import Filtering, clean_names
-from sar_reg.novel.source import NovelClassesError, NovelNames, outcome
+from sar_reg.novel.cleaning import Filtering, check_filtering, clean_names
+from sar_reg.novel.source import NovelClassesError, NovelNames, check_count, outcome
 
 
 def read_names(path: str | os.PathLike[str]) -> list[str]:
@@ -95,7 +96,8 @@ class WordList:
     ) -> None:
         from_file = isinstance(words, str | os.PathLike)
         names, self.origin = _read(words) if from_file else (words, None)
-        self.words = tuple(names)
+        check_filtering(filtering)
+        self.words = name_tuple(names, "words")
         self.file = Path(words).name if from_file else None
         self.filtering: Filtering = filtering
         self.allow_fewer = allow_fewer
@@ -117,6 +119,7 @@ class WordList:
         Raises:
             NovelClassesError: if fewer than `n` usable words are in the list.
         """
+        check_count(n)
         cleaned = clean_names(self.words, base=base_classes, exclude=exclude, filtering=self.filtering)
         usable = cleaned.names
         if len(usable) < n and not (self.allow_fewer and usable):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from sar_reg.class_names import fold
+from sar_reg.class_names import fold, name_tuple
 from sar_reg.errors import InputError
 from sar_reg.novel.cleaning import Cleaned, Filtering, clean_names
 from sar_reg.novel.llm.chat import Answer
@@ -50,8 +50,9 @@ class Task:
     filtering: Filtering
 
     def __post_init__(self) -> None:
-        if isinstance(self.base_classes, str) or not self.base_classes:
-            raise InputError("base_classes must be a sequence of at least one class name")
+        if not name_tuple(self.base_classes, "base_classes"):
+            raise InputError("base_classes must hold at least one class name")
+        name_tuple(self.exclude, "exclude", ordered=False)
         if self.domain and (name := self._excluded_in(self.domain)):
             raise InputError(
                 f"domain= contains the excluded name {name!r}, which must not enter a prompt; reword it"

@@ -14,7 +14,7 @@ from typing import Any
 
 from sar_reg.errors import InputError
 from sar_reg.files import content_key
-from sar_reg.novel.cleaning import Cleaned, Filtering
+from sar_reg.novel.cleaning import Cleaned, Filtering, check_filtering
 from sar_reg.novel.llm.asking import Shortage, Task, fill
 from sar_reg.novel.llm.client import check_base_url, chosen_url, open_client
 from sar_reg.novel.llm.conversation import Conversation
@@ -22,7 +22,7 @@ from sar_reg.novel.llm.journal import Journal
 from sar_reg.novel.llm.preview import Preview, estimate
 from sar_reg.novel.llm.prompt import class_prompt
 from sar_reg.novel.llm.redaction import hide_secrets, public_url
-from sar_reg.novel.source import NovelClassesError, NovelNames, outcome
+from sar_reg.novel.source import NovelClassesError, NovelNames, check_count, outcome
 
 log = logging.getLogger(__name__)
 
@@ -78,10 +78,17 @@ class LLMClasses:
     _journals: dict[str, Journal] = field(default_factory=dict[str, Journal], init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.timeout) and self.timeout > 0):
-            raise InputError(f"timeout must be a positive number of seconds, not {self.timeout}")
-        if self.batch_size < 1 or (self.max_requests is not None and self.max_requests < 1):
-            raise InputError("batch_size and max_requests must be 1 or more")
+        for name, value in (("model", self.model), ("domain", self.domain), ("base_url", self.base_url)):
+            if not isinstance(value, str) and not (value is None and name != "model"):
+                raise InputError(f"{name} must be a string, not {value!r}")
+        for name, value in (("batch_size", self.batch_size), ("max_requests", self.max_requests)):
+            if not (type(value) is int and value > 0) and not (value is None and name == "max_requests"):
+                raise InputError(f"{name} must be an int of 1 or more, not {value!r}")
+        if not _is_finite(self.timeout) or self.timeout <= 0:
+            raise InputError(f"timeout must be a positive number of seconds, not {self.timeout!r}")
+        if self.temperature is not None and (not _is_finite(self.temperature) or self.temperature < 0):
+            raise InputError(f"temperature must be a number of 0 or more, or None, not {self.temperature!r}")
+        check_filtering(self.filtering)
         if self.base_url is not None:
             self.base_url = check_base_url(self.base_url)
 
@@ -141,8 +148,7 @@ class LLMClasses:
         }
 
     def _task(self, base_classes: Sequence[str], n: int, exclude: Sequence[str]) -> Task:
-        if n < 1:
-            raise InputError(f"the number of novel classes must be 1 or more, not {n}")
+        check_count(n, least=1)
         return Task(base_classes, exclude, self.domain, self.filtering)
 
     def _key(self, task: Task, seed: int) -> str:
@@ -182,3 +188,7 @@ class LLMClasses:
         raise NovelClassesError(
             f"{message}. What was received {place}; the same call again asks only for the rest", names
         )
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

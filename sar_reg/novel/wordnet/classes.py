@@ -14,7 +14,7 @@ from sar_reg.class_names import name_tuple
 from sar_reg.errors import InputError
 from sar_reg.novel.cleaning import Cleaned, Filtering, clean_names
 from sar_reg.novel.name_format import NameFormat
-from sar_reg.novel.source import NovelClassesError, NovelNames, outcome
+from sar_reg.novel.source import NovelClassesError, NovelNames, check_count, outcome
 from sar_reg.novel.wordnet.graph import WordNet
 from sar_reg.novel.wordnet.kinds import Kind, adjective_kinds, choose_kinds, kind_of_domain
 from sar_reg.novel.wordnet.loading import load_wordnet
@@ -106,8 +106,7 @@ class WordNetClasses:
         )
         if not base:
             raise InputError("base_classes must hold at least one class name")
-        if type(n) is not int or n < 0:
-            raise InputError(f"n must be 0 or more, an int, not {n!r}")
+        check_count(n)
         wordnet = load_wordnet(self.wordnet_root)
         readings = [look_up(wordnet, name) for name in base]
         kinds, label = self._kinds(wordnet, readings)

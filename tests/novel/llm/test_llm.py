@@ -230,8 +230,8 @@ def test_progress_is_told(server: ChatServer, source: Make) -> None:
     [
         ({"timeout": float("inf")}, "timeout must be a positive number of seconds, not inf"),
         ({"timeout": 0}, "timeout must be a positive number of seconds, not 0"),
-        ({"batch_size": 0}, "batch_size and max_requests must be 1 or more"),
-        ({"max_requests": 0}, "batch_size and max_requests must be 1 or more"),
+        ({"batch_size": 0}, "batch_size must be an int of 1 or more, not 0"),
+        ({"max_requests": 0}, "max_requests must be an int of 1 or more, not 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(options: dict[str, float], message: str) -> None:
@@ -240,11 +240,11 @@ def test_settings_out_of_range_are_refused(options: dict[str, float], message: s
 
 
 def test_bad_calls_are_refused(source: Make) -> None:
-    with pytest.raises(InputError, match="base_classes must be a sequence of at least one class name"):
+    with pytest.raises(InputError, match="base_classes must be a list of class names, not one string"):
         source().generate("cat", 3)
-    with pytest.raises(InputError, match="base_classes must be a sequence of at least one class name"):
+    with pytest.raises(InputError, match="base_classes must hold at least one class name"):
         source().generate([], 3)
-    with pytest.raises(InputError, match="the number of novel classes must be 1 or more, not 0"):
+    with pytest.raises(InputError, match="n must be 1 or more, an int, not 0"):
         source().generate(BASE, 0)
 
 
