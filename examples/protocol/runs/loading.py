@@ -16,6 +16,7 @@ from examples.protocol.data.dataset import Dataset, Example
 from examples.protocol.method import Tokenizer
 from examples.protocol.recipe import Precision
 from examples.protocol.runs.config import Source
+from examples.protocol.runs.hub import without_retries
 from sar_reg.bank import SPECIFIC, resolve_templates
 from sar_reg.errors import InputError, did_you_mean, require
 
@@ -40,17 +41,18 @@ def load_clip(source: Source, precision: Precision, device: torch.device) -> tup
         )
     towers = "fp16" if precision == "fp16" else "fp32"
     try:
-        model = open_clip.create_model(
-            source.model,
-            pretrained=source.pretrained,
-            precision=towers,
-            device=device,
-        )
+        with without_retries():
+            model = open_clip.create_model(
+                source.model,
+                pretrained=source.pretrained,
+                precision=towers,
+                device=device,
+            )
     except Exception as error:  # open_clip lets through whatever its downloads and loaders raise
         why = str(error).splitlines()[0]
         raise InputError(
             f"the weights {source.pretrained!r} of {source.model!r} could not be loaded ({why}). Without network, "
-            "fetch them elsewhere and give the file with --pretrained FILE"
+            "fetch them elsewhere and give the file with --pretrained FILE, or try the commands with --model testbed"
         ) from error
     return model.eval().requires_grad_(False), open_clip.get_tokenizer(source.model)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 
+import huggingface_hub
+import open_clip
 import pytest
 import torch
 from PIL import Image
 
 from examples.protocol.recipe import Recipe
-from examples.protocol.runs import experiment, novel_names
+from examples.protocol.runs import experiment, hub, novel_names
 from examples.protocol.runs import loading as opening
 from examples.protocol.runs.config import Source
 from sar_reg.errors import InputError
@@ -88,6 +91,36 @@ def test_weights_that_cannot_be_loaded_end_in_words(tmp_path: Path) -> None:
     source = Source("dtd", data="somewhere", model="ViT-S-32-alt", pretrained=str(damaged))
     with pytest.raises(InputError, match=r"could not be loaded .* give the file with --pretrained FILE"):
         opening.load_clip(source, "fp32", CPU)
+
+
+def test_without_network_the_hubs_cache_alone_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    constants = huggingface_hub.constants
+
+    def create_model(*_: object, **__: object) -> None:
+        asked.append(constants.HF_HUB_OFFLINE)
+        raise RuntimeError("not in the cache")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(open_clip, "create_model", create_model)
+    for reachable in (True, False):
+        monkeypatch.setattr(hub, "answers", lambda endpoint, reachable=reachable: reachable)
+        with pytest.raises(InputError, match=r"not in the cache.*or try the commands with --model testbed"):
+            opening.load_clip(Source("dtd", data="somewhere"), "fp32", CPU)
+    assert asked == [False, True]
+    assert constants.HF_HUB_OFFLINE is False
+
+
+def test_nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "getproxies", dict)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        assert not hub.answers(f"http://127.0.0.1:{port}")
+        listening.listen()
+        assert hub.answers(f"http://127.0.0.1:{port}")
+    monkeypatch.setattr(hub, "getproxies", lambda: {"https": "http://proxy"})
+    assert hub.answers("http://127.0.0.1:1")
 
 
 def test_a_wrong_folder_is_told_before_weights_are_fetched(monkeypatch: pytest.MonkeyPatch) -> None:

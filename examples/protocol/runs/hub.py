@@ -1,0 +1,35 @@
+"""Weights from the hub's cache alone where there is no network: the hub's own retries last more than a minute."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from sar_reg.errors import require
+
+
+@contextmanager
+def without_retries() -> Iterator[None]:
+    """Put the hub's client into offline mode, unless the hub answers."""
+    constants = require("huggingface_hub", extra="examples").constants
+    was = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = was or not answers(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = was
+
+
+def answers(endpoint: str, seconds: float = 5.0) -> bool:
+    """Whether a connection can be made, or a proxy is set that may make it."""
+    if getproxies():
+        return True
+    place = urlsplit(endpoint)
+    try:
+        with socket.create_connection((place.hostname, place.port or 443), timeout=seconds):
+            return True
+    except OSError:
+        return False
