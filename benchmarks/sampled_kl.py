@@ -173,7 +173,7 @@ def as_markdown(record: dict[str, Any]) -> str:
     lines = [
         f"`{record['command']}`: {record['cpu']}, one thread, PyTorch {record['torch']}, {record['date']}; "
         f"D = {D}, K = {K}, fp32, "
-        "forward + backward, classes drawn anew. Only ratios within one run mean anything.",
+        "forward + backward, new classes in every call. Only ratios within one run mean anything.",
     ]
     for title, key, form in (
         ("CPU time of the process, minimum, ms", "cpu_ms_min", "{:.1f}"),

@@ -1,7 +1,7 @@
 """One training step: text tower plain, cropped and ours, image tower, loss.
 
     python -m benchmarks.train_step               # what the record lacks
-    python -m benchmarks.train_step --again       # the record anew, from one run
+    python -m benchmarks.train_step --again       # rebuild the record in one run
     python -m benchmarks.train_step --only coop   # cases with "coop" in the name
     python -m benchmarks.train_step --table       # print the record
 
@@ -162,11 +162,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", default="", help="run the cases whose name contains this")
-    parser.add_argument("--again", action="store_true", help="begin the record anew, in one run")
+    parser.add_argument("--again", action="store_true", help="rebuild the record in one run")
     parser.add_argument("--table", action="store_true", help="print the record and run nothing")
     options = parser.parse_args()
     if options.again and options.only:
-        parser.error("--again begins the whole record anew; leave --only out")
+        parser.error("--again rebuilds the whole record; leave --only out")
     record = json.loads(RECORD.read_text()) if RECORD.exists() and not options.again else {"rows": {}}
     if options.table:
         print(table(record["rows"]))
@@ -239,7 +239,7 @@ def _claims(rows: dict[str, Any]) -> Iterator[str]:
 
 
 def _whole_step(rows: dict[str, Any], plain: dict[str, Any], ours: dict[str, Any]) -> str:
-    """How much faster where images are encoded anew: the frozen image tower on both sides, the loss on ours."""
+    """Speed-up if images are encoded in each step: the frozen image tower on both sides, the loss on ours."""
     image = rows.get("image tower, 32 images, frozen")
     loss = rows.get(f"loss, {300 if ours['classes'] <= 300 else 700} classes")
     if ours["method"] in DEEP or not image or not loss:

@@ -19,7 +19,7 @@ from sar_reg.novel.wordnet.classes import Strategy, WordNetClasses
 DATA = Path(__file__).parents[1] / "examples" / "protocol" / "data"
 STRATEGIES: tuple[Strategy, ...] = ("related", "random")
 N, SEED = 200, 1
-# WordNet knows no types of aircraft and cars, so that these two are told what they are
+# WordNet knows no types of aircraft and cars, so that these two get a description
 DOMAINS = {"fgvc_aircraft": "aircraft", "stanford_cars": "motor vehicle"}
 
 

@@ -234,7 +234,7 @@ def test_repr_shows_the_effective_size(size: int | None, shown: str) -> None:
         "impl=torch (auto))"
     )
     assert "impl=reference)" in repr(SimilarityAlignmentLoss(BANK, impl="reference"))
-    # on a CPU it will refuse to run, which is no reason not to print
+    # on a CPU it refuses to run, but it can still be printed
     assert "impl=triton)" in repr(SimilarityAlignmentLoss(BANK, impl="triton"))
 
 

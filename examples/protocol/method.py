@@ -40,7 +40,7 @@ class PromptMethod(nn.Module):
     image side also `encode_images`. Its parameters are the learned tensors and nothing else.
 
     Args:
-        model: the frozen CLIP; held, not owned: it is no submodule.
+        model: the frozen CLIP; not registered as a submodule.
         tokenizer: the model's tokenizer.
         classnames: base and novel names in training, the classes to tell apart in evaluation.
         n_base: how many of them carry labels; they come first.

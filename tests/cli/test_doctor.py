@@ -35,7 +35,7 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A file with the weights of `tiny-doctor`, a model that open_clip is told of."""
+    """A file with the weights of `tiny-doctor`, a model that is registered with open_clip."""
     folder = tmp_path_factory.mktemp("weights")
     for name, settings in {"tiny-doctor": TINY, "tiny-narrow": {**TINY, "embed_dim": 8}}.items():
         (folder / f"{name}.json").write_text(json.dumps(settings))

@@ -155,6 +155,8 @@ def test_user_code_around_it_compiles_into_one_graph_at_its_first_call(causal: b
 @CAUSAL
 @pytest.mark.parametrize("strict", [True, False])
 def test_a_module_with_an_encoder_can_be_exported(causal: bool, strict: bool) -> None:
+    if causal and torch.__version__ < (2, 14):
+        pytest.skip("torch.export before PyTorch 2.14 raises a KeyError for the token table")
     method = Method(clip(no_causal_mask=not causal, layers=2))
     images = torch.ones(2, 16, dtype=torch.float64)
 

@@ -91,7 +91,7 @@ def test_inductor_draws_the_same_classes() -> None:
 
 
 def test_inductor_with_a_fixed_number_of_classes() -> None:
-    """150 is no multiple of a vector's length: PyTorch 2.14 compiled the draw so that it wrote past its end."""
+    """150 is not a multiple of a vector's length: PyTorch 2.14 compiled the draw so that it wrote past its end."""
     torch._dynamo.reset()
     compiled = torch.compile(lambda step: sample_classes(150, 5, seed=3, step=step), fullgraph=True)
     for step in range(60):

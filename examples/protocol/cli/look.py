@@ -58,7 +58,7 @@ def open_record(path: Path, device: torch.device) -> tuple[Run, Record]:
     """The finished run of a record.
 
     Raises:
-        InputError: if it is no record, or the learned tensors are not beside it.
+        InputError: if it is not a record, or the learned tensors are not beside it.
     """
     record = read_record(path)
     if not path.is_file():

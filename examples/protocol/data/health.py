@@ -162,6 +162,6 @@ def _pickles(source: CatalogueEntry, root: Path) -> list[Finding]:
     if not found:
         return []
     fact = (
-        f"{len(found)} pickle files of another tool ({found[0].name}, …) are ignored: the draws are made anew"
+        f"{len(found)} pickle files of another tool ({found[0].name}, …) are ignored: the draws are repeated"
     )
     return [Finding(f"{source.key}: caches", "note", fact)]

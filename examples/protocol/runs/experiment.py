@@ -81,7 +81,7 @@ class Experiment:
         self.store = store
         self.dataset = open_source(
             source, source.dataset
-        )  # first: a wrong folder is told before weights are fetched
+        )  # first, so that a wrong folder is reported before weights are downloaded
         self.model, self.tokenizer = load_clip(source, setup.precision, device)
         self.official = self.dataset.key in catalogue()
         _warn_of_repeats(self.dataset)

@@ -52,7 +52,7 @@ def write_record(path: Path, record: Record) -> Path:
 
 
 def read_record(path: Path) -> Record | None:
-    """Read a finished run; None if there is no such file, or it is damaged or of another format."""
+    """Read a finished run; None if there is no such file, or if it is damaged or in another format."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

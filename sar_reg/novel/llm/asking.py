@@ -73,7 +73,7 @@ class Task:
 
     @cached_property
     def known(self) -> frozenset[str]:
-        """Base and excluded names, folded, by which an echo of them is told from an answer."""
+        """Base and excluded names, folded; an answer that repeats them is an echo."""
         return frozenset(map(fold, (*self.base_classes, *self.exclude)))
 
     @cached_property

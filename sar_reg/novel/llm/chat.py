@@ -74,7 +74,7 @@ def ask(
 
 
 def _body(client: Any, arguments: dict[str, Any], timeout: float) -> bytes:
-    """Read piece by piece: the client's own time-out starts anew with every byte that trickles in."""
+    """Read in pieces: the client's own time-out restarts with every byte that arrives."""
     deadline = time.monotonic() + timeout
     body = bytearray()
     with client.chat.completions.with_streaming_response.create(**arguments) as response:
@@ -82,7 +82,7 @@ def _body(client: Any, arguments: dict[str, Any], timeout: float) -> bytes:
             body += chunk
             if len(body) > MAX_BYTES:
                 raise _BoundsError(
-                    f"sent more than {MAX_BYTES // 1000} kB, which is no list of class names; "
+                    f"sent more than {MAX_BYTES // 1000} kB, which is not a list of class names; "
                     "check the model and base_url="
                 )
             if time.monotonic() > deadline:
@@ -102,7 +102,7 @@ def _read(body: bytes, asked: Asked) -> Answer | Failure:
         start = asked.short(body[:120].decode("utf-8", "replace"))
         return Failure(
             "again",
-            f"{asked.host} answered with something that is no chat completion ({start!r}); "
+            f"{asked.host} answered with something that is not a chat completion ({start!r}); "
             "check base_url= (it usually ends in /v1) and whether a proxy stands between",
         )
     return Answer(

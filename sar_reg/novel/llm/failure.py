@@ -115,4 +115,4 @@ def _retry_after(error: Any) -> float | None:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()
         except (ValueError, OverflowError, OSError, TypeError):
             return None
-    return max(0.0, seconds) if seconds == seconds else None  # NaN is no time
+    return max(0.0, seconds) if seconds == seconds else None  # NaN is not a time

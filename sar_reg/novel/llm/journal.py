@@ -57,7 +57,7 @@ class Journal:
                 self.entries.append(entry)
 
     def open_folder(self) -> None:
-        """Make the folder now, so that a wrong one is told before anything is asked.
+        """Create the folder now, so that a wrong path is reported before the first request.
 
         Raises:
             InputError: if it cannot be written to.

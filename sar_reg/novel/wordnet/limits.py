@@ -14,7 +14,7 @@ WIDEST_ABSTRACT: Final = 500
 NARROWEST: Final = 20
 """A kind with fewer meanings has too few members to give."""
 COST: Final = 1.5
-"""Naming a kind costs as much as so many classes of which nothing is known."""
+"""Cost of naming a kind, in classes of which nothing is known."""
 COVERED: Final = 2.5
 """What a class outside all kinds costs besides: a kind for all is better than a narrower one for most."""
 MOST: Final = 0.5

@@ -57,7 +57,7 @@ def pack(
         last: row of end-of-text of every class.
         classes: the classes to lay out, sorted by `last`.
         shared: leading rows left out.
-        buckets: at most so many different lengths, the fewest padding rows; None: exact lengths.
+        buckets: largest number of different lengths, chosen for the fewest padding rows; None keeps exact lengths.
     """
     last = last[classes]
     own = (last - shared + 1).tolist()
