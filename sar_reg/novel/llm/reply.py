@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
@@ -63,7 +63,7 @@ class _Found(NamedTuple):
     names: list[str]
 
 
-def names_in(text: str, known: frozenset[str] = frozenset()) -> list[str]:
+def names_in(text: str, known: Iterable[str] = ()) -> list[str]:
     """The names in one answer, as they stand there; an empty list if there are none.
 
     Args:
@@ -76,7 +76,7 @@ def names_in(text: str, known: frozenset[str] = frozenset()) -> list[str]:
         >>> names_in('{"names": ["lynx", "pu'), names_in('{"names": []}'), names_in("I cannot help.")
         (['lynx'], [], [])
     """
-    return list(_names_in(text[-_MAX_CHARACTERS:], known))
+    return list(_names_in(text[-_MAX_CHARACTERS:], frozenset(known)))
 
 
 @lru_cache(maxsize=512)
