@@ -15,6 +15,7 @@ from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.prefix.plan import Layout, encode, make_plan
 from sar_reg.prompting.prompts import fixed_rows
 from sar_reg.prompting.towers import FunctionTower, TextTower, text_tower
+from sar_reg.prompting.verify import verified
 from sar_reg.shapes import Float, Tensor
 
 
@@ -34,7 +35,8 @@ def encode_templates(
 
     The words before the class name are the same for all classes, so a tower that allows it computes them once
     per template and batch. No gradient; the model's mode and flags stay. Autocast is switched off: the
-    features have the precision of the model's own weights.
+    features have the precision of the model's own weights. The shortest and the longest sentence are compared
+    with the model's own encoding first; where the shared way differs, the model encodes all.
 
     Args:
         tower: from `text_tower`.
@@ -46,7 +48,7 @@ def encode_templates(
 
     Raises:
         InputError: for bad templates, a sentence that is too long for the model, two names that the model
-            cannot tell apart, or `batch_size` below 1.
+            cannot tell apart, `batch_size` below 1, or a model that cannot encode text.
     """
     tower = text_tower(tower)
     names = name_tuple(classnames, "classnames")
@@ -54,6 +56,11 @@ def encode_templates(
     if not names:
         raise InputError("classnames is empty; pass at least one class name")
     size = whole_number(batch_size, "batch_size", least=1)
+    if isinstance(tower, TextTower):
+        ends = [
+            choose(sentences, key=len).replace("{}", spoken(choose(names, key=len))) for choose in (min, max)
+        ]
+        tower = verified(tower, fixed_rows(tower, ends), layout=layout)
     total: Tensor | None = None
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(tower.device.type, enabled=False):
         for sentence in _shown(sentences, len(names), progress):

@@ -15,6 +15,8 @@ from sar_reg.prompting.plain import encode_plain, encode_plain_in_passes
 from sar_reg.prompting.prefix.plan import Layout, PrefixPlan, chosen_layout, encode, make_plan
 from sar_reg.prompting.prompts import ClassPosition, prompt_rows, spoken
 from sar_reg.prompting.towers import TextTower, text_tower
+from sar_reg.prompting.towers.watch import Watch
+from sar_reg.prompting.verify import verified
 from sar_reg.shapes import Float, Int, Tensor
 
 
@@ -37,7 +39,9 @@ class PromptEncoder(nn.Module):
     Cost per block, in rows: `1 + n_ctx + infix` once, plus the tokens of name, suffix and end per class,
     instead of `classes x 77`. A model that is not causal, or is read elsewhere, is encoded in full; `repr`
     says so; `chunk_size` bounds the memory there too, `checkpoint`, `buckets` and `compile` do nothing.
-    The model's weights are read at each call, so changed values count.
+    The model's weights are read at each call, so changed values count. When an encoder is made, and whenever
+    the model's modules or hooks have changed, its features of a few prompts are compared with the model's own:
+    where sharing is not exact, the full length is encoded, and where that differs too, the model is refused.
 
     A module without parameters of its own: it refers to the model, whose weights are neither its parameters
     nor in its `state_dict`, and takes it along in `to(...)`. Threads may share one. A copy (`copy.deepcopy`,
@@ -121,6 +125,8 @@ class PromptEncoder(nn.Module):
         """What follows from the arguments and is not pickled."""
         backend = self._compile if isinstance(self._compile, str) else "inductor"
         self._encode = torch.compile(encode, backend=backend, fullgraph=True) if self._compile else encode
+        self.tower = verified(self.tower, self._rows, self.n_ctx, self._layout)
+        self._watch = Watch(self.tower.path) if self.tower.shareable else None
         # the plans for a shared context and for one of each class
         self._plans: tuple[PrefixPlan, ...] = ()
         if self.tower.shareable:
@@ -139,7 +145,9 @@ class PromptEncoder(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy is made of; its plans are made again, for its own model."""
-        return {key: value for key, value in self.__dict__.items() if key not in ("_encode", "_plans")}
+        return {
+            key: value for key, value in self.__dict__.items() if key not in ("_encode", "_plans", "_watch")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -153,7 +161,12 @@ class PromptEncoder(nn.Module):
         return self
 
     def _follow(self) -> None:
-        """Bring the indices to where the model lies now."""
+        """Take notice of a model that was moved or changed since the last call."""
+        if self._watch and not torch.compiler.is_compiling() and self._watch.changed():
+            tower = text_tower(self.tower.model, self.tower.given)
+            assert isinstance(tower, TextTower)
+            self.tower = tower
+            self._prepare()
         device = self.tower.device
         if self._rows.tokens.device != device:
             before, self._rows = self._rows.tokens.device, self._rows.to(device)
@@ -219,15 +232,17 @@ class PromptEncoder(nn.Module):
         Raises:
             InputError: if the words have fewer tokens than there are context vectors.
         """
-        ids = self.tower.tokenize([words, words + " X"])
+        self._follow()
+        nothing, *ids = self.tower.tokenizer(["", words, words + " X"])
+        start = int((~torch.isin(ids[0], nothing)).int().argmax())
         # where the two texts part, the words end
-        count = int((ids[0] == ids[1]).int().cumprod(dim=0).sum()) - 1
+        count = int((ids[0] == ids[1]).int().cumprod(dim=0).sum()) - start
         if count < self.n_ctx:
             raise InputError(
-                f'"{words}" has {count} tokens, fewer than the {self.n_ctx} context vectors: '
+                f'"{words}" has {max(count, 0)} tokens, fewer than the {self.n_ctx} context vectors: '
                 f"give more words or a smaller n_ctx."
             )
-        return self.tower.embed(ids[0, 1 : 1 + self.n_ctx]).float().clone()
+        return self.tower.embed(ids[0][start : start + self.n_ctx].to(self.tower.device)).float().clone()
 
     def random_context(
         self, std: float = 0.02, generator: torch.Generator | None = None

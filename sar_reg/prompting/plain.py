@@ -36,7 +36,9 @@ def encode_plain(
         # into the dictionaries themselves: `register_forward_hook` counts handles, which cannot be compiled
         twins[tower.token_table]._forward_hooks[-1] = _put_context(rows, learned.context, n_ctx)
     for block, values in entering.items():
-        twins[tower.block_modules[block]]._forward_pre_hooks[-1] = _put_rows(values, n_ctx, tower.rows_first)
+        twins[tower.block_modules[block]]._forward_pre_hooks[-1] = _put_rows(
+            values, rows.start, tower.rows_first
+        )
     return tower.features(twins[tower.model], rows.tokens)
 
 
@@ -71,11 +73,11 @@ def _put_context(rows: PromptRows, context: Tensor, n_ctx: int) -> Callable[...,
     return put
 
 
-def _put_rows(values: Tensor, n_ctx: int, rows_first: bool) -> Callable[..., tuple[Any, ...]]:
+def _put_rows(values: Tensor, start: int, rows_first: bool) -> Callable[..., tuple[Any, ...]]:
     def put(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         x = args[0].transpose(0, 1) if rows_first else args[0]
         new = values.to(x.dtype).expand(len(x), -1, -1)
-        x = torch.cat([x[:, :1], new, x[:, 1 + n_ctx :]], dim=1)
+        x = torch.cat([x[:, :start], new, x[:, start + new.shape[1] :]], dim=1)
         return x.transpose(0, 1) if rows_first else x, *args[1:]
 
     return put

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from sar_reg.class_names import spoken
+from sar_reg.class_names import refuse_same_rows, spoken
 from sar_reg.errors import InputError
 from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Int, Tensor
@@ -24,11 +24,13 @@ class PromptRows:
         tokens: token ids, the placeholder's where a context vector stands.
         source: the token id in each row, or `-1 - i` where context vector `i` stands.
         last: the row that the model reads, end-of-text.
+        start: the first row that learned tensors may replace: 1 behind a start token.
     """
 
     tokens: Int[Tensor, "classes context"]
     source: Int[Tensor, "classes context"]
     last: Int[Tensor, " classes"]
+    start: int = 1
 
     def shared(self, *, class_specific: bool = False) -> int:
         """Length of the shared prefix, excluding the pooled row."""
@@ -39,11 +41,11 @@ class PromptRows:
 
     def to(self, device: torch.device) -> PromptRows:
         """The same on another device."""
-        return PromptRows(self.tokens.to(device), self.source.to(device), self.last.to(device))
+        return PromptRows(self.tokens.to(device), self.source.to(device), self.last.to(device), self.start)
 
     def of(self, classes: Int[Tensor, " some"]) -> PromptRows:
         """The prompts of these classes, by number."""
-        return PromptRows(self.tokens[classes], self.source[classes], self.last[classes])
+        return PromptRows(self.tokens[classes], self.source[classes], self.last[classes], self.start)
 
 
 def fixed_rows(tower: TextTower, texts: Sequence[str]) -> PromptRows:
@@ -70,46 +72,60 @@ def prompt_rows(
     They lie on the CPU.
 
     Raises:
-        InputError: if the placeholder "X" is not one token, or a prompt does not fit the context.
+        InputError: if the placeholder "X" is not one token, a prompt does not fit the context, or the tokenizer
+            does not tell two names apart.
     """
     names = [spoken(name) for name in classnames]
     opening = " ".join(["X"] * n_ctx + ([infix] if infix else []))
     tokens = tower.tokenizer([f"{opening} {name}{suffix}" for name in names])
-    placeholder = tower.tokenizer(["X", " ".join(["X"] * n_ctx)])
-    if (
-        not (placeholder[1, 1 : 1 + n_ctx] == placeholder[0, 1]).all()
-        or placeholder[1, 1 + n_ctx] == placeholder[0, 1]
-    ):
-        raise InputError(
-            f'the tokenizer must make one token of each placeholder "X"; {n_ctx} of them gave the ids '
-            f"{placeholder[1, : n_ctx + 3].tolist()}. Give the tokenizer the model was trained with."
-        )
+    refuse_same_rows(classnames, tokens)
+    start = _context_start(tower, tokens, n_ctx)
+    placeholder = tokens[0, start]
     source = tokens.clone()
-    source[:, 1 : 1 + n_ctx] = -1 - torch.arange(n_ctx, device=tokens.device)
+    source[:, start : start + n_ctx] = -1 - torch.arange(n_ctx)
     if class_position != "end":
-        if not tower.shareable:
+        if tower.pooled_row is None:
             raise InputError(
                 f'class_position="{class_position}" needs a CLIP text tower; here {tower.why_not}.'
             )
         before = n_ctx // 2 if class_position == "middle" else 0
-        alone = tower.tokenizer(names)
-        source = _name_moved(source, _pooled_row(tower, alone) - 1, n_ctx, before)
-        tokens = torch.where(source < 0, placeholder[0, 1], source)
-    return PromptRows(tokens, source, _pooled_row(tower, tokens))
+        lengths = tower.pooled_row(tower.tokenizer(names)) - start
+        source = _name_moved(source, lengths, n_ctx, before, start)
+        tokens = torch.where(source < 0, placeholder, source)
+    return PromptRows(tokens, source, _pooled_row(tower, tokens), start)
+
+
+def _context_start(tower: TextTower, tokens: Int[Tensor, "classes context"], n_ctx: int) -> int:
+    """The column of the first placeholder: 1 behind a start token, 0 for tokenizers without one."""
+    nothing, row = tower.tokenizer(["", " ".join(["X"] * n_ctx)])
+    # two ids where the first word is written differently
+    ids = [token for token in row.tolist() if token not in nothing.tolist()]
+    here = torch.isin(tokens, torch.tensor(ids, dtype=tokens.dtype))
+    start = int(here[0].int().argmax())
+    if len(ids) != n_ctx or not here[:, start : start + n_ctx].all() or here[:, :start].any():
+        raise InputError(
+            f'the tokenizer must make one token of each placeholder "X" and pad on the right; {n_ctx} of them gave '
+            f"the ids {row[: n_ctx + 3].tolist()}. Give the tokenizer the model was trained with."
+        )
+    return start
 
 
 def _name_moved(
-    source: Int[Tensor, "classes context"], name_length: Int[Tensor, " classes"], n_ctx: int, before: int
+    source: Int[Tensor, "classes context"],
+    name_length: Int[Tensor, " classes"],
+    n_ctx: int,
+    before: int,
+    start: int,
 ) -> Int[Tensor, "classes context"]:
-    moved = source.clone()
+    moved, end = source.clone(), start + n_ctx
     for row, length in enumerate(name_length.tolist()):
-        context, name = source[row, 1 : 1 + n_ctx], source[row, 1 + n_ctx : 1 + n_ctx + length]
-        moved[row, 1 : 1 + n_ctx + length] = torch.cat([context[:before], name, context[before:]])
+        context, name = source[row, start:end], source[row, end : end + length]
+        moved[row, start : end + length] = torch.cat([context[:before], name, context[before:]])
     return moved
 
 
 def _pooled_row(tower: TextTower, tokens: Tensor) -> Tensor:
     # only meaningful where the tower is read at end-of-text; elsewhere nothing is shared or cropped
-    if tower.stack is None:
-        return torch.full((len(tokens),), tokens.shape[1] - 1, device=tokens.device)
-    return tower.stack.pooled_row(tokens)
+    if tower.pooled_row is None:
+        return torch.full((len(tokens),), tokens.shape[1] - 1)
+    return tower.pooled_row(tokens)

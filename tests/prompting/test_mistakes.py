@@ -43,14 +43,24 @@ from tests.prompting.models import NAMES, WIDTH, clip
             "Shorten the class name or the template.",
         ),
         (
-            {"tokenizer": lambda texts, context_length=77: torch.arange(77).repeat(len(texts), 1)},
-            'the tokenizer must make one token of each placeholder "X"; 4 of them gave the ids '
-            "[0, 1, 2, 3, 4, 5, 6]. Give the tokenizer the model was trained with.",
+            {"tokenizer": lambda texts, context_length=77: torch.zeros(len(texts), context_length)},
+            'the tokenizer must make one token of each placeholder "X" and pad on the right; 4 of them gave the ids '
+            "[0, 0, 0, 0, 0, 0, 0]. Give the tokenizer the model was trained with.",
         ),
         (
             {"tokenizer": lambda texts: torch.zeros(len(texts), 9)},
-            "the tokenizer must return ids of shape (texts, 77), the model's context; it returned (1, 9). "
+            "the tokenizer must return ids of shape (texts, 77) for 1 texts; it returned (1, 9). "
             "Give a tokenizer that takes context_length=.",
+        ),
+        (
+            {"tokenizer": lambda texts: {"input_ids": torch.zeros(len(texts), 77)}},
+            "the tokenizer must return ids of shape (texts, 77) for 1 texts; it returned dict. "
+            "Give a tokenizer that takes context_length=.",
+        ),
+        (
+            {"classnames": ["cafe\u0301", "CAF\u00c9", "cat"]},
+            "the class names 'cafe\\u0301' and 'CAF\\xc9' are the same to the tokenizer, so that the model cannot tell "
+            "them apart; remove or rename one of them",
         ),
         (
             {"model": lambda texts: torch.zeros(len(texts), 3)},
@@ -58,9 +68,10 @@ from tests.prompting.models import NAMES, WIDTH, clip
         ),
         (
             {"model": torch.nn.Linear(2, 2)},
-            "expected an open_clip CLIP or CustomTextCLIP, a transformers CLIPModel, a model in the layout of "
-            "OpenAI's clip, or a function encode(texts) -> (n, D); got Linear. For any other model give a "
-            "function: lambda texts: model.encode(texts).",
+            "expected an open_clip CLIP, CustomTextCLIP or CoCa, a transformers CLIPModel, "
+            "CLIPTextModelWithProjection, SiglipModel, Siglip2Model, MetaClip2Model, AltCLIPModel, ChineseCLIPModel, "
+            "a model in the layout of OpenAI's clip, or a function encode(texts) -> (n, D); got Linear. "
+            "For any other model give a function: lambda texts: model.encode(texts).",
         ),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import open_clip
@@ -199,8 +198,10 @@ def test_a_wrapped_tokenizer_that_may_have_cut_is_refused() -> None:
 
 
 def test_a_processor_stands_for_its_tokenizer_and_what_cannot_be_called_is_refused() -> None:
+    from transformers import CLIPImageProcessor, CLIPProcessor
+
     model, tokenizer = huggingface_model.clip_model(2), huggingface_model.clip_tokenizer()
-    processor = SimpleNamespace(tokenizer=tokenizer)
+    processor = CLIPProcessor(image_processor=CLIPImageProcessor(), tokenizer=tokenizer)
     assert torch.equal(
         text_tower(model, processor).tokenize(["cat"]), text_tower(model, tokenizer).tokenize(["cat"])
     )

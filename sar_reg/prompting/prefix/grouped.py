@@ -87,7 +87,7 @@ def group(
     for classes in order.split(chunk_size or len(order)):
         layout = pack(rows.last, classes, shared, buckets)
         own = rows_of(rows, classes[layout.class_index], layout.column)
-        chunks.append(Chunk(layout, own, pack(rows.last, classes, min(1, shared), buckets)))
+        chunks.append(Chunk(layout, own, pack(rows.last, classes, min(rows.start, shared), buckets)))
     first = torch.zeros(shared, dtype=torch.long)
     return GroupedPlan(
         rows=rows,
@@ -115,7 +115,7 @@ def _run_shared(tower: TextTower, plan: GroupedPlan, learned: Learned) -> _Share
         before, rows = run_shared(stack.blocks, rows, edits, 0, len(stack.blocks))
         return _Shared(before, rows, [])
     before, rows = run_shared(stack.blocks, rows, edits, 0, learned.class_layer)
-    after, _ = run_shared(stack.blocks, rows[:1], {}, learned.class_layer, len(stack.blocks))
+    after, _ = run_shared(stack.blocks, rows[: plan.rows.start], {}, learned.class_layer, len(stack.blocks))
     return _Shared(before, rows, after)
 
 
@@ -136,29 +136,31 @@ def _encode_chunk(
 def _enter_class_tokens(
     plan: GroupedPlan, chunk: Chunk, shared: Tensor, x: Tensor, class_tokens: Tensor
 ) -> Float[Tensor, "rows width"]:
-    """Lay the rows out again with only the start token shared, rows 1 .. n_ctx taken from `class_tokens`."""
+    """Lay the rows out again with only the start token shared, the context's rows taken from `class_tokens`."""
     old, new = chunk.layout, chunk.after_entry
     was_shared = new.column < old.shared
     starts = old.ends - (plan.rows.last[old.classes] - old.shared)
     from_stream = len(shared) + starts[new.class_index] + new.column - old.shared
     # a bucket may pad further than before; such rows are read by nobody
     from_stream = from_stream.clamp(max=len(shared) + len(x) - 1)
-    learned = new.column <= plan.n_ctx
-    from_learned = len(shared) + len(x) + new.classes[new.class_index] * plan.n_ctx + new.column - 1
+    start = plan.rows.start
+    learned = (new.column >= start) & (new.column < start + plan.n_ctx)
+    from_learned = len(shared) + len(x) + new.classes[new.class_index] * plan.n_ctx + new.column - start
     index = torch.where(learned, from_learned, torch.where(was_shared, new.column, from_stream))
     pool = torch.cat([shared, x, class_tokens.to(x.dtype).flatten(0, 1)])
     return pool[index]
 
 
 def _shared_edits(plan: GroupedPlan, learned: Learned) -> Mapping[int, Edit]:
-    if plan.n_shared < 1 + plan.n_ctx:
+    start = plan.rows.start
+    if plan.n_shared < start + plan.n_ctx:
         return {}
-    rows = torch.arange(1, 1 + plan.n_ctx, device=plan.unsort.device)
+    rows = torch.arange(start, start + plan.n_ctx, device=plan.unsort.device)
     return {block: Edit(rows, values) for block, values in enumerate(learned.deep, start=1)}
 
 
 def _own_edits(plan: GroupedPlan, own: Rows, learned: Learned) -> Mapping[int, Edit]:
-    if not learned.deep or plan.n_shared >= 1 + plan.n_ctx:
+    if not learned.deep or plan.n_shared >= plan.rows.start + plan.n_ctx:
         return {}
     return {
         block: Edit(own.places, values[own.vectors]) for block, values in enumerate(learned.deep, start=1)

@@ -10,10 +10,11 @@ from torch import nn
 from sar_reg.errors import InputError
 from sar_reg.prompting.towers.frozen import Frozen, frozen_twins
 from sar_reg.prompting.towers.function import FunctionTower
-from sar_reg.prompting.towers.huggingface import hugging_face_tower
+from sar_reg.prompting.towers.huggingface import FULL_LENGTH, clip_tower, full_length_tower
 from sar_reg.prompting.towers.open_clip import custom_text_clip_tower, open_clip_tower
 from sar_reg.prompting.towers.openai_clip import has_openai_layout, openai_clip_tower
 from sar_reg.prompting.towers.tower import Block, Stack, TextTower
+from sar_reg.prompting.towers.usable import refuse_unusable, unwrapped
 
 __all__ = ["Block", "Frozen", "FunctionTower", "Stack", "TextTower", "frozen_twins", "text_tower"]
 
@@ -22,8 +23,9 @@ def text_tower(model: Any, tokenizer: Any = None) -> TextTower | FunctionTower:
     """The text side of a model, whichever library it comes from.
 
     Args:
-        model: open_clip's `CLIP` or `CustomTextCLIP`, transformers' `CLIPModel`, a model laid out as OpenAI's
-            `clip` builds it, a function `encode(list[str]) -> (n, D)`, or a tower made here before.
+        model: open_clip's `CLIP`, `CustomTextCLIP` or `CoCa`, a dual encoder of transformers such as
+            `CLIPModel`, a model laid out as OpenAI's `clip` builds it, one of these inside DataParallel,
+            torch.compile or peft's LoRA, a function `encode(list[str]) -> (n, D)`, or a tower made here before.
         tokenizer: the model's tokenizer. open_clip models with CLIP's vocabulary may leave it out; functions
             have none.
 
@@ -34,13 +36,21 @@ def text_tower(model: Any, tokenizer: Any = None) -> TextTower | FunctionTower:
         raise InputError("model and tokenizer are swapped; the order is (model, tokenizer)")
     if isinstance(model, TextTower | FunctionTower):
         return model
-    model = getattr(model, "_orig_mod", model)  # what torch.compile has wrapped
+    model = unwrapped(model)
+    if isinstance(model, nn.Module):
+        refuse_unusable(model)
     if _is_instance(model, "open_clip.model", "CLIP"):
         return open_clip_tower(model, tokenizer)
-    if _is_instance(model, "open_clip.model", "CustomTextCLIP"):
+    if _is_instance(model, "open_clip.model", "CustomTextCLIP") or _is_instance(
+        model, "open_clip.coca_model", "CoCa"
+    ):
         return custom_text_clip_tower(model, tokenizer)
-    if _is_instance(model, "transformers.models.clip.modeling_clip", "CLIPModel"):
-        return hugging_face_tower(model, tokenizer)
+    if _is_instance(model, "transformers", "CLIPModel") or _is_instance(
+        model, "transformers", "CLIPTextModelWithProjection"
+    ):
+        return clip_tower(model, tokenizer)
+    if any(_is_instance(model, "transformers", name) for name in FULL_LENGTH):
+        return full_length_tower(model, tokenizer)
     if isinstance(model, nn.Module) and has_openai_layout(model):
         return openai_clip_tower(model, tokenizer)
     if callable(model) and not isinstance(model, nn.Module):
@@ -48,13 +58,16 @@ def text_tower(model: Any, tokenizer: Any = None) -> TextTower | FunctionTower:
             raise InputError("a function encode(texts) -> (n, D) has no tokenizer; pass tokenizer=None")
         return FunctionTower(model)
     raise InputError(
-        f"expected an open_clip CLIP or CustomTextCLIP, a transformers CLIPModel, a model in the layout of "
-        f"OpenAI's clip, or a function encode(texts) -> (n, D); got {type(model).__name__}. "
-        f"For any other model give a function: lambda texts: model.encode(texts)."
+        f"expected an open_clip CLIP, CustomTextCLIP or CoCa, a transformers CLIPModel, CLIPTextModelWithProjection, "
+        f"{', '.join(FULL_LENGTH)}, a model in the layout of OpenAI's clip, or a function encode(texts) -> (n, D); "
+        f"got {type(model).__name__}. For any other model give a function: lambda texts: model.encode(texts)."
     )
 
 
 def _is_instance(model: Any, module: str, name: str) -> bool:
-    # a model of a library exists only where that library was imported before
+    # by name first: a model of a library exists only where that library was imported, and looking up a class of
+    # transformers imports it
+    if not any(kind.__name__ == name for kind in type(model).__mro__):
+        return False
     library = sys.modules.get(module)
     return library is not None and isinstance(model, getattr(library, name))

@@ -11,11 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from sar_reg.shapes import Tensor
 
 _ATOMS = frozenset({type(None), bool, int, float, str, bytes, torch.dtype, torch.device, torch.Tensor})
 
+LINEAR = (nn.Linear, NonDynamicallyQuantizableLinear)
+"""Classes whose call is `F.linear` with weight and bias; the second is the one in `nn.MultiheadAttention`."""
 _OWN = frozenset(name for name in nn.Module().__dict__ if "hooks" in name)
 """Dictionaries that a twin must not share: hooks are added to them."""
 
@@ -28,7 +31,7 @@ class Frozen:
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         module = self.module
-        if type(module) is nn.Linear:
+        if type(module) in LINEAR and isinstance(module, nn.Linear):
             return F.linear(inputs[0], module.weight.detach(), detached(module.bias))
         if isinstance(module, nn.LayerNorm) and (norm := _NORMS.get(_full_name(module))):
             return norm(module, *inputs)

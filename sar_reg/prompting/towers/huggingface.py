@@ -1,29 +1,29 @@
-"""Text tower of transformers' `CLIPModel`."""
+"""Text towers of transformers' dual encoders: CLIP with shared rows, the others in full length."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
+from sar_reg.errors import InputError
 from sar_reg.prompting.towers.derived import JoinedProducts
 from sar_reg.prompting.towers.frozen import Frozen
 from sar_reg.prompting.towers.mlp import Mlp
 from sar_reg.prompting.towers.resblocks import first_token
-from sar_reg.prompting.towers.tokens import checked_tokenizer
+from sar_reg.prompting.towers.tokens import checked_tokenizer, inner_tokenizer
 from sar_reg.prompting.towers.tower import Block, Stack, TextTower
 from sar_reg.shapes import Tensor
 
+FULL_LENGTH = ("SiglipModel", "Siglip2Model", "MetaClip2Model", "AltCLIPModel", "ChineseCLIPModel")
+"""Dual encoders whose `get_text_features` is called as it is."""
+_MASKED = ("SiglipModel", "Siglip2Model", "AltCLIPModel", "ChineseCLIPModel")
+"""Attention looks both ways, so padding matters: it is masked where the tokenizer gives a mask."""
 
-def _text_features(model: Any, tokens: Tensor) -> Tensor:
-    """`get_text_features`: a tensor up to transformers 4, an object from 5 on."""
-    features = model.get_text_features(input_ids=tokens)
-    return features if isinstance(features, torch.Tensor) else features.pooler_output
 
-
-def hugging_face_tower(model: Any, tokenizer: Any) -> TextTower:
-    """The text tower of a `transformers.CLIPModel`.
+def clip_tower(model: Any, tokenizer: Any) -> TextTower:
+    """The text tower of a `transformers.CLIPModel` or `CLIPTextModelWithProjection`.
 
     Args:
         model: the model; its attention implementation does not matter.
@@ -32,13 +32,9 @@ def hugging_face_tower(model: Any, tokenizer: Any) -> TextTower:
     text = model.text_model
     table, positions = text.embeddings.token_embedding, text.embeddings.position_embedding
     layers = tuple(text.encoder.layers)
-
-    def weights() -> Mapping[str, Tensor]:
-        return {k: v for k, v in model.named_parameters() if k.startswith("text_")}
-
     reason = "its attention has dropout" if layers[0].self_attn.dropout > 0 else ""
     # configurations written before transformers 4.31 say 2 and mean: the largest id
-    eos_id = None if text.eos_token_id == 2 else text.eos_token_id
+    eos_id = None if text.config.eos_token_id == 2 else text.config.eos_token_id
     stack = None
     if not reason:
         stack = Stack(
@@ -46,23 +42,77 @@ def hugging_face_tower(model: Any, tokenizer: Any) -> TextTower:
             blocks=tuple(_block(layer) for layer in layers),
             final_norm=Frozen(text.final_layer_norm),
             project=Frozen(model.text_projection),
-            pooled_row=first_token(eos_id),
         )
     return TextTower(
         model=model,
-        features=_text_features,
+        features=_text_features(mask_id=None),
         given=tokenizer,
         tokenizer=checked_tokenizer(tokenizer, positions.num_embeddings, "give the CLIPTokenizer."),
         context_length=positions.num_embeddings,
         embed_dim=model.text_projection.out_features,
         token_table=table,
         block_modules=layers,
-        weights=weights,
+        path=(model, *text.modules(), *model.text_projection.modules()),
+        weights=lambda: _text_weights(model),
         working=layers[0].self_attn.out_proj,
+        pooled_row=first_token(eos_id) if stack else None,
         stack=stack,
         why_not=reason,
-        kind="transformers CLIPModel",
+        kind=f"transformers {type(model).__name__}",
     )
+
+
+def full_length_tower(model: Any, tokenizer: Any) -> TextTower:
+    """The text tower of another dual encoder, one of `FULL_LENGTH`.
+
+    Raises:
+        InputError: if the tokenizer's padding cannot be told from its end-of-text where a mask is needed.
+    """
+    name, config = type(model).__name__, model.config.text_config
+    inner = inner_tokenizer(tokenizer)
+    mask_id = None
+    if name in _MASKED and "attention_mask" in getattr(inner, "model_input_names", ()):
+        mask_id = inner.pad_token_id
+        if mask_id in (None, inner.eos_token_id):
+            raise InputError(
+                f"{name} masks padding, and this tokenizer's pad_token is {inner.pad_token!r}, which is none or its "
+                "end-of-text: give it one of its own, or give a function encode(texts) -> (n, D)."
+            )
+    limit = config.max_position_embeddings - (2 if name == "AltCLIPModel" else 0)  # RoBERTa counts from 2
+    length = min(limit, getattr(inner, "model_max_length", limit))
+    head = getattr(model, "text_projection", None) or model.text_model.head
+    return TextTower(
+        model=model,
+        features=_text_features(mask_id),
+        given=tokenizer,
+        tokenizer=checked_tokenizer(tokenizer, length, f"give the tokenizer of the {name}."),
+        context_length=length,
+        embed_dim=head.out_features,
+        token_table=model.text_model.get_input_embeddings(),
+        block_modules=(),
+        path=(model, *model.text_model.modules()),
+        weights=lambda: _text_weights(model),
+        working=head,
+        why_not=f"{name} is encoded by its own get_text_features",
+        kind=f"transformers {name}",
+    )
+
+
+def _text_weights(model: Any) -> Mapping[str, Tensor]:
+    return {k: v for k, v in model.named_parameters() if k.startswith("text_")}
+
+
+def _text_features(mask_id: int | None) -> Callable[[Any, Tensor], Tensor]:
+    """`get_text_features`: a tensor up to transformers 4, an object from 5 on."""
+
+    def features(model: Any, tokens: Tensor) -> Tensor:
+        mask = {} if mask_id is None else {"attention_mask": (tokens != mask_id).long()}
+        if not hasattr(model, "get_text_features"):
+            return model(input_ids=tokens, **mask).text_embeds
+        found = model.get_text_features(input_ids=tokens, **mask)
+        return found if isinstance(found, torch.Tensor) else found.pooler_output
+
+    return features
 
 
 def _block(layer: Any) -> Block:

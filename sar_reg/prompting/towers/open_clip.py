@@ -34,28 +34,42 @@ def open_clip_tower(model: Any, tokenizer: Any = None) -> TextTower:
     def weights() -> Mapping[str, Tensor]:
         return {k: v for k, v in model.named_parameters() if not k.startswith(("visual.", "logit_"))}
 
-    return _tower(model, model, tokenizer, model.text_pool_type, getattr(model, "text_eos_id", None), weights)
+    parts = [model.transformer, model.token_embedding, model.ln_final]
+    if isinstance(model.text_projection, nn.Module):
+        parts.append(model.text_projection)
+    path = (model, *(module for part in parts for module in part.modules()))
+    eos_id = getattr(model, "text_eos_id", None)
+    return _tower(model, model, tokenizer, model.text_pool_type, eos_id, weights, path)
 
 
 def custom_text_clip_tower(model: Any, tokenizer: Any = None) -> TextTower:
-    """The text tower of an open_clip `CustomTextCLIP`, be it CLIP-like, SigLIP-like or a transformers encoder."""
+    """The text tower of an open_clip `CustomTextCLIP` or `CoCa`: CLIP-like, SigLIP-like or a transformers encoder."""
 
     def weights() -> Mapping[str, Tensor]:
         return dict(model.text.named_parameters())
 
-    text = model.text
+    text, path = model.text, (model, *model.text.modules())
     if not hasattr(text, "token_embedding"):
-        return _foreign_text_encoder(model, tokenizer, weights)
+        return _foreign_text_encoder(model, tokenizer, weights, path)
     reason = ""
     if text.cls_emb is not None:
         reason = "it reads an appended class token, not the end-of-text token"
     elif getattr(text, "use_pad_mask", False):
         reason = "its attention is masked by padding, not causal"
-    return _tower(model, text, tokenizer, text.pool_type, getattr(text, "eos_id", None), weights, reason)
+    return _tower(
+        model, text, tokenizer, text.pool_type, getattr(text, "eos_id", None), weights, path, reason
+    )
 
 
 def _tower(
-    model: Any, text: Any, tokenizer: Any, pool: str, eos_id: int | None, weights: Any, reason: str = ""
+    model: Any,
+    text: Any,
+    tokenizer: Any,
+    pool: str,
+    eos_id: int | None,
+    weights: Any,
+    path: tuple[nn.Module, ...],
+    reason: str = "",
 ) -> TextTower:
     blocks = tuple(text.transformer.resblocks)
     if not reason and not is_causal(text.attn_mask):
@@ -70,19 +84,20 @@ def _tower(
             blocks=tuple(resblock(block) for block in blocks),
             final_norm=Frozen(text.ln_final),
             project=projection(text),
-            pooled_row=first_token(eos_id if pool == "eos" else None),
         )
     return TextTower(
         model=model,
         features=encode_text,
         given=tokenizer,
-        tokenizer=checked_tokenizer(tokenizer or _clip_tokenizer(model), model.context_length, _ADVICE),
-        context_length=model.context_length,
+        tokenizer=checked_tokenizer(tokenizer or _clip_tokenizer(text), text.context_length, _ADVICE),
+        context_length=text.context_length,
         embed_dim=_output_width(text),
         token_table=text.token_embedding,
         block_modules=blocks,
+        path=path,
         weights=weights,
         working=blocks[0].attn.out_proj,
+        pooled_row=first_token(eos_id if pool == "eos" else None) if stack else None,
         stack=stack,
         why_not=reason,
         rows_first=not getattr(text.transformer, "batch_first", True),
@@ -90,26 +105,28 @@ def _tower(
     )
 
 
-def _foreign_text_encoder(model: Any, tokenizer: Any, weights: Any) -> TextTower:
-    inner = model.text.transformer
+def _foreign_text_encoder(model: Any, tokenizer: Any, weights: Any, path: tuple[nn.Module, ...]) -> TextTower:
+    inner, head = model.text.transformer, model.text.proj
     table: nn.Embedding = inner.get_input_embeddings()
-    head = model.text.proj
     width = table.embedding_dim
     if not isinstance(head, nn.Identity):
         width = [m for m in head.modules() if isinstance(m, nn.Linear)][-1].out_features
+    # the tokenizer's, as with open_clip: some of these models read 512 tokens and more, some state no limit
+    length = getattr(tokenizer, "context_length", None) or min(model.text.context_length or 77, 77)
     return TextTower(
         model=model,
         features=encode_text,
         given=tokenizer,
-        tokenizer=checked_tokenizer(tokenizer, model.context_length, _ADVICE),
-        context_length=model.context_length,
+        tokenizer=checked_tokenizer(tokenizer, length, _ADVICE),
+        context_length=length,
         embed_dim=width,
         token_table=table,
         block_modules=(),
+        path=path,
         weights=weights,
         working=table,
         why_not="its text encoder is a transformers model",
-        kind="open_clip CustomTextCLIP",
+        kind=f"open_clip {type(model).__name__}",
     )
 
 
@@ -120,9 +137,9 @@ def _output_width(text: Any) -> int:
     return head.out_features if isinstance(head, nn.Linear) else head.shape[1]
 
 
-def _clip_tokenizer(model: Any) -> Any:
-    if model.vocab_size != 49408:
+def _clip_tokenizer(text: Any) -> Any:
+    if text.vocab_size != 49408:
         return None
     from open_clip import SimpleTokenizer
 
-    return SimpleTokenizer(context_length=model.context_length)
+    return SimpleTokenizer(context_length=text.context_length)

@@ -51,7 +51,6 @@ def openai_clip_tower(model: Any, tokenizer: Any) -> TextTower:
             blocks=tuple(resblock(block) for block in blocks),
             final_norm=Frozen(model.ln_final),
             project=projection(model),
-            pooled_row=first_token(None),
         )
     return TextTower(
         model=model,
@@ -62,8 +61,11 @@ def openai_clip_tower(model: Any, tokenizer: Any) -> TextTower:
         embed_dim=model.text_projection.shape[1],
         token_table=model.token_embedding,
         block_modules=blocks,
+        path=(model, model.token_embedding, *model.transformer.modules(), *model.ln_final.modules()),
+        foreign=True,
         weights=weights,
         working=blocks[0].attn.out_proj,
+        pooled_row=first_token(None) if stack else None,
         stack=stack,
         why_not=reason,
         rows_first=True,

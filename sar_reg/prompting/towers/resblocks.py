@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sar_reg.prompting.towers.frozen import Frozen
+from sar_reg.prompting.towers.frozen import LINEAR, Frozen
 from sar_reg.prompting.towers.mlp import Mlp
 from sar_reg.prompting.towers.tower import Block
 from sar_reg.shapes import Tensor
@@ -24,7 +24,7 @@ def why_not_plain_blocks(blocks: Sequence[nn.Module]) -> str:
     """The reason why these blocks are not pre-norm attention + MLP blocks known here; empty if they are."""
     for block in blocks:
         attention: Any = getattr(block, "attn", None)
-        if not isinstance(attention, nn.MultiheadAttention):
+        if type(attention) is not nn.MultiheadAttention or type(attention.out_proj) not in LINEAR:
             return f"its blocks ({type(block).__name__}) are not the standard ones"
         known = (
             getattr(attention, "in_proj_weight", None) is not None

@@ -3,76 +3,129 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
 from sar_reg.errors import InputError
-from sar_reg.shapes import Tensor
+from sar_reg.shapes import Int, Tensor
 
 
 def checked_tokenizer(tokenizer: Any, context_length: int, advice: str) -> Callable[[Sequence[str]], Tensor]:
-    """Wrap a tokenizer of transformers, open_clip or OpenAI's clip so that long texts raise.
+    """Wrap a tokenizer so that it gives `context_length` ids per text, and long texts raise.
+
+    The tokenizer is used as it is given; only a transformers processor stands for its tokenizer.
 
     Args:
-        tokenizer: a transformers tokenizer, a callable `(texts, context_length=...) -> ids`, or None: then
-            weights can be looked at, but the first text raises.
+        tokenizer: a transformers tokenizer or processor, a callable `(texts, context_length=...) -> ids` or
+            `(texts) -> ids`, or None: then weights can be looked at, but the first text raises.
         context_length: the number of tokens the model reads.
         advice: which tokenizer to give, for that error.
     """
     if tokenizer is None:
         return lambda texts: _no_tokenizer(advice)
-    tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # of a transformers CLIPProcessor
+    tokenizer = inner_tokenizer(tokenizer)
     if not callable(tokenizer):
         raise InputError(f"the tokenizer must be callable, not {tokenizer!r}: {advice}")
     if hasattr(tokenizer, "convert_tokens_to_ids") and hasattr(tokenizer, "pad"):
         return lambda texts: _transformers_ids(tokenizer, list(texts), context_length)
     if "context_length" not in inspect.signature(tokenizer).parameters:
         return lambda texts: _fixed_width_ids(tokenizer, list(texts), context_length)
-    return lambda texts: _wide_ids(tokenizer, list(texts), context_length)
+    return lambda texts: _chosen_width_ids(tokenizer, list(texts), context_length)
 
 
-def _no_tokenizer(advice: str) -> Tensor:
+def inner_tokenizer(tokenizer: Any) -> Any:
+    """The tokenizer of a transformers processor; anything else is what it is."""
+    transformers = sys.modules.get("transformers")
+    inner = getattr(tokenizer, "tokenizer", None)
+    processor = inner is not None and transformers and isinstance(tokenizer, transformers.ProcessorMixin)
+    return inner if processor else tokenizer
+
+
+def _no_tokenizer(advice: str) -> NoReturn:
     raise InputError(f"texts need the model's tokenizer, which was not given: {advice}")
 
 
 def _transformers_ids(tokenizer: Any, texts: list[str], context_length: int) -> Tensor:
-    lengths = [len(ids) for ids in tokenizer(texts)["input_ids"]]
-    _refuse_long(texts, lengths, context_length)
-    padded = tokenizer(texts, padding="max_length", max_length=context_length)["input_ids"]
+    lengths = [len(ids) for ids in tokenizer(texts, truncation=False, verbose=False)["input_ids"]]
+    for text, length in zip(texts, lengths, strict=True):
+        if length > context_length:
+            _refuse_long(text, length, context_length)
+    padded = tokenizer(texts, padding="max_length", max_length=context_length, truncation=True)["input_ids"]
     return torch.tensor(padded, dtype=torch.long)
 
 
-def _wide_ids(tokenizer: Any, texts: list[str], context_length: int) -> Tensor:
-    # open_clip cuts long texts in silence; with twice the room the surplus shows
-    ids = torch.as_tensor(tokenizer(["a", *texts], context_length=2 * context_length), dtype=torch.long)
-    filled = ids[1:] != ids[0, -1]
-    columns = torch.arange(1, ids.shape[1] + 1)
-    _refuse_long(texts, (filled * columns).amax(dim=1).tolist(), context_length)
-    return ids[1:, :context_length]
+def _chosen_width_ids(tokenizer: Any, texts: list[str], context_length: int) -> Tensor:
+    try:
+        wide = _ids(tokenizer, ["a", *texts], 2 * context_length, context_length=2 * context_length)
+        ids = _ids(tokenizer, texts, context_length, context_length=context_length)
+    except InputError:
+        raise
+    except (RuntimeError, ValueError):  # OpenAI's clip raises where others cut
+        if len(texts) == 1:
+            return _refuse_long(texts[0], context_length + 1, context_length)
+        return torch.cat([_chosen_width_ids(tokenizer, [text], context_length) for text in texts])
+    padding, mark = _end_of_short_row(wide[0])
+    for text, row, whole in zip(texts, ids, wide[1:], strict=True):
+        if not _is_whole(row, whole, padding, mark):
+            _refuse_long(text, max(int((whole != padding).sum()), context_length + 1), context_length)
+    return ids
+
+
+def _end_of_short_row(row: Tensor) -> tuple[int, int]:
+    """The id that pads a row, and the id before the padding. A last token may stand after it."""
+    padding = int(row[-2])
+    before = (row[:-1] != padding).nonzero().flatten()
+    return padding, int(row[before[-1]]) if len(before) else padding
+
+
+def _is_whole(row: Tensor, wide: Tensor, padding: int, mark: int) -> bool:
+    """Whether a row is what more room gives, less padding.
+
+    Padding may be the id of end-of-text and need not come last, so the two are compared: a cut text has other
+    tokens in the room that the narrow row lacks, or stops without the mark that ends a short text.
+    """
+    start = int((row == wide[: len(row)]).int().cumprod(dim=0).sum())
+    rest = len(row) - start
+    tail = len(wide) - rest
+    full = start == len(row) and int(row[-1]) not in (padding, mark)
+    return not full and bool((row[start:] == wide[tail:]).all() and (wide[start:tail] == padding).all())
 
 
 def _fixed_width_ids(tokenizer: Any, texts: list[str], context_length: int) -> Tensor:
-    ids = torch.as_tensor(tokenizer(["a", *texts]), dtype=torch.long)
-    if ids.ndim != 2 or ids.shape[1] != context_length:
-        raise InputError(
-            f"the tokenizer must return ids of shape (texts, {context_length}), the model's context; "
-            f"it returned {tuple(ids[1:].shape)}. Give a tokenizer that takes context_length=."
-        )
-    for text, last in zip(texts, ids[1:, -1], strict=True):
-        if last != ids[0, -1]:
+    ids = _ids(tokenizer, texts, context_length)
+    # a text that was cut is the same with more words, after it or, cut from the left, before it
+    longer = [
+        _ids(tokenizer, [more.format(text) for text in texts], context_length) for more in ("{} a", "a {}")
+    ]
+    for text, row, *others in zip(texts, ids, *longer, strict=True):
+        if any(torch.equal(row, other) for other in others):
             raise InputError(
                 f'the text "{text}" fills all {context_length} places and may have been cut. Shorten the class name '
                 "or the template, or give a tokenizer that takes context_length=."
             )
-    return ids[1:]
+    return ids
 
 
-def _refuse_long(texts: list[str], lengths: list[int], context_length: int) -> None:
-    for text, length in zip(texts, lengths, strict=True):
-        if length > context_length:
-            raise InputError(
-                f'the text "{text}" does not fit: it needs at least {length} tokens, the model reads '
-                f"{context_length}. Shorten the class name or the template."
-            )
+def _ids(tokenizer: Any, texts: list[str], width: int, **options: int) -> Int[Tensor, "texts width"]:
+    given = tokenizer(texts, **options)
+    try:
+        ids = torch.as_tensor(given)
+        came = f"it returned {tuple(ids.shape)}"
+    except (TypeError, ValueError, RuntimeError):
+        ids, came = torch.empty(0), f"it returned {type(given).__name__}"
+    if ids.shape != (len(texts), width):
+        raise InputError(
+            f"the tokenizer must return ids of shape (texts, {width}) for {len(texts)} texts; {came}. "
+            "Give a tokenizer that takes context_length=."
+        )
+    return ids.long().cpu()
+
+
+def _refuse_long(text: str, length: int, context_length: int) -> NoReturn:
+    raise InputError(
+        f'the text "{text}" does not fit: it needs at least {length} tokens, the model reads '
+        f"{context_length}. Shorten the class name or the template."
+    )

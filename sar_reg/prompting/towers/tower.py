@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from sar_reg.prompting.towers.fingerprint import hash_weights
 from sar_reg.prompting.towers.frozen import Frozen, frozen_twins
 from sar_reg.prompting.towers.mlp import Mlp
+from sar_reg.prompting.towers.watch import altered
 from sar_reg.shapes import Float, Int, Tensor
 
 
@@ -41,15 +42,13 @@ class Stack:
     """The parts of a causal text transformer that is read at its end-of-text row.
 
     All of them read the model's weights when they are called, detached. `positions` gives the
-    `(context, width)` positional vectors, `project` maps pooled rows to features, and `pooled_row` gives the
-    row of each prompt that the model reads.
+    `(context, width)` positional vectors, and `project` maps pooled rows to features.
     """
 
     positions: Callable[[], Tensor]
     blocks: tuple[Block, ...]
     final_norm: Callable[[Tensor], Tensor]
     project: Callable[[Tensor], Tensor]
-    pooled_row: Callable[[Int[Tensor, "prompts context"]], Int[Tensor, " prompts"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +65,11 @@ class TextTower:
         token_table: the model's token embedding.
         block_modules: the model's own blocks, for learnable rows put in at a layer on the plain path.
         rows_first: the model's blocks take `(rows, prompts, width)` instead of `(prompts, rows, width)`.
+        pooled_row: the row of each prompt that a CLIP reads, None for other models.
         stack: the transformer's parts where sharing is exact, else None.
         why_not: the reason where `stack` is None.
+        path: the modules that text passes through.
+        foreign: their classes may come from anywhere, not only from open_clip, transformers and torch.
         weights: name to tensor, everything the text features depend on.
         working: the module whose weight has the dtype of the activations.
         given: the tokenizer as it was given.
@@ -78,13 +80,16 @@ class TextTower:
     tokenizer: Callable[[Sequence[str]], Tensor]
     context_length: int
     embed_dim: int
-    token_table: nn.Embedding
+    token_table: nn.Module
     block_modules: tuple[nn.Module, ...]
+    path: tuple[nn.Module, ...]
     weights: Callable[[], Mapping[str, Tensor]]
     working: nn.Module
+    pooled_row: Callable[[Int[Tensor, "prompts context"]], Int[Tensor, " prompts"]] | None = None
     stack: Stack | None = None
     why_not: str = ""
     rows_first: bool = False
+    foreign: bool = False
     kind: str = "text model"
     given: Any = None
     _temperature: dict[tuple[int, int], float] = field(default_factory=dict[tuple[int, int], float])
@@ -103,12 +108,17 @@ class TextTower:
     @property
     def width(self) -> int:
         """Width of the token embeddings."""
-        return self.token_table.embedding_dim
+        return self._table.shape[1]
 
     @property
     def device(self) -> torch.device:
         """Where the model lies."""
-        return self.token_table.weight.device
+        return self._table.device
+
+    @property
+    def _table(self) -> Tensor:
+        # of an adapter around the embedding, the embedding's
+        return max(self.token_table.parameters(), key=torch.Tensor.numel)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -118,11 +128,13 @@ class TextTower:
 
     @property
     def temperature(self) -> float:
-        """Temperature of the model's softmax over cosines, `1 / exp(logit_scale)`.
+        """Temperature of the model's softmax over cosines, `1 / exp(logit_scale)`; 0.01, CLIP's, without one.
 
         It is read from the device once and kept until the logit scale changes.
         """
-        scale: Tensor = self.model.logit_scale  # type: ignore[assignment]
+        scale: Any = getattr(self.model, "logit_scale", None)
+        if scale is None:
+            return 0.01
         key = id(scale), 0 if scale.is_inference() else scale._version
         if key not in self._temperature:
             self._temperature.clear()
@@ -133,7 +145,10 @@ class TextTower:
     def embed(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape width"]:
         """Token embeddings by the model's own embedding, without gradient to it."""
         table = self.token_table
-        if type(table) is nn.Embedding and table.max_norm is None:
+        plain = type(table) is nn.Embedding and table.max_norm is None
+        # the encoder's watch looks for hooks and patches where they cannot be traced
+        if plain and (torch.compiler.is_compiling() or not altered((table,), foreign=False)):
+            assert isinstance(table, nn.Embedding)
             return F.embedding(tokens, table.weight.detach())
         return Frozen(table)(tokens)
 

@@ -1,0 +1,56 @@
+"""Whether the modules that encode text are the library's own, and whether they changed since."""
+
+# pyright: reportPrivateUsage=false
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_METHODS = ("forward", "encode_text", "get_text_features")
+_LIBRARIES = ("torch.", "open_clip.", "transformers.")
+
+
+def altered(modules: Sequence[nn.Module], *, foreign: bool) -> str:
+    """What was changed in the way these modules compute; empty if they do what their library wrote.
+
+    Args:
+        modules: the modules that text passes through.
+        foreign: their classes may come from anywhere, as in models laid out like OpenAI's clip.
+    """
+    for module in modules:
+        name = type(module).__name__
+        if any(module.__dict__[hooks] for hooks in _HOOKS):
+            return f"{name} has hooks"
+        for method in _METHODS:
+            function: Any = getattr(type(module), method, None)
+            if method in module.__dict__:
+                return f"{name}.{method} was replaced"
+            if not (foreign or function is None or function.__module__.startswith(_LIBRARIES)):
+                return f"{name}.{method} is not the library's"
+    return ""
+
+
+class Watch:
+    """Notices hooks, replaced parts and replaced methods, in tens of microseconds."""
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self._modules = modules
+        self._hooks = [module.__dict__[hooks] for module in modules for hooks in _HOOKS]
+        self._before = self._state()
+
+    def changed(self) -> bool:
+        """Whether anything is not as it was when the watch began."""
+        return self._state() != self._before
+
+    def _state(self) -> list[Any]:
+        kinds = [type(module) for module in self._modules]
+        return [
+            any(self._hooks),
+            kinds,
+            [kind.forward for kind in dict.fromkeys(kinds)],
+            [tuple(module._modules.values()) for module in self._modules if module._modules],
+            [method in module.__dict__ for method in _METHODS for module in self._modules],
+        ]
