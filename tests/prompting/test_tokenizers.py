@@ -1,0 +1,135 @@
+"""The tokenizer that is given is the tokenizer that is used, and what it would cut is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import pytest
+import torch
+from open_clip.tokenizer import HFTokenizer
+
+from sar_reg import PromptEncoder
+from sar_reg.errors import InputError
+from sar_reg.prompting import text_tower
+from tests.prompting import local_tokenizers
+from tests.prompting.models import NAMES, clip
+
+LENGTH = 12
+
+
+def _tokenizer(kind: str, root: Path, **options: Any) -> Any:
+    return HFTokenizer(str(local_tokenizers.folder(kind, root)), context_length=LENGTH, **options)
+
+
+def _tower(tokenizer: Any) -> Any:
+    model = clip(custom=True, context_length=LENGTH, vocab_size=128, no_causal_mask=True, pool_type="last")
+    return text_tower(model, tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("siglip", {"clean": "canonicalize"}),
+        ("bert", {"strip_sep_token": True}),
+        ("xlm", {"clean": "lower"}),
+    ],
+)
+def test_options_of_the_given_tokenizer_hold(kind: str, options: dict[str, Any], tmp_path: Path) -> None:
+    tokenizer = _tokenizer(kind, tmp_path, **options)
+    texts = ["A photo of a Cat.", "the yellow_lady's slipper"]
+    assert torch.equal(_tower(tokenizer).tokenize(texts), tokenizer(texts))
+    assert not torch.equal(tokenizer(texts), _tokenizer(kind, tmp_path)(texts))
+
+
+@pytest.mark.parametrize("kind", local_tokenizers.KINDS)
+@pytest.mark.parametrize("how", ["chosen width", "fixed width", "transformers"])
+def test_a_text_one_token_too_long_is_refused_whatever_pads(kind: str, how: str, tmp_path: Path) -> None:
+    wrapped = _tokenizer(kind, tmp_path)
+    tokenizer = {
+        "chosen width": wrapped,
+        "fixed width": lambda texts: wrapped(texts),
+        "transformers": wrapped.tokenizer,
+    }[how]
+    special = len(wrapped.tokenizer("")["input_ids"])
+    tower = _tower(tokenizer)
+    room = LENGTH - special
+    fits = " ".join(["cat"] * (room - (how == "fixed width")))
+    assert torch.equal(tower.tokenize([fits]), wrapped([fits]))
+    too_long = " ".join(["cat"] * (room + 1))
+    with pytest.raises(InputError, match=r"^the text \"(cat ?)+\" (does not fit|fills all 12 places and may have been cut)"):
+        tower.tokenize(["cat", too_long])
+
+
+def test_text_that_openai_would_refuse_is_refused_in_our_words() -> None:
+    def tokenize(texts: list[str], context_length: int = 77) -> torch.Tensor:
+        for text in texts:
+            if len(text.split()) > context_length - 2:
+                raise RuntimeError(f"Input {text} is too long for context length {context_length}")
+        return open_clip.tokenize(texts, context_length=context_length)
+
+    tower = text_tower(clip(), tokenize)
+    assert torch.equal(tower.tokenize(["cat", "dog"]), open_clip.tokenize(["cat", "dog"]))
+    for words in (80, 400):
+        with pytest.raises(InputError, match=r"does not fit: it needs at least \d+ tokens, the model reads 77\."):
+            tower.tokenize(["cat", "word " * words])
+
+
+@pytest.mark.parametrize("n_ctx", [1, 4])
+@pytest.mark.parametrize("kind", ["siglip", "siglip2", "mt5", "roberta", "xlm"])
+def test_the_context_begins_where_the_placeholders_begin(kind: str, n_ctx: int, tmp_path: Path) -> None:
+    tokenizer = _tokenizer(kind, tmp_path)
+    model = clip(custom=True, context_length=LENGTH, vocab_size=128, no_causal_mask=True, pool_type="last")
+    names = ["golden retriever", "cat"]
+    encoder = PromptEncoder(model, tokenizer, names, n_ctx=n_ctx, suffix="")
+    words = " ".join("a photo of a".split()[:n_ctx])
+    context = encoder.context_from_words(words)
+    own = model.encode_text(tokenizer([f"{words} {name}" for name in names]))
+    # the context is float32
+    torch.testing.assert_close(encoder(context), own, atol=1e-5, rtol=1e-5)
+
+
+def test_padding_on_the_left_is_refused(tmp_path: Path) -> None:
+    tokenizer = local_tokenizers.build("mt5")
+    tokenizer.padding_side = "left"
+    model = clip(custom=True, context_length=LENGTH, vocab_size=128, no_causal_mask=True, pool_type="last")
+    with pytest.raises(InputError, match="make one token of each placeholder \"X\" and pad on the right; "):
+        PromptEncoder(model, tokenizer, ["cat", "golden retriever"], n_ctx=2)
+
+
+def test_float64_is_asked_of_the_cpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    # a tensor that says it lies on such a device: `.cpu()` alone brings it to where float64 exists
+    model = clip(dtype=torch.float32)
+    tower = text_tower(model)
+    moved: list[torch.Tensor] = []
+    cpu, double = torch.Tensor.cpu, torch.Tensor.double
+
+    def to_cpu(x: torch.Tensor) -> torch.Tensor:
+        moved.append(copy := cpu(x).clone())
+        return copy
+
+    def to_double(x: torch.Tensor) -> torch.Tensor:
+        assert any(x is known for known in moved), "float64 on the device"
+        return double(x)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", to_cpu)
+    monkeypatch.setattr(torch.Tensor, "double", to_double)
+    assert tower.temperature == pytest.approx(0.07)
+    assert len(tower.fingerprint()) == 64
+    text_tower(lambda texts: torch.eye(len(texts), 3) + 1).fingerprint()
+    encoder = PromptEncoder(model, None, NAMES, n_ctx=4)
+    assert encoder(encoder.random_context()).shape == (len(NAMES), 16)
+    assert moved
+
+
+def test_the_temperature_is_read_once_until_the_scale_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = clip(dtype=torch.float32)
+    tower = text_tower(model)
+    first = tower.temperature
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda x: pytest.fail("read again"))
+    assert tower.temperature == first
+    monkeypatch.undo()
+    with torch.no_grad():
+        model.logit_scale.add_(1)
+    assert tower.temperature < first
