@@ -58,7 +58,9 @@ def test_a_text_one_token_too_long_is_refused_whatever_pads(kind: str, how: str,
     fits = " ".join(["cat"] * (room - (how == "fixed width")))
     assert torch.equal(tower.tokenize([fits]), wrapped([fits]))
     too_long = " ".join(["cat"] * (room + 1))
-    with pytest.raises(InputError, match=r"^the text \"(cat ?)+\" (does not fit|fills all 12 places and may have been cut)"):
+    with pytest.raises(
+        InputError, match=r"^the text \"(cat ?)+\" (does not fit|fills all 12 places and may have been cut)"
+    ):
         tower.tokenize(["cat", too_long])
 
 
@@ -72,7 +74,9 @@ def test_text_that_openai_would_refuse_is_refused_in_our_words() -> None:
     tower = text_tower(clip(), tokenize)
     assert torch.equal(tower.tokenize(["cat", "dog"]), open_clip.tokenize(["cat", "dog"]))
     for words in (80, 400):
-        with pytest.raises(InputError, match=r"does not fit: it needs at least \d+ tokens, the model reads 77\."):
+        with pytest.raises(
+            InputError, match=r"does not fit: it needs at least \d+ tokens, the model reads 77\."
+        ):
             tower.tokenize(["cat", "word " * words])
 
 
@@ -94,7 +98,7 @@ def test_padding_on_the_left_is_refused(tmp_path: Path) -> None:
     tokenizer = local_tokenizers.build("mt5")
     tokenizer.padding_side = "left"
     model = clip(custom=True, context_length=LENGTH, vocab_size=128, no_causal_mask=True, pool_type="last")
-    with pytest.raises(InputError, match="make one token of each placeholder \"X\" and pad on the right; "):
+    with pytest.raises(InputError, match='make one token of each placeholder "X" and pad on the right; '):
         PromptEncoder(model, tokenizer, ["cat", "golden retriever"], n_ctx=2)
 
 
