@@ -22,13 +22,9 @@ from sar_reg.novel.wordnet.lookup import Reading
 
 @dataclass(frozen=True)
 class Kind:
-    """A WordNet meaning and the classes that are of it.
+    """A WordNet meaning, and for the position of each class that is of it what the class means.
 
-    Attributes:
-        synset: the kind.
-        classes: for the position of each class in the list, what it means.
-        whole: those of them of which the whole name is known, not its head only.
-        weight: how large a share of the names it gets.
+    `whole` holds those of which the whole name is known; `weight` is the share of the names that the kind gets.
     """
 
     synset: int
@@ -38,12 +34,7 @@ class Kind:
 
 
 def choose_kinds(wordnet: WordNet, readings: Sequence[Sequence[Reading]]) -> list[Kind]:
-    """The kinds that cover most of the classes, the one with the most classes first; empty if there are none.
-
-    Args:
-        wordnet: where the kinds are.
-        readings: for each class what its name can mean.
-    """
+    """The kinds that cover most of the classes, the one with the most classes first; empty if there are none."""
     kinds, scores, meant = _scores(wordnet, readings)
     chosen = _choose(scores, COST * math.log(len(wordnet)))
     covered = scores[chosen].max(axis=0, initial=0) > 0

@@ -19,13 +19,9 @@ _AFTER_HEAD = {"of", "in", "on", "at", "with", "for", "from", "to", "and", "or",
 
 @dataclass(frozen=True)
 class Reading:
-    """One meaning that a class name can have.
+    """One meaning that a class name can have; `share` is how likely it is before the other names are considered.
 
-    Attributes:
-        synset: the meaning.
-        share: how likely it is before the other class names are considered, in (0, 1].
-        whole: whether the whole name was found, or its head only.
-        plural: whether the name is a plural.
+    `whole` tells whether the whole name was found, or its head only, and `plural` whether the name is a plural.
     """
 
     synset: int

@@ -35,11 +35,7 @@ def own_meanings(wordnet: WordNet, readings: Sequence[Reading], meant: int | Non
 def members(wordnet: WordNet, kinds: Sequence[Kind], taken: set[int], seed: int) -> Iterator[Member]:
     """Names of the kinds, then of what is wider, then common nouns at random; no kind of an earlier name.
 
-    Args:
-        wordnet: the graph.
-        kinds: of the list of classes; none for nouns at random only.
-        taken: meanings that must not be given, nor what is below them.
-        seed: orders names that are about as common.
+    Nothing in `taken`, nor below it, is given; `seed` orders names that are about as common.
     """
     words, rng = words_of(wordnet), random.Random(seed)
     given = taken | words.blocked
