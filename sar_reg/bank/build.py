@@ -39,10 +39,9 @@ def build_anchor_bank(
     offline: bool = False,
     allow_repeated: bool = False,
 ) -> AnchorBank:
-    r"""Encode base and novel class names once with an ensemble of handcrafted prompts.
+    """Encode base and novel class names once with an ensemble of handcrafted prompts.
 
-    Each row is $T_i = \mathrm{n}(\sum_m \mathrm{n}(E(\mathrm{template}_m(\mathrm{name}_i))))$ with
-    $\mathrm{n}(x) = x / \lVert x \rVert$ (the paper, section 3.3).
+    Each row is `T_i = n( Σ_m n( E(template_m(name_i)) ) )` with `n(x) = x / ‖x‖` (the paper, section 3.3).
 
     Args:
         model: an open_clip `CLIP` or `CustomTextCLIP`, or another model that `sar_reg.prompting` knows.

@@ -28,10 +28,9 @@ def encode_templates(
     layout: Layout = "auto",
     progress: bool = False,
 ) -> Float[Tensor, "classes features"]:
-    r"""Average features of each class over the templates, as float32 unit rows.
+    """Average features of each class over the templates, as float32 unit rows.
 
-    $h_c = \mathrm{n}\left(\frac{1}{M} \sum_m \mathrm{n}(E(\mathrm{template}_m(c)))\right)$ with
-    $\mathrm{n}(x) = x / \lVert x \rVert$.
+    `h_c = n( 1/M Σ_m n( E(template_m(c)) ) )` with `n(x) = x / ‖x‖`.
 
     The words before the class name are the same for all classes, so a tower that allows it computes them once
     per template and batch. No gradient; the model's mode and flags stay. Autocast is switched off: the

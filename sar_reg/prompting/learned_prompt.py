@@ -25,10 +25,10 @@ FORMAT = "sar_reg.learned_prompt/1"
 
 
 class LearnedPrompt:
-    r"""A context shared by all classes, with its template and the model it belongs to.
+    """A context shared by all classes, with its template and the model it belongs to.
 
     The prompt of a class is `start | context | infix | name | suffix | end`, or one of the encoder's other
-    orders. Any names can be put in, trained on or not: $w_c = t_c / \lVert t_c \rVert$ with $t_c$ the text
+    orders. Any names can be put in, trained on or not: `w_c = t_c / ‖t_c‖` with `t_c` the text
     feature of the prompt of class c.
 
     Args:

@@ -47,11 +47,11 @@ def similarity_alignment_loss(
     direction: Direction = "target||learned",
     impl: Implementation = "auto",
 ) -> Float[Tensor, "*row"]:
-    r"""KL divergence between how similar classes are by `target` and by `learned` (the SAR loss).
+    """KL divergence between how similar classes are by `target` and by `learned` (the SAR loss).
 
-    $$P_{ij} = \frac{\exp(\cos(t_i, t_j)/\tau)}{\sum_{k \in S_i} \exp(\cos(t_i, t_k)/\tau)}, \quad
-      Q_{ij} \text{ the same of } \tilde t, \quad
-      L = \frac1N \sum_i \sum_{j \in S_i} P_{ij} (\log P_{ij} - \log Q_{ij})$$
+        P_ij = exp(cos(t_i, t_j)/τ) / Σ_{k∈S_i} exp(cos(t_i, t_k)/τ)        j ∈ S_i
+        Q_ij = the same with the learned features
+        L    = (1/N) Σ_i Σ_{j∈S_i} P_ij (log P_ij - log Q_ij)
 
     Args:
         learned: (N, D) text features of the learnable prompts, any floating dtype; N at least 2. Rows of any length;

@@ -44,3 +44,13 @@ def test_ci_runs_the_scripts_on_the_lowest_python() -> None:
     assert lowest is not None
     for job in ("everything", "import"):
         assert jobs[job]["strategy"]["matrix"]["python"][0] == lowest[1]
+
+
+def test_docstrings_hold_no_latex() -> None:
+    # the site and help() show it as typed
+    found = [
+        str(path)
+        for path in (ROOT / "sar_reg").rglob("*.py")
+        if re.search(r"\$[^$\n]*\\[a-z]+", path.read_text(encoding="utf-8"))
+    ]
+    assert not found
