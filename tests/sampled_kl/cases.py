@@ -59,7 +59,8 @@ def oracle(
 ):
     """KL per class and gradient of the weighted sum by the plain formula on the same values."""
     x = learned.detach().to(dtype).requires_grad_()
-    rows = row_kl(x, target.to(dtype), indices_of(case, 3, 5), case.tau, case.direction == "learned||target")
+    sets = indices_of(case, 3, 5).to(x.device)
+    rows = row_kl(x, target.to(dtype), sets, case.tau, case.direction == "learned||target")
     (grad,) = torch.autograd.grad((rows * weight.to(dtype)).sum(), x)
     return rows.detach().double(), grad.double()
 
@@ -92,23 +93,31 @@ def run(
 
 
 def assert_within_budget(case: Case, impl: str, kept: bool = False) -> None:
+    """One implementation on the CPU."""
+    assert_all_within_budget(case, [(impl, kept)])
+
+
+def assert_all_within_budget(
+    case: Case, implementations: list[tuple[str, bool]], device: str = "cpu"
+) -> None:
     """The error against fp64 is at most twice that of the plain fp32 formula, plus the rounding of the output.
 
     The floor is one rounding of a logit (fp32, magnitude 1 / τ) where the plain formula happens to be exact. Half
     precision rounds relative to the value, and below its smallest normal number by half a fixed step.
     """
-    learned, target = features(case)
-    weight = torch.linspace(-1, 1, case.n)
-    rows, grad = run(case, learned, target, weight, impl, kept)
+    learned, target = (x.to(device) for x in features(case))
+    weight = torch.linspace(-1, 1, case.n, device=device)
     exact_rows, exact_grad = oracle(case, learned, target, weight)
     plain_rows, plain_grad = oracle(case, learned, target, weight, torch.float32)
     logit_rounding = torch.finfo(torch.float32).eps / case.tau
     row_floor = 2 * logit_rounding * (1 + _worst(exact_rows))
-    assert _worst(rows - exact_rows) <= 2 * _worst(plain_rows - exact_rows) + row_floor
     grad_floor = 2 * logit_rounding * _worst(exact_grad) + logit_rounding / case.tau / _shortest(learned)
     dtype = torch.finfo(case.dtype)
     output = dtype.eps * max(_worst(exact_grad), dtype.smallest_normal / 2) if case.dtype in _HALF else 0.0
-    assert _worst(grad - exact_grad) <= 2 * _worst(plain_grad - exact_grad) + grad_floor + output
+    for impl, kept in implementations:
+        rows, grad = run(case, learned, target, weight, impl, kept)
+        assert _worst(rows - exact_rows) <= 2 * _worst(plain_rows - exact_rows) + row_floor
+        assert _worst(grad - exact_grad) <= 2 * _worst(plain_grad - exact_grad) + grad_floor + output
 
 
 _HALF = (torch.float16, torch.bfloat16)
