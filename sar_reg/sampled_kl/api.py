@@ -9,8 +9,9 @@ from typing import Literal
 
 import torch
 
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, SarRegError
 from sar_reg.sampled_kl import operator, reference, torch_dense
+from sar_reg.sampled_kl.products import transformed
 from sar_reg.sampled_kl.sampling import Sampling, check_draw, ring_order, sample_classes
 from sar_reg.sampled_kl.validation import (
     ONE_CLASS,
@@ -126,6 +127,12 @@ def evaluate(
     n = learned.shape[0]
     sets = "given" if indices is not None else which_sets(n, k, sampling)
     chosen = choose_implementation(impl, learned.device, (learned.dtype, target.dtype), k, sets)
+    if chosen != "reference" and torch.compiler.is_compiling() and transformed():
+        # Without fullgraph=True this breaks the graph, and the transform runs eagerly.
+        raise SarRegError(
+            "torch.compile cannot trace this loss inside a transform of torch.func; use impl='reference', or apply the "
+            "transform without torch.compile"
+        )
     reverse = direction == "learned||target"
     seed, step = check_draw(seed, step, learned.device)
     fused = chosen == "triton" or (chosen == "torch" and sets == "ring" and n > k + _FEW_CLASSES)

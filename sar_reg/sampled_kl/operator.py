@@ -14,6 +14,7 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from sar_reg.errors import SarRegError
 from sar_reg.sampled_kl import torch_ring
+from sar_reg.sampled_kl.products import compiling
 from sar_reg.sampled_kl.reference import result_dtype
 from sar_reg.sampled_kl.sampling import check_draw, stream_offset
 from sar_reg.shapes import Float, Int, Tensor
@@ -56,11 +57,8 @@ def sampled_kl(
 
 
 def _traced(x: Tensor) -> bool:
-    return (
-        torch.compiler.is_compiling()
-        or type(x) not in (Tensor, torch.nn.Parameter)
-        or get_proxy_mode() is not None
-    )
+    plain = type(x) in (Tensor, torch.nn.Parameter)
+    return compiling() or not plain or get_proxy_mode() is not None
 
 
 def _run_draw(like: Tensor, step: Tensor | None, k: int, offset: int) -> Tensor:

@@ -32,11 +32,21 @@ def full_precision(device: torch.device) -> Generator[None]:
             setattr(backend, name, value)
 
 
+def compiling() -> bool:
+    """Whether operators are wanted. They know no transform of torch.func: forward mode would silently be 0."""
+    return torch.compiler.is_compiling() and not transformed()
+
+
+def transformed() -> bool:
+    """Whether a transform of torch.func is active."""
+    return torch._C._are_functorch_transforms_active()  # pyright: ignore
+
+
 def products(
     a: Float[Tensor, "rows width"], b: Float[Tensor, "columns width"]
 ) -> Float[Tensor, "rows columns"]:
     """`a bᵀ`, differentiable any number of times."""
-    return _operator(a, b) if torch.compiler.is_compiling() else _Products.apply(a, b)
+    return _operator(a, b) if compiling() else _Products.apply(a, b)
 
 
 class _Products(torch.autograd.Function):

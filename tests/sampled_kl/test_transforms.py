@@ -84,6 +84,20 @@ def test_forward_mode_on_the_ring_is_refused(transform: Transform) -> None:
             function(dual)
 
 
+@pytest.mark.parametrize(("n", "sampling"), [(30, "independent"), (200, "ring")])
+def test_forward_mode_inside_a_compiled_function_is_never_zero(n: int, sampling: str) -> None:
+    """Traced, the operators' forward-mode derivative would be 0; so the transform runs eagerly."""
+    function, learned = loss(n, sampling)
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda x: torch.func.jvp(function, (x,), (x.cos(),))[1], backend="eager")
+    if sampling == "ring":
+        with pytest.raises(SarRegError, match="no forward-mode derivative"):
+            compiled(learned)
+    else:
+        expected = (torch.func.grad(function)(learned) * learned.cos()).sum()
+        torch.testing.assert_close(compiled(learned), expected, rtol=1e-3, atol=1e-5)
+
+
 def test_second_derivatives_on_the_ring_are_refused() -> None:
     function, learned = loss(200, "ring")
     with pytest.raises(SarRegError, match="no second derivative; for double backward use impl='reference'"):
