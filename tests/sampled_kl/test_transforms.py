@@ -84,6 +84,7 @@ def test_forward_mode_on_the_ring_is_refused(transform: Transform) -> None:
             function(dual)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # the compiler says what it leaves to eager mode
 @pytest.mark.parametrize(("n", "sampling"), [(30, "independent"), (200, "ring")])
 def test_forward_mode_inside_a_compiled_function_is_never_zero(n: int, sampling: str) -> None:
     """Traced, the operators' forward-mode derivative would be 0; so the transform runs eagerly."""
