@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -11,9 +11,10 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from sar_reg.errors import InputError
 from sar_reg.prompting.learned import Learned
+from sar_reg.prompting.options import are_names, check_options
 from sar_reg.prompting.plain import encode_plain, encode_plain_in_passes
 from sar_reg.prompting.prefix.plan import Layout, PrefixPlan, chosen_layout, encode, make_plan
-from sar_reg.prompting.prompts import ClassPosition, prompt_rows, spoken
+from sar_reg.prompting.prompts import ClassPosition, prompt_rows
 from sar_reg.prompting.towers import TextTower, text_tower
 from sar_reg.prompting.towers.watch import Watch
 from sar_reg.prompting.verify import verified
@@ -98,8 +99,8 @@ class PromptEncoder(nn.Module):
         compile: bool | str = False,  # noqa: A002  the name torch users expect
     ) -> None:
         super().__init__()
-        names = tuple(map(str, classnames)) if _are_names(classnames) else ()
-        _check_options(names, n_ctx, infix, class_position, chunk_size, buckets)
+        names = tuple(map(str, classnames)) if are_names(classnames) else ()
+        check_options(names, n_ctx, infix, class_position, chunk_size, buckets)
         if layout not in ("auto", "grouped", "packed"):
             raise InputError(f'layout must be "auto", "grouped" or "packed", not {layout!r}.')
         if layout == "packed" and buckets is not None:
@@ -331,36 +332,3 @@ class PromptEncoder(nn.Module):
 
 def _placeholders(count: int) -> str:
     return " ".join(["X"] * min(count, 4)) + (" ..." if count > 4 else "")
-
-
-def _check_options(
-    classnames: Sequence[str],
-    n_ctx: int,
-    infix: str,
-    class_position: str,
-    chunk_size: int | None,
-    buckets: int | None,
-) -> None:
-    if not classnames:
-        raise InputError("classnames must be a list of at least one name, none of them empty.")
-    if type(n_ctx) is not int or n_ctx < 1:
-        raise InputError(
-            f"n_ctx must be an int of at least 1, not {n_ctx}; plain sentences are what build_anchor_bank encodes."
-        )
-    if class_position not in ("end", "middle", "front"):
-        raise InputError(f'class_position must be "end", "middle" or "front", not "{class_position}".')
-    if infix and class_position != "end":
-        raise InputError(f'infix words need class_position="end", not "{class_position}".')
-    if any(option is not None and option < 1 for option in (chunk_size, buckets)):
-        raise InputError(
-            f"chunk_size and buckets must be at least 1 or None, not {chunk_size} and {buckets}."
-        )
-
-
-def _are_names(names: Any) -> bool:
-    """Whether this is a list, a tuple or an array of names."""
-    return isinstance(names, Iterable) and not isinstance(names, str | Set) and all(map(_is_name, names))
-
-
-def _is_name(name: object) -> bool:
-    return isinstance(name, str) and bool(spoken(name).strip())

@@ -39,7 +39,7 @@ def encode_plain(
         twins[tower.block_modules[block]]._forward_pre_hooks[-1] = _put_rows(
             values, rows.start, tower.rows_first
         )
-    return tower.features(twins[tower.model], rows.tokens)
+    return tower.features(twins[tower.model], rows.ids)
 
 
 def encode_plain_in_passes(

@@ -21,7 +21,7 @@ class PromptRows:
     """The prompts of all classes, row by row.
 
     Attributes:
-        tokens: token ids, the placeholder's where a context vector stands.
+        tokens: ids of the placeholder prompts, as the tokenizer gives them.
         source: the token id in each row, or `-1 - i` where context vector `i` stands.
         last: the row that the model reads, end-of-text.
         start: the first row that learned tensors may replace: 1 behind a start token.
@@ -31,6 +31,11 @@ class PromptRows:
     source: Int[Tensor, "classes context"]
     last: Int[Tensor, " classes"]
     start: int = 1
+
+    @property
+    def ids(self) -> Int[Tensor, "classes context"]:
+        """What the model is given to read: `source` with the placeholder's id where context vectors stand."""
+        return torch.where(self.source < 0, self.tokens[:, self.start : self.start + 1], self.source)
 
     def shared(self, *, class_specific: bool = False) -> int:
         """Length of the shared prefix, excluding the pooled row."""
@@ -80,7 +85,6 @@ def prompt_rows(
     tokens = tower.tokenizer([f"{opening} {name}{suffix}" for name in names])
     refuse_same_rows(classnames, tokens)
     start = _context_start(tower, tokens, n_ctx)
-    placeholder = tokens[0, start]
     source = tokens.clone()
     source[:, start : start + n_ctx] = -1 - torch.arange(n_ctx)
     if class_position != "end":
@@ -91,7 +95,6 @@ def prompt_rows(
         before = n_ctx // 2 if class_position == "middle" else 0
         lengths = tower.pooled_row(tower.tokenizer(names)) - start
         source = _name_moved(source, lengths, n_ctx, before, start)
-        tokens = torch.where(source < 0, placeholder, source)
     return PromptRows(tokens, source, _pooled_row(tower, tokens), start)
 
 
