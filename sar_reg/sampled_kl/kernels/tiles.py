@@ -13,7 +13,9 @@ import triton.language as tl
 # Chosen by compiling ahead of time for sm_75 to sm_120: no spill at these, see benchmarks/results.
 RING_FORWARD = {"ROWS": 16, "COLUMNS": 64, "WIDTH": 32, "num_warps": 8, "num_stages": 2}
 RING_BACKWARD = {"ROWS": 32, "COLUMNS": 16, "WIDTH": 64, "num_warps": 8, "num_stages": 2}
-SETS_FORWARD = {"COLUMNS": 64, "WIDTH": 32, "num_warps": 4, "num_stages": 1}
+# ptxas by itself stops at too few registers for these and spills 8 bytes (sm_120, sm_75).
+_ALL_REGISTERS = {} if torch.version.hip else {"maxnreg": 255}
+SETS_FORWARD = {"COLUMNS": 64, "WIDTH": 32, "num_warps": 4, "num_stages": 1, **_ALL_REGISTERS}
 DENSE_CLASSES = (
     1024  # up to here the derivatives of independent sets lie in two (N, N) matrices, above in lists
 )
@@ -45,7 +47,7 @@ def dense_backward_tile(n: int) -> dict[str, int]:
 def gather_backward_tile(width: int) -> dict[str, int]:
     """A whole row of features at a time, up to 512 of them."""
     features = min(512, max(16, triton.next_power_of_2(width)))
-    return {"CHUNK": 8, "WIDTH": features, "num_warps": 4, "num_stages": 1}
+    return {"CHUNK": 8, "WIDTH": features, "num_warps": 4, "num_stages": 1, **_ALL_REGISTERS}
 
 
 def forward_precision(features: torch.dtype) -> str:
@@ -72,7 +74,7 @@ def accumulator(*dtypes: torch.dtype) -> tl.dtype:
 
 def more_registers(row_stride: int) -> dict[str, int]:
     """Rows that do not start at 16 bytes need a few more registers than the 128 at which ptxas spills by itself."""
-    return {} if row_stride % 16 == 0 or torch.version.hip else {"maxnreg": 255}
+    return {} if row_stride % 16 == 0 else _ALL_REGISTERS
 
 
 def launch(
