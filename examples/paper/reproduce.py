@@ -151,6 +151,8 @@ def _run(
 ) -> list[Failure]:
     epochs = [run.config.recipe.epochs for run in planned]
     progress = Progress(sum(epochs))
+    if planned:
+        progress.run(f"{sweep.name}, {planned[0].name}")
     counted = 0
 
     def one_more(epoch: int, values: dict[str, float]) -> None:

@@ -15,7 +15,7 @@ import torch
 from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.cli.pictures import draw_comparison
 from examples.protocol.cli.progress import Progress
-from examples.protocol.cli.table import as_text, rows_of
+from examples.protocol.cli.table import JOINT_HEADS, as_text, joint_rows_of, rows_of
 from examples.protocol.distributed import ProcessGroup, choose_device
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import OF_METHODS, Recipe, load_recipe
@@ -126,18 +126,15 @@ def compare(method: type[PromptMethod], options: Options) -> None:
     if options.source.final:
         records = do_runs(runs, options, group)
         if group.first:
-            print(
-                json.dumps({"records": records})
-                if options.json
-                else as_last_fit(experiment, runs[0], records[0])
-            )
+            report = as_last_fit(experiment, runs[0], records[0])
+            print(json.dumps({"records": records}) if options.json else report)
         group.leave()
         return
     records = [zero_shot_record(experiment, options.out, group), *do_runs(runs, options, group)]
     if group.first:
         rows = rows_of(records)
         picture = draw(runs, experiment, rows, options.out) if "new" in experiment.tests else None
-        print(as_json(records, picture) if options.json else as_report(experiment, runs, rows, picture))
+        print(as_json(records, picture) if options.json else as_report(experiment, runs, records, picture))
     group.leave()
 
 
@@ -166,6 +163,7 @@ def do_runs(runs: Sequence[Run], options: Options, group: ProcessGroup) -> list[
                 print(estimate(run, group), file=sys.stderr)
             progress.run(f"{run.config.title}, seed {run.config.seed}")
             record = run.start(group=group, on_epoch=progress.epoch, tensorboard=options.tensorboard)
+            progress.skip(record["resumed_at_epoch"])
         else:
             progress.skip(options.recipe.epochs)
         records.append(record)
@@ -205,18 +203,22 @@ def as_json(records: Sequence[Record], picture: Path | None) -> str:
 def as_last_fit(experiment: Experiment, run: Run, record: Record) -> str:
     """What a last fit has made, for people."""
     expected = f", expecting {len(experiment.held_out)} more" if experiment.held_out else ""
+    sar = about_sar(experiment, run.config.recipe)[:2] if run.config.sar else []
     sizes = f"{len(experiment.classnames)} classes{expected}, {record['training']['images']} images"
     return "\n".join(
         (
             f"{experiment.source.dataset}: {run.config.title}, trained on {sizes}; nothing was measured, since all "
             "images were trained on",
+            *sar,
             f"record: {run.files.record}",
             f"classify photos: python -m examples.classify {run.files.record} IMAGES",
         )
     )
 
 
-def as_report(experiment: Experiment, runs: Sequence[Run], rows: Sequence[Any], picture: Path | None) -> str:
+def as_report(
+    experiment: Experiment, runs: Sequence[Run], records: Sequence[Record], picture: Path | None
+) -> str:
     """The comparison for people."""
     recipe = runs[0].config.recipe
     sizes = ", ".join(f"{len(test.classnames)} {name}" for name, test in experiment.tests.items())
@@ -224,16 +226,11 @@ def as_report(experiment: Experiment, runs: Sequence[Run], rows: Sequence[Any], 
         f"{experiment.source.dataset}: {sizes} classes; {recipe.shots} shots, {recipe.epochs} epochs",
         "",
     ]
-    lines += [as_text(rows), ""]
+    lines += [as_text(rows_of(records)), ""]
+    if joint := joint_rows_of(records):
+        lines += ["base and new classes in one list:", as_text(joint, JOINT_HEADS), ""]
     if any(run.config.sar for run in runs):
-        bank, sampled = experiment.bank, recipe.sample_size or "all"
-        about = f"SAR: weight {recipe.lam:g}, {sampled} of {len(bank.classnames)} classes a row and step"
-        lines.append(f"{about}, {bank.n_novel} of them novel")
-        overlap = describe_bank(experiment)["overlap_with_held_out"]
-        left_out = bank.provenance.get("outcome", {}).get("dropped", {}).get("excluded", 0)
-        lines.append(
-            f"held-out names among the novel ones: {len(overlap)}; left out for being such: {left_out}"
-        )
+        lines += about_sar(experiment, recipe)
     lines.append(f"records: {runs[0].files.record.parent}")
     if "new" in experiment.tests:
         best = next((run for run in runs if run.config.sar), runs[0])
@@ -241,3 +238,26 @@ def as_report(experiment: Experiment, runs: Sequence[Run], rows: Sequence[Any], 
     if picture is not None:
         lines.append(f"picture: {picture}")
     return "\n".join(lines)
+
+
+def about_sar(experiment: Experiment, recipe: Recipe) -> list[str]:
+    """Weight and sizes of SAR, the novel classes that were found, and held-out names among them."""
+    bank = experiment.bank
+    names, asked = bank.n_base + bank.n_novel, recipe.sample_size
+    others = f"{asked} others drawn in each step" if 0 < asked < names - 1 else f"all {names - 1} others"
+    if asked > names - 1:
+        others += f", since there are fewer than --sample-size {asked}"
+    outcome = bank.provenance.get("outcome", {})
+    words = f"novel classes: {bank.n_novel}"
+    if bank.n_novel != recipe.n_novel and experiment.source.novel != "oracle":
+        words += f", all that were found; --n-novel asked for {recipe.n_novel}"
+    file = bank.provenance.get("file")
+    if file and bank.provenance.get("words", 0) > bank.n_novel:
+        words += f"; {file} holds {bank.provenance['words']} names"
+    overlap = describe_bank(experiment)["overlap_with_held_out"]
+    left_out = outcome.get("dropped", {}).get("excluded", 0)
+    return [
+        f"SAR: weight {recipe.lam:g}; each of {names} classes is compared with {others}",
+        words,
+        f"held-out names among the novel ones: {len(overlap)}; left out for being such: {left_out}",
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
 HEADS = {"base": "Base", "new": "New", "h": "H"}
+JOINT_HEADS = {"base": "J base", "new": "J new", "h": "H joint"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,18 @@ def rows_of(records: Sequence[Record]) -> list[Row]:
     return [Row(*key, len(group), summary([accuracies(r) for r in group])) for key, group in ordered]
 
 
+def joint_rows_of(records: Sequence[Record]) -> list[Row]:
+    """As `rows_of`, of base and new images among the base and new classes in one list."""
+    found = [record for record in records if record.get("joint")]
+    return rows_of([{**record, "results": _joint(record)} for record in found])
+
+
+def _joint(record: Record) -> dict[str, float]:
+    """With the handcrafted prompts of zero-shot, or with a run's learned prompts for all classes."""
+    joint: dict[str, dict[str, float]] = record["joint"]
+    return joint["handcrafted" if record["method"] == "zero-shot" else "learned"]
+
+
 def of_method(records: Sequence[Record], method: str) -> list[Record]:
     """The records of one method and those of zero-shot; all of them for an empty name.
 
@@ -74,10 +87,10 @@ def accuracies(record: Record) -> dict[str, float]:
     return {name: value for name, value in record["results"].items() if name != "sar_loss"}
 
 
-def as_text(rows: Sequence[Row]) -> str:
-    """The table for a terminal, at most 80 columns for base, new and H."""
+def as_text(rows: Sequence[Row], titles: Mapping[str, str] = HEADS) -> str:
+    """The table for a terminal, at most 80 columns for base, new and H; `titles` of the columns."""
     width = max(len(row.title) for row in rows)
-    heads = [HEADS.get(name, name) for name in rows[0].columns]
+    heads = [titles.get(name, name) for name in rows[0].columns]
     lines = ["  ".join([" " * width, *(f"{head:>11}" for head in heads)])]
     lines += [
         "  ".join([f"{row.title:{width}}", *(f"{row.cell(name):>11}" for name in row.columns)])

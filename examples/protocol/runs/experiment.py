@@ -22,7 +22,7 @@ from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import Precision, Recipe
 from examples.protocol.runs.config import Source
 from examples.protocol.runs.loading import handcrafted_prompts, load_clip, open_source, open_testbed
-from examples.protocol.runs.novel_names import expected_names, novel_source
+from examples.protocol.runs.novel_names import expected_names, in_options_of_the_command, novel_source
 from examples.protocol.runs.record import device_name, hash_tensors
 from sar_reg import AnchorBank, build_anchor_bank
 from sar_reg.files import content_key
@@ -143,16 +143,17 @@ class Experiment:
     @cached_property
     def bank(self) -> AnchorBank:
         """Base and novel classes; no held-out class is among the novel ones, but for the oracle's."""
-        return build_anchor_bank(
-            self.model,
-            self.tokenizer,
-            self.classnames,
-            novel=novel_source(self.source, self.held_out),
-            n_novel=self.setup.n_novel,
-            templates=self.templates,
-            exclude=() if self.source.final or self.source.novel == "oracle" else self.held_out,
-            allow_repeated=self.official,
-        )
+        with in_options_of_the_command():
+            return build_anchor_bank(
+                self.model,
+                self.tokenizer,
+                self.classnames,
+                novel=novel_source(self.source, self.held_out),
+                n_novel=self.setup.n_novel,
+                templates=self.templates,
+                exclude=() if self.source.final or self.source.novel == "oracle" else self.held_out,
+                allow_repeated=self.official,
+            )
 
     def zero_shot_rows(self, test: Dataset) -> Tensor:
         """Features of a test set's class names from the handcrafted prompts alone."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from examples.protocol.runs.config import Source
 from sar_reg.errors import InputError
-from sar_reg.novel import NovelNames, NovelSource, Oracle, WordList, read_names
+from sar_reg.novel import NovelClassesError, NovelNames, NovelSource, Oracle, WordList, read_names
 
 LISTS = Path(__file__).parents[1] / "data" / "novel"
 
@@ -38,7 +40,7 @@ def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
                 f"there is no list of a language model for {source.dataset} at {made}; make one with "
                 "python -m sar_reg novel --source llm, as docs/choosing-words.md says"
             )
-        return WordList(made)
+        return WordList(made, allow_fewer=True)
     if kind in ("related", "random"):
         made = LISTS / f"{source.dataset}.wordnet-{kind}.json"
         if made.is_file():
@@ -46,7 +48,32 @@ def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
         from sar_reg.novel import WordNetClasses
 
         return WordNetClasses(kind)
-    return WordList(kind)
+    return WordList(kind, allow_fewer=True)
+
+
+@contextmanager
+def in_options_of_the_command() -> Iterator[None]:
+    """Let errors and warnings of a source name the options of the methods' commands, not those of `sar_reg novel`."""
+    logger = logging.getLogger("sar_reg.novel.wordnet.classes")
+    logger.addFilter(_reword)
+    try:
+        yield
+    except NovelClassesError as error:
+        fact = str(error).partition(";")[0]
+        fewer = f"--n-novel {len(error.names)}" if error.names else "no SAR (--no-sar)"
+        raise InputError(f"{fact}; give {fewer}, or other names with --novel FILE") from error
+    finally:
+        logger.removeFilter(_reword)
+
+
+def _reword(record: logging.LogRecord) -> bool:
+    fact, found, _ = record.getMessage().partition(" Say what the classes are with domain=")
+    if found:
+        record.msg, record.args = (
+            f"{fact} Give names of your own with --novel FILE, or fewer with --n-novel",
+            (),
+        )
+    return True
 
 
 def expected_names(source: Source, trained: Sequence[str]) -> tuple[str, ...]:
@@ -76,7 +103,12 @@ class _ExpectedFirst:
         if not more:
             return NovelNames(tuple(first), {"source": "expected classes"})
         known = [*base_classes, *first]
-        others = self.rest.generate(base_classes, more, exclude=[*exclude, *first], seed=seed)
+        try:
+            others = self.rest.generate(base_classes, more, exclude=[*exclude, *first], seed=seed)
+        except NovelClassesError as error:
+            if error.names or not first:
+                raise
+            others = ()  # all of the file's names are among those to come
         about = dict(others.provenance) if isinstance(others, NovelNames) else {}
         names = [name for name in others if _folded(name) not in {_folded(other) for other in known}]
         return NovelNames((*first, *names), {**about, "expected": first})

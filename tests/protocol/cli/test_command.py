@@ -13,8 +13,10 @@ from PIL import Image
 
 from examples.coop.method import CoOp
 from examples.protocol.cli.command import main
+from examples.protocol.runs import experiment, zero_shot
 from examples.protocol.runs import run as run_module
-from examples.protocol.runs import zero_shot
+from examples.protocol.runs.novel_names import in_options_of_the_command, novel_source
+from sar_reg.novel import WordNetClasses
 from tests.fabricated.runs import RECIPE
 
 QUICK = ("--dataset", "squares", "--epochs", "2", "--shots", "3", "--n-novel", "5", "--sample-size", "3")
@@ -34,11 +36,19 @@ def coop(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
 
 def test_the_comparison(coop, tmp_path: Path) -> None:
     printed, progress = coop()
-    assert progress == "", "no bar where nobody looks"
+    epochs = [line for line in progress.splitlines() if "epoch" in line]
+    assert len(epochs) == 2 * 3 * 2, "not a terminal: a line per epoch, in 3 runs without SAR and 3 with it"
+    assert re.fullmatch(r"CoOp, seed 1: epoch 1, ce \d\.\d{3} \(1 of 12 in all\)", epochs[0])
+    assert re.fullmatch(r"CoOp \+ SAR, seed 3: epoch 2, ce \S+, sar \S+ \(12 of 12 in all\)", epochs[-1])
     assert "squares: 4 base, 3 new classes; 3 shots, 2 epochs" in printed
     lines = printed.splitlines()
     assert all(len(line) <= 80 for line in lines if str(tmp_path) not in line)
     assert re.search(r"Base +New +H", printed)
+    assert re.search(
+        r"^base and new classes in one list:\n +J base +J new +H joint\nzero-shot", printed, re.MULTILINE
+    )
+    assert "; each of 9 classes is compared with 3 others drawn in each step\n" in printed
+    assert "\nnovel classes: 5\n" in printed
     for title in ("CoOp", r"CoOp \+ SAR"):
         assert re.search(
             rf"^{title} +\d+\.\d ± \d+\.\d +\d+\.\d ± \d+\.\d +\d+\.\d ± \d+\.\d$", printed, re.MULTILINE
@@ -46,6 +56,22 @@ def test_the_comparison(coop, tmp_path: Path) -> None:
     assert len(list((tmp_path / "runs").glob("*.json"))) == 7
     with Image.open(tmp_path / "runs" / "squares-coop.png") as picture:
         assert picture.width > 1000
+
+
+def test_joint_accuracies_are_those_of_the_records(coop) -> None:
+    records = json.loads(coop("--json", "--seeds", "1")[0])["records"]
+    _, _, joint = coop("--seeds", "1")[0].partition("one list:\n")
+    for record, kind in zip(records, ("handcrafted", "learned", "learned"), strict=True):
+        cells = " +".join(f"{record['joint'][kind][name]:.1f}" for name in ("base", "new", "h"))
+        assert re.search(rf"^{re.escape(record['title'])} +{cells}$", joint, re.MULTILINE)
+
+
+def test_more_samples_than_classes_are_said_in_words(coop) -> None:
+    printed, _ = coop("--seeds", "1", "--sample-size", "64")
+    said = "each of 9 classes is compared with all 8 others, since there are fewer than --sample-size 64"
+    assert said in printed
+    printed, _ = coop("--seeds", "1", "--sample-size", "0")
+    assert "each of 9 classes is compared with all 8 others\n" in printed
 
 
 def test_the_handcrafted_prompts_have_no_spread_over_seeds(coop) -> None:
@@ -95,6 +121,32 @@ def test_a_users_own_novel_names(coop, tmp_path: Path) -> None:
     assert bank["overlap_with_held_out"] == []
     printed, _ = coop("--seeds", "1", "--novel", str(words))
     assert "held-out names among the novel ones: 0; left out for being such: 2" in printed
+    assert "novel classes: 5; words.txt holds 7 names\n" in printed
+
+
+def test_a_file_of_novel_names_is_taken_as_far_as_it_goes(
+    coop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiment, "novel_source", novel_source)
+    words = tmp_path / "words.txt"
+    words.write_text("walrus\nviolin\n")
+    content = json.loads(coop("--json", "--seeds", "1", "--n-novel", "200", "--novel", str(words))[0])
+    assert content["records"][2]["bank"]["novel"] == ["walrus", "violin"]
+    printed, _ = coop("--seeds", "1", "--n-novel", "200", "--novel", str(words))
+    assert "novel classes: 2, all that were found; --n-novel asked for 200\n" in printed
+    words.write_text("golden ring\n")
+    with pytest.raises(SystemExit):
+        coop("--seeds", "1", "--n-novel", "200", "--novel", str(words))
+
+
+def test_a_warning_of_wordnet_names_the_options_of_the_command(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ("zorp", "quux", "blargh", "frobnitz")
+    with in_options_of_the_command():
+        assert len(WordNetClasses("related").generate(names, 5)) == 5
+    assert caplog.messages[-1].endswith("Give names of your own with --novel FILE, or fewer with --n-novel")
+    assert "--domain" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -102,6 +154,7 @@ def test_a_users_own_novel_names(coop, tmp_path: Path) -> None:
     [
         (["--novel", "nowhere.txt"], "error: cannot read class names from nowhere.txt"),
         (["--n-novel", "500"], "error: 500 novel classes were asked for, but the word list"),
+        (["--n-novel", "500"], "; give --n-novel 10, or other names with --novel FILE"),
         (["--protocol", "nature"], "recipe.toml has no protocol 'nature'; it has: paper"),
         (["--protocol", "papr"], "; did you mean paper?"),
         (["--device", "tpu"], "error: the device 'tpu' cannot be used (Expected one of cpu"),

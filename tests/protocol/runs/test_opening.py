@@ -79,6 +79,12 @@ def test_sources_of_novel_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     related = novel_names.novel_source(Source("food"), ())
     assert isinstance(related, WordList)
     assert related.words == ("kettle", "saddle")
+    file = tmp_path / "words.txt"
+    file.write_text("puma\n")
+    coming = tmp_path / "coming.txt"
+    coming.write_text("puma\n")
+    last = Source("cats", data="photos", novel=str(file), final=True, expected=str(coming))
+    assert novel_names.novel_source(last, ("puma",)).generate(["cat"], 9, exclude=(), seed=0) == ["puma"]
     oracle = novel_names.novel_source(Source("food", novel="oracle"), ("egg", "fig"))
     assert isinstance(oracle, Oracle)
     words = novel_names.novel_source(Source("food", novel="list"), ())
