@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import torch
 
 from examples.paper.engine import Execution, in_order_of_images, open_run
 from examples.paper.sweep import METHODS, PlannedRun
 from examples.paper.table import Column, Table
-from examples.protocol.data.images import Batch
-from examples.protocol.runs.run import Run
-from examples.protocol.schedule import make_optimizer
-from examples.protocol.training import train_step
-
-REPEATS, SAMPLE = 3, 32
-"""Timed repetitions, of which the fastest counts, and images in a timed list."""
+from examples.protocol.runs.duration import Counts, Speed, count, duration, lists_of_views, measure
 
 
 @dataclass
@@ -43,27 +34,6 @@ class Work:
     stored: int = 0
     seconds: float = 0.0
     shared_seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Sizes of a data set at work: training images, test images, classes trained on, bytes of one feature."""
-
-    train: int
-    test: int
-    classes: int
-    feature: int
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Seconds for a number of class names: per step, once per run (evaluation), per view decoded, per view encoded."""
-
-    names: int
-    step: float
-    once: float
-    decode: float
-    encode: float
 
 
 def estimate_plan(planned: Sequence[PlannedRun], execution: Execution) -> list[Work]:
@@ -132,63 +102,6 @@ def table_of(name: str, works: Sequence[Work]) -> Table:
     )
 
 
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours.
-
-    >>> [duration(s) for s in (4.2, 600, 9000)]
-    ['4 s', '10 min', '2.5 h']
-    """
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def count(run: Run) -> Counts:
-    """The sizes of a run's data."""
-    experiment = run.experiment
-    test = sum(len(test.test) for test in experiment.tests.values())
-    train = len(experiment.training_set(run.config.seed).train)
-    feature = experiment.feature_bytes(run.config.seed, 1) // (train + test)
-    return Counts(train, test, len(experiment.classnames), feature)
-
-
-def measure(run: Run) -> Speed:
-    """Time one run's parts: a few steps, evaluation, and some image views."""
-    experiment, recipe, method = run.experiment, run.config.recipe, run.build()
-    pictures = experiment.pictures(run.config.seed, method.views)
-    size = min(SAMPLE, len(pictures))
-    decode = _fastest(lambda: [pictures[index] for index in range(size)]) / (size * method.views)
-    pixels = torch.stack([pictures[index % len(pictures)][0] for index in range(recipe.batch_size)])
-    pixels = pixels.to(experiment.device)
-    labels = torch.zeros(recipe.batch_size, dtype=torch.long, device=experiment.device)
-
-    def encode() -> torch.Tensor:
-        with torch.no_grad(), method.autocast():
-            return method.encode_images(pixels)
-
-    seconds = _fastest(encode)
-    features = None if method.trains_image_side else encode()
-    batch = Batch([pixels] * method.views if features is None else [], labels, features, recipe.batch_size)
-    sar, optimizer = run.regulariser(), make_optimizer(method.learned().values(), recipe)
-    step = _fastest(lambda: train_step(method, sar, batch, optimizer, recipe))
-    names = [experiment.bank.classnames, *(test.classnames for test in experiment.tests.values())]
-    with torch.no_grad():
-        evaluation = _fastest(lambda: [method.for_classes(each).encode_text() for each in names])
-    return Speed(len(method.classnames), step, evaluation, decode, seconds / recipe.batch_size)
-
-
-def _fastest(compute: Callable[[], object]) -> float:
-    compute()
-    times = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        compute()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - began)
-    return min(times)
-
-
 def names_of(run: PlannedRun, sizes: Counts) -> int:
     """Class names whose text features a step computes."""
     return sizes.classes + (run.config.recipe.n_novel if run.config.sar else 0)
@@ -197,8 +110,7 @@ def names_of(run: PlannedRun, sizes: Counts) -> int:
 def _views(run: PlannedRun, sizes: Counts) -> Iterator[tuple[tuple[object, ...], int, bool]]:
     """Lists of views of a run: a key that equal lists share, how many, and whether they are encoded in the step."""
     method, recipe, data = METHODS[run.config.method], run.config.recipe, _data_of(run)
-    drawn = method.trains_image_side or recipe.augmentation != "none"
-    for epoch in range(recipe.epochs if drawn else 1):
+    for epoch in range(lists_of_views(method, recipe)):
         key = (*data, recipe.augmentation, recipe.precision, run.config.seed, epoch)
         yield key, sizes.train * method.views, method.trains_image_side
     yield (*data, recipe.precision, "test"), sizes.test, False

@@ -66,6 +66,7 @@ class PromptMethod(nn.Module):
         dataset: str,
     ) -> None:
         super().__init__()
+        self.check(recipe)
         if not 1 <= n_base <= len(classnames):
             raise InputError(f"n_base must lie in 1..{len(classnames)}, the number of names, not {n_base}")
         # In a tuple, lest the frozen weights become parameters of this module.
@@ -75,6 +76,19 @@ class PromptMethod(nn.Module):
         self.recipe = recipe
         self.dataset = dataset
         self.tower = text_tower(model, tokenizer)
+
+    @classmethod
+    def check(cls, recipe: Recipe) -> None:
+        """Refuse settings that the method cannot follow.
+
+        Raises:
+            InputError: for kept views where the image side is trained.
+        """
+        if recipe.views and cls.trains_image_side:
+            raise InputError(
+                f"{cls.__name__} trains the image side, so image features change in every step and cannot be kept: "
+                "--views is for CoOp, KgCoOp and TCP; leave it out"
+            )
 
     @property
     def model(self) -> Any:

@@ -35,6 +35,9 @@ class Recipe:
     """Training images a class."""
     augmentation: Literal["crop-flip", "randaugment", "none"] = "crop-flip"
     """Training transform: random resized crop and flip, RandAugment, or that of the test images."""
+    views: int = 0
+    """Random views of each image, encoded once and used in turn over the epochs (CoOp, KgCoOp, TCP); 0 draws a new
+    view in each epoch."""
     test_batch_size: int = 100
     """Images a batch in evaluation; changes speed and memory only."""
 
@@ -77,9 +80,14 @@ class Recipe:
         for name in ("epochs", "batch_size", "shots", "test_batch_size", "n_ctx", "depth", "accumulate"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be 1 or more, not {getattr(self, name)}")
-        for name in ("lr", "weight_decay", "reg_weight", "lam", "sample_size", "n_novel"):
+        for name in ("lr", "weight_decay", "reg_weight", "lam", "sample_size", "n_novel", "views"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.views and self.augmentation == "none":
+            raise InputError(
+                f"views = {self.views} asks for random views, and augmentation none has none (it encodes every image "
+                "once); leave out --views, or give --augmentation crop-flip as well"
+            )
 
 
 def load_recipe(path: str | Path, protocol: str, dataset: str) -> Recipe:

@@ -16,11 +16,13 @@ from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.cli.pictures import draw_comparison
 from examples.protocol.cli.progress import Progress
 from examples.protocol.cli.table import JOINT_HEADS, as_text, joint_rows_of, rows_of
+from examples.protocol.data.features import FeatureStore
 from examples.protocol.distributed import ProcessGroup, choose_device
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import OF_METHODS, Recipe, load_recipe
 from examples.protocol.runs.config import RunConfig, Source
-from examples.protocol.runs.experiment import Experiment, Setup
+from examples.protocol.runs.duration import estimate_time
+from examples.protocol.runs.experiment import NO_STORE, Experiment, Setup
 from examples.protocol.runs.memory import Estimate, estimate_step
 from examples.protocol.runs.record import Record
 from examples.protocol.runs.run import Run, describe_bank, features_of
@@ -107,6 +109,7 @@ def parse(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None) 
         if getattr(options.recipe, field) != getattr(default.recipe, field):
             used = ", ".join(f"--{other.replace('_', '-')}" for other in OF_METHODS if other in method.uses)
             raise InputError(f"{name} has no use for --{field.replace('_', '-')}; of its own it has {used}")
+    method.check(options.recipe)
     return options
 
 
@@ -118,11 +121,16 @@ def compare(method: type[PromptMethod], options: Options) -> None:
         )
     device = choose_device(options.device)
     group = ProcessGroup.join(device)
-    experiment = Experiment(options.source, Setup.of(options.recipe), device, workers=options.workers)
+    store = FeatureStore(options.out / "features") if options.recipe.views else NO_STORE
+    setup = Setup.of(options.recipe)
+    experiment = Experiment(options.source, setup, device, workers=options.workers, store=store)
+    runs = list_runs(method, options, experiment)
+    missing = [run for run in runs if options.fresh or run.finished() is None]
+    if missing and device.type == "cpu" and group.size == 1:
+        print(estimate_time(missing), file=sys.stderr, flush=True)
     if group.first:
         for note in getattr(experiment.dataset, "notes", ()):
             print(note, file=sys.stderr)
-    runs = list_runs(method, options, experiment)
     if options.source.final:
         records = do_runs(runs, options, group)
         if group.first:

@@ -110,7 +110,8 @@ class EncodedImages(TrainingImages):
 
     Args:
         pictures: the examples.
-        encode: from an epoch's number and its views to the features of all examples.
+        encode: from the number of a list of views, and its views, to the features of all examples.
+        distinct: how many lists of views there are, used in turn; 0 for one per epoch.
         batch_size: images per step.
         workers: processes that load images.
         group: the processes that share each batch.
@@ -121,14 +122,17 @@ class EncodedImages(TrainingImages):
         pictures: Pictures,
         encode: Callable[[int, Views], Float[Tensor, "images width"]],
         *,
+        distinct: int = 0,
         batch_size: int,
         workers: int,
         group: ProcessGroup,
     ) -> None:
         super().__init__(pictures, None, batch_size=batch_size, workers=workers, group=group)
         self.encode = encode
+        self.distinct = distinct
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch, this process's part of each."""
-        self.features = self.encode(epoch, partial(self.views, epoch))
+        number = epoch % self.distinct if self.distinct else epoch
+        self.features = self.encode(number, partial(self.views, number))
         yield from super().epoch(epoch)

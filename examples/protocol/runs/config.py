@@ -84,6 +84,8 @@ class RunConfig:
         """What decides the result, as JSON values; SAR's settings only where SAR is on."""
         recipe = asdict(self.recipe)
         without = {"test_batch_size"} | (set() if self.sar else SAR_SETTINGS)
+        if not self.recipe.views:  # as if it were not there, for records from before it was
+            without.add("views")
         source = asdict(self.source) | {"targets": list(self.source.targets)}
         if not self.sar:
             source.pop("novel")

@@ -39,6 +39,7 @@ class Setup:
 
     shots: int
     augmentation: Kind
+    views: int
     batch_size: int
     test_batch_size: int
     n_novel: int
@@ -178,12 +179,18 @@ class Experiment:
         if method.trains_image_side:
             return TrainingImages(pictures, None, batch_size=size, workers=self.workers, group=group)
 
-        def encode(epoch: int, views: Views) -> Tensor:
+        distinct = self.setup.views
+
+        def encode(number: int, views: Views) -> Tensor:
             if self.setup.augmentation == "none":
                 return self._kept(f"train/{seed}", pictures, views, method, group)
-            return self._features_of(pictures, views, method, group, view=(seed, epoch))
+            if distinct:
+                return self._kept(f"train/{seed}/{number}", pictures, views, method, group, (seed, number))
+            return self._features_of(pictures, views, method, group, view=(seed, number))
 
-        return EncodedImages(pictures, encode, batch_size=size, workers=self.workers, group=group)
+        return EncodedImages(
+            pictures, encode, distinct=distinct, batch_size=size, workers=self.workers, group=group
+        )
 
     def test_images(self, name: str, method: PromptMethod) -> tuple[Tensor, Tensor]:
         """Image features and labels of a test set; kept for all runs where the image side is frozen."""
@@ -197,7 +204,8 @@ class Experiment:
 
     def feature_bytes(self, seed: int, epochs: int) -> int:
         """Size of the features that a run with a frozen image tower reads or writes."""
-        train = len(self.training_set(seed).train) * (1 if self.setup.augmentation == "none" else epochs)
+        lists = 1 if self.setup.augmentation == "none" else min(epochs, self.setup.views or epochs)
+        train = len(self.training_set(seed).train) * lists
         test = sum(len(test.test) for test in self.tests.values())
         width = text_tower(self.model, self.tokenizer).embed_dim
         return (train + test) * width * (4 if self.setup.precision == "fp32" else 2)
@@ -209,9 +217,10 @@ class Experiment:
         views: Views,
         method: PromptMethod,
         group: ProcessGroup = SINGLE_PROCESS,
+        view: tuple[int, int] | None = None,
     ) -> Tensor:
         if name not in self._features:
-            self._features[name] = self._features_of(pictures, views, method, group)
+            self._features[name] = self._features_of(pictures, views, method, group, view)
         return self._features[name]
 
     def _features_of(

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from examples.coop.method import CoOp
+from examples.maple.method import MaPLe
 from examples.protocol.cli.command import main
 from examples.protocol.runs import experiment, zero_shot
 from examples.protocol.runs import run as run_module
@@ -178,16 +179,45 @@ def test_mistakes_end_in_one_line(
     assert printed.count("\n") == 1
 
 
+def test_kept_views_are_refused_where_the_image_side_is_trained(capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = RECIPE.parents[1] / "maple" / "recipe.toml"
+    with pytest.raises(SystemExit) as ended:
+        main(MaPLe, recipe, ["--data", "/nowhere", "--dataset", "birds", "--views", "4"])
+    assert ended.value.code == 2
+    assert "error: MaPLe trains the image side, so" in capsys.readouterr().err
+
+
+def test_the_first_line_on_a_cpu_says_how_long_it_will_take(coop) -> None:
+    _, progress = coop("--seeds", "1")
+    assert re.fullmatch(r"time: about \d+ s on the CPU, from a short measurement", progress.splitlines()[0])
+    assert coop("--seeds", "1")[1] == "", "nothing is left to do"
+
+
+def test_kept_views_lie_in_the_folder_of_the_runs(coop, tmp_path: Path) -> None:
+    printed, _ = coop("--seeds", "1", "--json", "--views", "1", "--augmentation", "crop-flip")
+    assert json.loads(printed)["records"][1]["recipe"]["views"] == 1
+    assert (
+        len(list((tmp_path / "runs" / "features").iterdir())) == 1 + 2
+    )  # one view of each image, two test sets
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--epochs", "0"], "epochs must be 1 or more, not 0"), (["--shotz", "3"], "--shotz")],
+    [
+        (["--epochs", "0"], "epochs must be 1 or more, not 0"),
+        (["--shotz", "3"], "--shotz"),
+        (
+            ["--views", "2", "--augmentation", "none"],
+            "augmentation none has none (it encodes every image once); leave out --views, or give",
+        ),
+    ],
 )
 def test_wrong_options_are_named(
     coop, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     with pytest.raises(SystemExit):
         coop(*arguments)
-    assert message in capsys.readouterr().err
+    assert message in " ".join(re.sub("[|│╭╰─╮╯]", " ", capsys.readouterr().err).split())
 
 
 def test_help_says_what_each_option_does_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,6 +74,43 @@ def test_variants_share_views_and_seeds_do_not(
     assert counted.lists == first + 2 * RECIPE.epochs
 
 
+def test_kept_views_are_encoded_once_and_used_in_turn(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, counted = FeatureStore(tmp_path / "features"), Counted(monkeypatch)
+    run = run_with(make_run, store, tmp_path, views=2, epochs=5)
+    run.start()
+    assert counted.lists == 2 + 2  # two views of each training image in five epochs, two test sets
+    assert run.experiment.feature_bytes(1, 5) == sum(
+        load_file(path)["features"].nbytes for path in (tmp_path / "features").iterdir()
+    )
+    run_with(make_run, store, tmp_path, views=2, epochs=5, sar=False).start()
+    run_with(make_run, store, tmp_path, views=2, epochs=5, lam=0.3).start()
+    assert counted.lists == 2 + 2, "other runs read them"
+    run.experiment.store = FeatureStore()
+    assert outcome(run_with(make_run, FeatureStore(), tmp_path / "b", views=2, epochs=5))
+    assert counted.lists == 2 * (2 + 2), "without a store they are kept in memory"
+
+
+def test_epoch_e_uses_view_e_mod_k(make_run: MakeRun) -> None:
+    fresh, kept = (make_run(augmentation="crop-flip", views=views) for views in (0, 2))
+    seen: dict[str, list[torch.Tensor]] = {}
+    for name, run in (("fresh", fresh), ("kept", kept)):
+        images = run.experiment.training_images(1, run.build(), ProcessGroup())
+        for epoch in range(5):
+            list(images.epoch(epoch))
+            seen.setdefault(name, []).append(images.features)
+    assert [any(torch.equal(kept, fresh) for fresh in seen["fresh"]) for kept in seen["kept"]] == [True] * 5
+    for epoch in range(5):
+        assert torch.equal(seen["kept"][epoch], seen["fresh"][epoch % 2])
+    assert not torch.equal(seen["fresh"][0], seen["fresh"][2])
+
+
+def test_a_run_without_kept_views_is_the_run_it_was(make_run: MakeRun) -> None:
+    assert "views" not in make_run(augmentation="crop-flip").config.settings()["recipe"]
+    assert make_run(augmentation="crop-flip", views=2).config.settings()["recipe"]["views"] == 2
+
+
 def test_training_and_test_images_of_one_number_are_not_confused(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run(shots=4)  # as many training images as test images of the base classes
     run.experiment.store = FeatureStore(tmp_path)
