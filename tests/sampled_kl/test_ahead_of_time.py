@@ -15,6 +15,8 @@ import pytest
 
 from tests import ROOT
 
+RECORDS = json.loads((ROOT / "benchmarks/results/kernels.json").read_text(encoding="utf-8"))
+ARCHITECTURES = {"sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"}
 READ_FEATURES = {
     "ring_kl_forward",
     "ring_kl_backward",
@@ -39,6 +41,14 @@ def test_no_kernel_spills_and_none_has_an_atomic(tmp_path: Path) -> None:
     check(record)
     assert {row["kernel"] for row in record["kernels"]} == READ_FEATURES | {"ring_order", "draw_sets"}
     assert "Largest value" in (tmp_path / "kernels.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("version", RECORDS)
+def test_the_record_in_the_repository_is_clean(version: str) -> None:
+    check(RECORDS[version])
+    rows = RECORDS[version]["kernels"]
+    for kernel in READ_FEATURES | {"ring_order", "draw_sets"}:
+        assert {row["architecture"] for row in rows if row["kernel"] == kernel} >= ARCHITECTURES
 
 
 def test_the_check_can_fail() -> None:
