@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import open_clip
 import peft
@@ -209,6 +211,33 @@ def test_wrappers_are_taken_off(wrap: Any) -> None:
     encoder = PromptEncoder(wrap(model), open_clip.tokenize, NAMES, n_ctx=4)
     assert encoder.tower.model is model
     _check(model, encoder)
+
+
+def test_a_distributed_model_is_taken_out(tmp_path: Path) -> None:
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path / 'meet'}", rank=0, world_size=1
+    )
+    try:
+        model = clip()
+        wrapped = nn.parallel.DistributedDataParallel(model)
+        encoder = PromptEncoder(wrapped, open_clip.tokenize, NAMES, n_ctx=4)
+        assert encoder.tower.model is model
+        _check(model, encoder)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_adapters_with_prompts_of_their_own_are_refused() -> None:
+    class PeftModel(nn.Module):
+        peft_config: ClassVar = {"default": SimpleNamespace(is_prompt_learning=True)}
+
+        def get_base_model(self) -> nn.Module:
+            return clip()
+
+    with pytest.raises(
+        InputError, match=r"^PeftModel puts prompts of its own into the model: give the model "
+    ):
+        PromptEncoder(PeftModel(), open_clip.tokenize, NAMES, n_ctx=4)
 
 
 def test_dropout_in_training_is_refused() -> None:
