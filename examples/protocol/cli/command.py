@@ -254,7 +254,7 @@ def about_sar(experiment: Experiment, recipe: Recipe) -> list[str]:
     names, asked = bank.n_base + bank.n_novel, recipe.sample_size
     others = f"{asked} others drawn in each step" if 0 < asked < names - 1 else f"all {names - 1} others"
     if asked > names - 1:
-        others += f", since there are fewer than --sample-size {asked}"
+        others += f"\n({names - 1} are fewer than the --sample-size of {asked})"
     outcome = bank.provenance.get("outcome", {})
     words = f"novel classes: {bank.n_novel}"
     if bank.n_novel != recipe.n_novel and experiment.source.novel != "oracle":

@@ -69,10 +69,10 @@ def test_joint_accuracies_are_those_of_the_records(coop) -> None:
 
 def test_more_samples_than_classes_are_said_in_words(coop) -> None:
     printed, _ = coop("--seeds", "1", "--sample-size", "64")
-    said = "each of 9 classes is compared with all 8 others, since there are fewer than --sample-size 64"
+    said = "each of 9 classes is compared with all 8 others\n(8 are fewer than the --sample-size of 64)\n"
     assert said in printed
     printed, _ = coop("--seeds", "1", "--sample-size", "0")
-    assert "each of 9 classes is compared with all 8 others\n" in printed
+    assert "each of 9 classes is compared with all 8 others\nnovel classes: 5\n" in printed
 
 
 def test_the_handcrafted_prompts_have_no_spread_over_seeds(coop) -> None:
