@@ -138,11 +138,8 @@ def _processor() -> str:
 
 def frozen_clip() -> nn.Module:
     """ViT-B/16 with QuickGELU and random weights: time and memory do not depend on their values."""
-    import logging
-
     import open_clip
 
-    logging.disable(logging.WARNING)
     torch.manual_seed(0)
     return open_clip.create_model("ViT-B-16-quickgelu", pretrained=None).eval().requires_grad_(False)
 

@@ -95,7 +95,7 @@ class SimilarityAlignmentLoss(nn.Module):
         >>> bank = SimpleNamespace(embeddings=torch.eye(4), temperature=0.01, classnames=("a", "b", "c", "d"))
         >>> sar = SimilarityAlignmentLoss(bank, sample_size=2)
         >>> sar
-        SimilarityAlignmentLoss(N=4, K=2, τ=0.01, sampling=ring, target||learned, mean, impl=torch (auto))
+        SimilarityAlignmentLoss(N=4, K=2, temperature=0.01, sampling=ring, target||learned, mean, impl=torch (auto))
         >>> sar(torch.eye(4)).item(), sar.step.item()
         (0.0, 1)
     """

@@ -24,12 +24,9 @@ Dtype = torch.dtype
 
 def model(bench: Bench, dtype: Dtype) -> Any:
     """ViT-B/16 with QuickGELU and random weights; a small one in a dry run."""
-    import logging
-
     import open_clip
     from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
-    logging.disable(logging.WARNING)
     torch.manual_seed(0)
     if bench.dry:
         vision = CLIPVisionCfg(layers=2, width=64, image_size=32)

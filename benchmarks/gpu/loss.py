@@ -74,8 +74,8 @@ def _worst(x: Tensor) -> float:
 
 def correctness(bench: Bench) -> dict[str, Any]:
     """Every size, type, temperature, kind of features, way of sampling and direction against float64."""
-    sizes = [(2, 1, 8), (17, 16, 33)] if bench.dry else [
-        (2, 1, 8), (17, 16, 33), (65, 64, 100), (300, 64, 512), (1200, 64, 768), (1200, 300, 96), (129, 128, 1024)
+    sizes = [(3, 2, 8), (17, 16, 33)] if bench.dry else [
+        (3, 2, 8), (17, 16, 33), (65, 64, 100), (300, 64, 512), (1200, 64, 768), (1200, 300, 96), (129, 128, 1024)
     ]  # fmt: skip
     types = (torch.float32, torch.float16, torch.bfloat16)
     failed: list[Any] = []

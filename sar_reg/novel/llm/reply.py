@@ -88,7 +88,10 @@ def _names_in(text: str, known: frozenset[str]) -> tuple[str, ...]:
         found += _lists([v for v in values if isinstance(v, dict)], rank=0, depth=0)
     found = [f for f in found if _new(f.names, known)]
     best = max(reversed(found), key=lambda f: (f.rank, _new(f.names, known), len(f.names)), default=None)
-    if best is not None and (best.rank > 0 or len(best.names) > 1):
+    whole = (
+        answer.removeprefix("```json").removeprefix("```").lstrip().startswith("[")
+    )  # a list and not prose
+    if best is not None and (best.rank > 0 or len(best.names) > 1 or whole):
         return tuple(best.names[:_MAX_NAMES])
     if any(isinstance(value, dict) for value in values) and not answer.startswith(("-", "*", "1", "|")):
         return tuple(best.names) if best else ()
