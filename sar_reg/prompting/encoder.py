@@ -212,7 +212,7 @@ class PromptEncoder(nn.Module):
         self._follow()
         if not self._plans:
             return encode_plain_in_passes(self.tower, self._rows, learned, self.n_ctx, self._chunk_size)
-        plan = self._plans[context.ndim == 3]
+        plan = self._plans[int(context.ndim == 3)]
         return self._encode(self.tower, plan, learned, recompute=self._checkpoint)
 
     def encode_plain(

@@ -15,21 +15,26 @@ from sar_reg.shapes import Float, Tensor
 def full_precision(device: torch.device) -> Generator[None]:
     """Neither autocast nor tf32 (CUDA) or bf16 (CPU) products inside; the caller's settings come back after."""
     # Since PyTorch 2.9 each backend has a setting of its own, and reading the common one may raise.
-    backends: list[Any] = [torch.backends.cuda.matmul]
-    name, exact = "allow_tf32", False
+    backends: list[Any] = []
+    common = "highest"
     if hasattr(torch.backends.mkldnn, "matmul"):
-        backends.append(torch.backends.mkldnn.matmul)  # pyright: ignore[reportAttributeAccessIssue]
-        name, exact = "fp32_precision", "ieee"
-    before = [(backend, getattr(backend, name)) for backend in backends]
-    changed = [(backend, value) for backend, value in before if value not in (exact, "none")]
+        backends = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]  # pyright: ignore[reportAttributeAccessIssue]
+    else:
+        common = torch.get_float32_matmul_precision()
+    before = [(backend, backend.fp32_precision) for backend in backends]
+    changed = [(backend, value) for backend, value in before if value not in ("ieee", "none")]
     try:
         for backend, _ in changed:
-            setattr(backend, name, exact)
+            backend.fp32_precision = "ieee"
+        if common != "highest":
+            torch.set_float32_matmul_precision("highest")
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
         for backend, value in changed:
-            setattr(backend, name, value)
+            backend.fp32_precision = value
+        if common != "highest":
+            torch.set_float32_matmul_precision(common)
 
 
 def compiling() -> bool:

@@ -121,7 +121,7 @@ def _encode_pass(
     deep = step.entries[0].spread(learned.deep, x.dtype) if learned.deep else ()
     recompute = recompute and torch.is_grad_enabled()
     # deep prompts of each class take operations of their own; they are made up for by memory
-    keep_hidden = recompute or (bool(deep) and step.entries[0].outside is None)
+    keep_hidden = recompute or (len(deep) > 0 and step.entries[0].outside is None)
     for number, block in enumerate(stack.blocks):
         if 1 <= number <= len(deep):
             x = step.entries[0].replace(x, deep[number - 1])

@@ -39,7 +39,7 @@ def is_plain_linear(module: nn.Module) -> bool:
     """Whether calling the module is `F.linear` with its weight and bias: not a subclass, adapter or hooked layer."""
     hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks  # pyright: ignore[reportPrivateUsage]
     own = type(module) is nn.Linear and getattr(module, "bias", None) is not None
-    return own and not hooks and "forward" not in vars(module)
+    return own and not hooks and "forward" not in module.__dict__
 
 
 class JoinedProducts:

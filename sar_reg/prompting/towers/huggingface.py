@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from sar_reg.errors import InputError
 from sar_reg.prompting.towers.derived import JoinedProducts
@@ -88,7 +89,7 @@ def full_length_tower(model: Any, tokenizer: Any) -> TextTower:
         tokenizer=checked_tokenizer(tokenizer, length, f"give the tokenizer of the {name}."),
         context_length=length,
         embed_dim=head.out_features,
-        token_table=model.text_model.get_input_embeddings(),
+        token_table=_token_table(model.text_model),
         block_modules=(),
         path=(model, *model.text_model.modules()),
         weights=lambda: _text_weights(model),
@@ -100,6 +101,13 @@ def full_length_tower(model: Any, tokenizer: Any) -> TextTower:
 
 def _text_weights(model: Any) -> Mapping[str, Tensor]:
     return {k: v for k, v in model.named_parameters() if k.startswith("text_")}
+
+
+def _token_table(text: Any) -> nn.Module:
+    # not every text model of transformers 5.0 and older has the method
+    if hasattr(text, "get_input_embeddings"):
+        return text.get_input_embeddings()
+    return text.embeddings.token_embedding
 
 
 def _text_features(mask_id: int | None) -> Callable[[Any, Tensor], Tensor]:

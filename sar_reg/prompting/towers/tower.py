@@ -117,8 +117,11 @@ class TextTower:
 
     @property
     def _table(self) -> Tensor:
-        # of an adapter around the embedding, the embedding's
-        return max(self.token_table.parameters(), key=torch.Tensor.numel)
+        # of an adapter around the embedding, the embedding's; torch.compile before 2.13 knows no max with a key
+        table, *others = self.token_table.parameters()
+        for weight in others:
+            table = weight if weight.numel() > table.numel() else table
+        return table
 
     @property
     def dtype(self) -> torch.dtype:
