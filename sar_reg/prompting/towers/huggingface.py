@@ -104,10 +104,9 @@ def _text_weights(model: Any) -> Mapping[str, Tensor]:
 
 
 def _token_table(text: Any) -> nn.Module:
-    # not every text model of transformers 5.0 and older has the method
-    if hasattr(text, "get_input_embeddings"):
-        return text.get_input_embeddings()
-    return text.embeddings.token_embedding
+    # get_input_embeddings is missing or not implemented for some models of older transformers
+    table = getattr(getattr(text, "embeddings", None), "token_embedding", None)
+    return text.get_input_embeddings() if table is None else table
 
 
 def _text_features(mask_id: int | None) -> Callable[[Any, Tensor], Tensor]:
