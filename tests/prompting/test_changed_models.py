@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -224,6 +225,8 @@ def test_a_distributed_model_is_taken_out(tmp_path: Path) -> None:
         assert encoder.tower.model is model
         _check(model, encoder)
     finally:
+        del wrapped
+        gc.collect()  # gloo's threads would outlive the group
         torch.distributed.destroy_process_group()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,6 +54,8 @@ def worker(rank: int, folder: str) -> None:
     prompt = Prompt(learned)
     losses = train(DistributedDataParallel(prompt), prompt.shift, target)
     torch.save({"losses": losses, "shift": prompt.shift.detach()}, f"{folder}/{rank}.pt")
+    dist.barrier()
+    gc.collect()  # DistributedDataParallel is in reference cycles; gloo's threads abort a process that ends with one
     dist.destroy_process_group()
 
 
