@@ -214,6 +214,23 @@ def test_wrappers_are_taken_off(wrap: Any) -> None:
     _check(model, encoder)
 
 
+def test_a_hook_on_all_modules_is_noticed() -> None:
+    model = clip()
+    encoder = PromptEncoder(model, open_clip.tokenize, NAMES, n_ctx=4)
+    context = encoder.context_from_words("a photo of a")
+    before = encoder(context)
+    larger = nn.modules.module.register_module_forward_hook(
+        lambda module, _, output: 1.1 * output if isinstance(module, nn.Linear) else None
+    )
+    try:
+        with_hook = encoder(context)
+        torch.testing.assert_close(with_hook, encoder.encode_plain(context), rtol=0, atol=1e-10)
+        assert (with_hook - before).abs().max() > 0.01
+    finally:
+        larger.remove()
+    torch.testing.assert_close(encoder(context), before, rtol=0, atol=1e-10)
+
+
 def test_a_distributed_model_is_taken_out(tmp_path: Path) -> None:
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{tmp_path / 'meet'}", rank=0, world_size=1
@@ -225,7 +242,7 @@ def test_a_distributed_model_is_taken_out(tmp_path: Path) -> None:
         assert encoder.tower.model is model
         _check(model, encoder)
     finally:
-        del wrapped
+        wrapped = None
         gc.collect()  # gloo's threads would outlive the group
         torch.distributed.destroy_process_group()
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
+from torch.nn.modules import module as every_module
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _METHODS = ("forward", "encode_text", "get_text_features")
@@ -49,6 +50,7 @@ class Watch:
         kinds = [type(module) for module in self._modules]
         return [
             any(self._hooks),
+            [*every_module._global_forward_hooks.values(), *every_module._global_forward_pre_hooks.values()],
             kinds,
             [kind.forward for kind in dict.fromkeys(kinds)],
             [tuple(module._modules.values()) for module in self._modules if module._modules],
