@@ -157,7 +157,10 @@ class PromptEncoder(nn.Module):
     def _apply(self, fn: Any, recurse: bool = True) -> PromptEncoder:
         """Moves and casts the model as well, as if it were a submodule."""
         super()._apply(fn, recurse)
+        self._follow()
         self.tower.model._apply(fn)
+        if self._watch:
+            self._watch.begin()  # a move makes new buffers, and that is no change
         self._follow()
         return self
 

@@ -231,6 +231,31 @@ def test_a_hook_on_all_modules_is_noticed() -> None:
     torch.testing.assert_close(encoder(context), before, rtol=0, atol=1e-10)
 
 
+def _one_head(model: Any) -> None:
+    attention = model.transformer.resblocks[0].attn
+    attention.num_heads, attention.head_dim = 1, WIDTH
+
+
+SETTINGS: dict[str, Callable[[Any], object]] = {
+    "heads": _one_head,
+    "mask": lambda model: setattr(model, "attn_mask", torch.zeros_like(model.attn_mask)),
+    "mask in place": lambda model: model.attn_mask.zero_(),
+    "row that is read": lambda model: setattr(model, "text_pool_type", "last"),
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_setting_changed_later_is_noticed(setting: str) -> None:
+    model = clip()
+    encoder = PromptEncoder(model, open_clip.tokenize, NAMES, n_ctx=4)
+    context = encoder.context_from_words("a photo of a")
+    before = encoder(context)
+    SETTINGS[setting](model)
+    after = encoder(context)
+    torch.testing.assert_close(after, encoder.encode_plain(context), rtol=0, atol=1e-10)
+    assert (after - before).abs().max() > 0.01
+
+
 def test_a_distributed_model_is_taken_out(tmp_path: Path) -> None:
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{tmp_path / 'meet'}", rank=0, world_size=1

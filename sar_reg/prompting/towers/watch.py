@@ -35,11 +35,23 @@ def altered(modules: Sequence[nn.Module], *, foreign: bool) -> str:
 
 
 class Watch:
-    """Notices hooks, replaced parts and replaced methods, in tens of microseconds."""
+    """Notices hooks, replaced parts and methods, changed settings and changed buffers such as the mask."""
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         self._modules = modules
         self._hooks = [module.__dict__[hooks] for module in modules for hooks in _HOOKS]
+        # settings such as the number of heads, eps, or which row is read
+        self._settings = [
+            (module.__dict__, name)
+            for module in modules
+            for name, value in module.__dict__.items()
+            if name != "training" and isinstance(value, int | float | str)
+        ]
+        self._buffers = [module._buffers for module in modules if module._buffers]
+        self.begin()
+
+    def begin(self) -> None:
+        """Take the present state as unchanged."""
         self._before = self._state()
 
     def changed(self) -> bool:
@@ -51,6 +63,8 @@ class Watch:
         return [
             any(self._hooks),
             [*every_module._global_forward_hooks.values(), *every_module._global_forward_pre_hooks.values()],
+            [settings.get(name) for settings, name in self._settings],
+            [(id(b), b._version) for buffers in self._buffers for b in buffers.values() if b is not None],
             kinds,
             [kind.forward for kind in dict.fromkeys(kinds)],
             [tuple(module._modules.values()) for module in self._modules if module._modules],
