@@ -52,11 +52,18 @@ class Watch:
 
     def begin(self) -> None:
         """Take the present state as unchanged."""
-        self._before = self._state()
+        self._before, self._tensors = self._state(), self._buffer_state()
 
     def changed(self) -> bool:
         """Whether anything is not as it was when the watch began."""
-        return self._state() != self._before
+        if [device for device, *_ in self._tensors] != [device for device, *_ in self._buffer_state()]:
+            self._tensors = self._buffer_state()  # moved, which makes new buffers
+        return self._state() != self._before or self._buffer_state() != self._tensors
+
+    def _buffer_state(self) -> list[tuple[Any, int, int]]:
+        return [
+            (b.device, id(b), b._version) for found in self._buffers for b in found.values() if b is not None
+        ]
 
     def _state(self) -> list[Any]:
         kinds = [type(module) for module in self._modules]
@@ -64,7 +71,6 @@ class Watch:
             any(self._hooks),
             [*every_module._global_forward_hooks.values(), *every_module._global_forward_pre_hooks.values()],
             [settings.get(name) for settings, name in self._settings],
-            [(id(b), b._version) for buffers in self._buffers for b in buffers.values() if b is not None],
             kinds,
             [kind.forward for kind in dict.fromkeys(kinds)],
             [tuple(module._modules.values()) for module in self._modules if module._modules],
