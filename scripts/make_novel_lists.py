@@ -1,5 +1,4 @@
-"""Make the committed novel classes of the eleven data sets: 200 related words and
-200 random nouns for each.
+"""Make the committed novel classes: 200 words related to the base classes of each data set.
 
     python scripts/make_novel_lists.py
 
@@ -11,41 +10,49 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from examples import testbed
 from sar_reg.files import write_atomic
-from sar_reg.novel.wordnet.classes import Strategy, WordNetClasses
+from sar_reg.novel import WordNetClasses
 
 DATA = Path(__file__).parents[1] / "examples" / "protocol" / "data"
-STRATEGIES: tuple[Strategy, ...] = ("related", "random")
+PAPER = sorted(path.stem for path in (DATA / "classnames").glob("*.txt"))
+KEYS = (*PAPER, *testbed.DATASETS)
 N, SEED = 200, 1
 # WordNet knows no types of aircraft and cars, so that these two get a description
 DOMAINS = {"fgvc_aircraft": "aircraft", "stanford_cars": "motor vehicle"}
 
 
-def make(key: str, strategy: Strategy) -> str:
-    """The content of `novel/KEY.wordnet-STRATEGY.json`."""
-    names = (DATA / "classnames" / f"{key}.txt").read_text(encoding="utf-8").splitlines()
+def class_names(key: str) -> Sequence[str]:
+    """All classes of a data set of the paper or of the testbed, the base classes first."""
+    if key in testbed.DATASETS:
+        return testbed.open_dataset(key).classnames
+    return (DATA / "classnames" / f"{key}.txt").read_text(encoding="utf-8").splitlines()
+
+
+def make(key: str) -> str:
+    """The content of `novel/KEY.wordnet-related.json`."""
+    names = class_names(key)
     n_base = -(-len(names) // 2)
-    source = WordNetClasses(strategy, domain=DOMAINS.get(key) if strategy == "related" else None)
+    source = WordNetClasses("related", domain=DOMAINS.get(key))
     novel = source.generate(names[:n_base], N, exclude=names[n_base:], seed=SEED)
-    about = {"dataset": key, "seed": SEED, "excluded": "the new classes", "made_by": novel.provenance}
+    about = {"dataset": key, "seed": SEED, "excluded": "the new classes", "provenance": novel.provenance}
     return json.dumps({**about, "names": novel.names}, ensure_ascii=False, indent=1) + "\n"
 
 
 def main() -> None:
     """Write the lists of the data sets named on the command line, or of all."""
-    known = sorted(path.stem for path in (DATA / "classnames").glob("*.txt"))
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("keys", nargs="*", metavar="KEY", help=f"{', '.join(known)}; default: all")
+    parser.add_argument("keys", nargs="*", metavar="KEY", help=f"{', '.join(KEYS)}; default: all")
     keys = parser.parse_args().keys
-    if unknown := sorted(set(keys) - set(known)):
+    if unknown := sorted(set(keys) - set(KEYS)):
         parser.error(f"no data set is called {', '.join(unknown)}")
-    for key in keys or known:
-        for strategy in STRATEGIES:
-            write_atomic(DATA / "novel" / f"{key}.wordnet-{strategy}.json", make(key, strategy))
+    for key in keys or KEYS:
+        write_atomic(DATA / "novel" / f"{key}.wordnet-related.json", make(key))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,13 @@ class Watch:
         kinds = [type(module) for module in self._modules]
         return [
             any(self._hooks),
-            [*every_module._global_forward_hooks.values(), *every_module._global_forward_pre_hooks.values()],
+            [
+                hook
+                for hooks in (every_module._global_forward_hooks, every_module._global_forward_pre_hooks)
+                for hook in hooks.values()
+                # PyTorch's own, such as those of FlopCounterMode, only observe
+                if not str(getattr(hook, "__module__", "")).startswith("torch.")
+            ],
             [settings.get(name) for settings, name in self._settings],
             kinds,
             [kind.forward for kind in dict.fromkeys(kinds)],
