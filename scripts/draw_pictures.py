@@ -17,11 +17,10 @@ from typing import Any
 import torch
 from torch.nn.functional import normalize
 
-from examples.protocol.cli.look import open_record
+from examples.protocol.cli.look import open_comparable
 from examples.protocol.cli.pictures import COLOURS, INK, pyplot
 from examples.protocol.cli.table import Row, of_method, rows_of
 from examples.protocol.runs.archive import read_records
-from examples.protocol.runs.run import features_of
 from sar_reg.errors import InputError, require
 from sar_reg.files import write_atomic
 from sar_reg.shapes import Float, Tensor
@@ -81,12 +80,12 @@ def learned_texts(folder: Path) -> tuple[tuple[str, ...], int, dict[str, Feature
             raise InputError(
                 f"{folder} has no {pattern}; make it with: python -m examples.coop --out {folder}"
             )
-        run, record = open_record(found[-1], torch.device("cpu"))
-        tests = run.experiment.tests.values()
-        names = tuple(name for test in tests for name in test.classnames)
-        texts.setdefault("zero-shot CLIP", torch.cat([run.experiment.zero_shot_rows(test) for test in tests]))
-        texts[record["title"]] = features_of(run.load(), names)
-    return names, len(run.experiment.classnames), texts
+        run = open_comparable(found[-1], torch.device("cpu"))
+        method = run.method(run.classnames)
+        with torch.no_grad():
+            texts.setdefault("zero-shot CLIP", run.handcrafted_rows(method))
+            texts[run.config.title] = method.encode_text()
+    return run.classnames, len(run.trained), texts
 
 
 def draw_neighbours(path: Path, names: Sequence[str], n_base: int, texts: dict[str, Features]) -> None:

@@ -19,7 +19,7 @@ import examples.coop
 from examples.coop.method import CoOp
 from examples.protocol.cli import command
 from examples.protocol.data.dataset import Example
-from examples.protocol.runs import experiment
+from examples.protocol.runs import experiment, finished
 from sar_reg.novel import WordList
 
 NAMES = ("amber disc", "blue_tile", "crimson", "dark cube", "emerald", "fuchsia", "golden ring")
@@ -74,7 +74,8 @@ def small_clip() -> tuple[open_clip.CLIP, Any]:
 
 def install(replace: Any = setattr) -> None:
     """Put them in the place of the testbed; `replace` may be pytest's `monkeypatch.setattr`."""
-    replace(experiment, "load_clip", lambda source, recipe, device: small_clip())
+    for module in (experiment, finished):
+        replace(module, "load_clip", lambda source, recipe, device: small_clip())
     replace(experiment, "open_source", lambda source, key: Squares())
     replace(experiment, "novel_source", lambda source, held_out: WordList(source.novel or WORDS))
 

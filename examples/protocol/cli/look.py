@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import tyro
@@ -17,11 +16,7 @@ from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.cli.pictures import draw_comparison
 from examples.protocol.cli.table import rows_of
 from examples.protocol.distributed import usable
-from examples.protocol.recipe import Recipe
-from examples.protocol.runs.config import RunConfig, Source
-from examples.protocol.runs.experiment import Experiment, Setup
-from examples.protocol.runs.record import Record, read_record
-from examples.protocol.runs.run import Run, features_of
+from examples.protocol.runs.finished import FinishedRun, open_finished
 from sar_reg import similarity_alignment_loss
 from sar_reg.errors import InputError
 from sar_reg.shapes import Float, Tensor
@@ -54,35 +49,18 @@ class Moved:
     nearest_learned: str
 
 
-def open_record(path: Path, device: torch.device) -> tuple[Run, Record]:
-    """The finished run of a record.
+def open_comparable(path: Path, device: torch.device) -> FinishedRun:
+    """The finished run of a record that has base and new classes.
 
     Raises:
-        InputError: if it is not a record, or the learned tensors are not beside it.
+        InputError: if it cannot be opened, or was trained on all classes.
     """
-    record = read_record(path)
-    if not path.is_file():
-        raise InputError(f"there is no file {path}; give one of the *.json files in a run's --out folder")
-    if record is None:
-        raise InputError(f"{path} is not a run record; give one of the *.json files in a run's --out folder")
-    if record["method"] == "zero-shot":
-        raise InputError(
-            f"{path} is a zero-shot record: nothing was learned; give the record of a trained run"
-        )
-    if record["source"]["targets"]:
+    run = open_finished(path, device)
+    if run.config.source.targets or run.config.source.final:
         raise InputError(
             f"{path} was trained on all classes: there are no new ones to compare; give another record"
         )
-    source = Source(**{**record["source"], "targets": tuple(record["source"]["targets"])})
-    config = RunConfig(record["method"], source, Recipe(**record["recipe"]), record["seed"], record["sar"])
-    method = getattr(importlib.import_module(f"examples.{config.method.lower()}.method"), config.method)
-    run = Run(method, config, Experiment(source, Setup.of(config.recipe), device), path.parent)
-    if run.finished() is None:
-        raise InputError(
-            f"the learned tensors of {path} are not at {run.files.weights}, or model or data have changed since; "
-            "run the same command again with --fresh"
-        )
-    return run, record
+    return run
 
 
 def moved_classes(
@@ -133,19 +111,17 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def look(options: Options) -> str:
     """Draw the picture and return the report."""
-    run, record = open_record(options.record, usable(options.device))
-    experiment = run.experiment
-    names = tuple(name for test in experiment.tests.values() for name in test.classnames)
-    handcrafted = torch.cat([experiment.zero_shot_rows(test) for test in experiment.tests.values()])
-    method = run.load()
-    learned = features_of(method, names)
-    n_base = len(experiment.classnames)
-    rows = moved_classes(names, n_base, handcrafted, learned, method.tower.temperature)
+    run = open_comparable(options.record, usable(options.device))
+    method = run.method(run.classnames)
+    with torch.no_grad():
+        handcrafted, learned = run.handcrafted_rows(method), method.encode_text()
+    n_base, temperature = len(run.trained), method.tower.temperature
+    rows = moved_classes(run.classnames, n_base, handcrafted, learned, temperature)
     picture = options.picture or options.record.with_suffix(".png")
     maps = [("handcrafted prompts", handcrafted), (run.config.title, learned)]
-    draw_comparison(picture, maps, n_base, rows_of([record]), temperature=method.tower.temperature)
+    draw_comparison(picture, maps, n_base, rows_of([run.record]), temperature=temperature)
     if options.json:
-        entries: list[dict[str, Any]] = [vars(row) for row in rows]
+        entries = [vars(row) for row in rows]
         return json.dumps({"picture": str(picture), "classes": entries}, ensure_ascii=False)
     return f"{as_text(rows, options.most)}\n\npicture: {picture}"
 

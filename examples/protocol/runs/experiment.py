@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from dataclasses import dataclass, fields
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -85,7 +85,7 @@ class Experiment:
         )  # first, so that a wrong folder is reported before weights are downloaded
         self.model, self.tokenizer = load_clip(source, setup.precision, device)
         self.official = self.dataset.key in catalogue()
-        _warn_of_repeats(self.dataset)
+        _warn_of_repeats(self.dataset.key, self.dataset.classnames)
         self._features: dict[str, Tensor] = {}
 
     @cached_property
@@ -285,12 +285,13 @@ class Experiment:
         }
 
 
-def _warn_of_repeats(dataset: Dataset) -> None:
-    """Say once that classes of one name cannot be told apart; ImageNet has two such pairs."""
-    repeated = [name for name, count in Counter(dataset.classnames).items() if count > 1]
+@cache
+def _warn_of_repeats(key: str, classnames: tuple[str, ...]) -> None:
+    """Say once per process that classes of one name cannot be told apart; ImageNet has two such pairs."""
+    repeated = [name for name, count in Counter(classnames).items() if count > 1]
     if repeated:
         warnings.warn(
-            f"{dataset.key} has several classes called {', '.join(repeated)}: their prompts are the same, so their "
+            f"{key} has several classes called {', '.join(repeated)}: their prompts are the same, so their "
             "images cannot be told apart; as in the official code, the first of them is predicted",
             stacklevel=3,
         )

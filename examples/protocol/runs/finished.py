@@ -18,6 +18,7 @@ from examples.protocol.evaluation import text_rows
 from examples.protocol.method import PromptMethod, Tokenizer
 from examples.protocol.recipe import Recipe
 from examples.protocol.runs.config import RunConfig, Source
+from examples.protocol.runs.learned import run_of
 from examples.protocol.runs.loading import handcrafted_prompts, load_clip
 from examples.protocol.runs.record import Record, hash_tensors, read_record
 from sar_reg.bank import encode_templates
@@ -81,10 +82,13 @@ class FinishedRun:
         known = {_key(name) for name in self.trained}
         new = [i for i, name in enumerate(method.classnames) if _key(name) not in known]
         if unseen == "handcrafted" and new:
-            names = [method.classnames[i] for i in new]
-            prompts = handcrafted_prompts(self.config.source, ensemble=self.config.recipe.ensemble)
-            rows[new] = encode_templates(method.tower, names, prompts).to(rows)
+            rows[new] = self.handcrafted_rows(method)[new].to(rows)
         return rows
+
+    def handcrafted_rows(self, method: PromptMethod) -> Float[Tensor, "classes features"]:
+        """Unit rows of the method's names from the handcrafted prompts alone."""
+        prompts = handcrafted_prompts(self.config.source, ensemble=self.config.recipe.ensemble)
+        return encode_templates(method.tower, method.classnames, prompts)
 
 
 def open_finished(path: Path, device: torch.device) -> FinishedRun:
@@ -111,11 +115,16 @@ def open_finished(path: Path, device: torch.device) -> FinishedRun:
     config = RunConfig(record["method"], source, Recipe(**record["recipe"]), record["seed"], record["sar"])
     weights = path.with_suffix(".safetensors")
     try:
-        tensors = load_file(weights)
+        tensors, made_by = load_file(weights), run_of(weights)
     except (FileNotFoundError, SafetensorError) as error:
         raise InputError(
             f"the learned tensors of {path} are not at {weights} ({error}); keep both files together"
         ) from error
+    if made_by != record["identity"]:
+        raise InputError(
+            f"{weights} holds the learned tensors of another run than {path}; "
+            "keep the two files that a run wrote together, or train again with --fresh"
+        )
     model, tokenizer = load_clip(source, config.recipe.precision, device)
     _check_model(path, record, model, tokenizer)
     method_class = getattr(importlib.import_module(f"examples.{config.method.lower()}.method"), config.method)

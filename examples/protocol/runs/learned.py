@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
 from safetensors.torch import save as serialize
 
 from examples.protocol.method import PromptMethod
@@ -39,3 +40,10 @@ def save_learned(path: Path, method: PromptMethod, config: RunConfig, run: str) 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in learned.items()}
     metadata = {"format": FORMAT, "prompt": json.dumps(about, ensure_ascii=False)}
     return write_atomic(path, serialize(tensors, metadata))
+
+
+def run_of(path: Path) -> str:
+    """The identity of the run that wrote a file of learned tensors; empty if the file does not say it."""
+    with safe_open(path, framework="pt") as stored:
+        about = (stored.metadata() or {}).get("prompt", "{}")
+    return json.loads(about).get("made", {}).get("run", "")

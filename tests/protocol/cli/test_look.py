@@ -10,6 +10,7 @@ import torch
 
 from examples.coop.method import CoOp
 from examples.protocol.cli import command, look
+from examples.protocol.runs import experiment
 from tests.fabricated.runs import NAMES, RECIPE, install
 
 
@@ -55,16 +56,16 @@ def test_the_report_fits_a_terminal(runs: Path, capsys: pytest.CaptureFixture[st
     assert len(lines) == 2 + 1 + 1 + 3 + 1 + 1
 
 
+@pytest.mark.parametrize("changed", [{"targets": ["food"]}, {"final": True, "data": "photos"}])
 def test_a_run_on_all_classes_is_refused(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    changed: dict[str, object], runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record = json.loads(
-        next(path for path in runs.glob("*.json") if "zero-shot" not in path.name).read_text()
-    )
-    record["source"]["targets"] = ["food"]
-    (tmp_path / "run.json").write_text(json.dumps(record))
+    path = next(path for path in runs.glob("*.json") if "zero-shot" not in path.name)
+    record = json.loads(path.read_text())
+    record["source"] |= changed
+    path.write_text(json.dumps(record))
     with pytest.raises(SystemExit):
-        look.main([str(tmp_path / "run.json")])
+        look.main([str(path)])
     assert "was trained on all classes: there are no new ones to compare" in capsys.readouterr().err
 
 
@@ -105,4 +106,27 @@ def test_a_record_without_its_tensors_is_refused(runs: Path, capsys: pytest.Capt
     record.with_suffix(".safetensors").unlink()
     with pytest.raises(SystemExit):
         look.main([str(record)])
-    assert "run the same command again with --fresh" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "the learned tensors of" in error
+    assert "keep both files together" in error
+
+
+def test_a_record_beside_the_tensors_of_another_run_is_refused(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = sorted(runs.glob("*seed1*.json"))
+    one.with_suffix(".safetensors").write_bytes(other.with_suffix(".safetensors").read_bytes())
+    with pytest.raises(SystemExit):
+        look.main([str(one)])
+    assert "holds the learned tensors of another run than" in capsys.readouterr().err
+
+
+def test_images_are_not_needed(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def absent(*_: object) -> None:
+        raise AssertionError("the data set was opened")
+
+    monkeypatch.setattr(experiment, "open_source", absent)
+    look.main([str(next(runs.glob("*seed1*.json")))])
+    assert "mean KL" in capsys.readouterr().out
