@@ -1,9 +1,16 @@
-"""The recorded fp64 values of the loss alone (`sar_*.npz`) and inside the five methods (`*_sar.npz`)."""
+"""The recorded fp64 values of the loss alone and inside the five methods (`*_sar.npz`).
+
+The traces of the loss alone are in one archive, `sar.npz`, whose arrays are called `CASE/ARRAY`. A case that
+has its own file `sar_CASE.npz` in `--golden-dir` is read from there. `python -m tests.sampled_kl.test_golden FOLDER`
+packs such files into the archive.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +20,57 @@ import torch
 
 from sar_reg import similarity_alignment_loss
 from sar_reg.sampled_kl import torch_ring
+from tests import GOLDEN
 
-ALONE = [
+Trace = dict[str, Any]
+
+NAMES = [
     "dup_n12_d32_k8", "full_n13_d16_k12", "n1200_d512_k64", "n17_d64_k16_full", "n250_d512_k64", "n2_d4_k1",
     "n3_d8_k2", "n40_d32_k12", "n5_d8_k3", "near_n24_d64_k10", "same_n9_d16_k5",
 ]  # fmt: skip
+TAUS = ["0.01", "0.07"]
 METHODS = ["coop", "kgcoop", "tcp", "maple", "coprompt"]
 
 
-def read(path: Path) -> dict[str, Any]:
-    with np.load(path) as trace:
-        return dict(trace)
+def read(path: Path, start: str = "") -> Trace:
+    """The arrays of a file, or those whose names begin with `start`, by the rest of their names."""
+    with np.load(path) as arrays:
+        return {name.removeprefix(start): arrays[name] for name in arrays.files if name.startswith(start)}
 
 
-def features(trace: dict[str, Any], meta: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+def pack(folder: Path) -> None:
+    """Put all `sar_CASE.npz` of a folder into its `sar.npz`."""
+    traces = {path.stem.removeprefix("sar_"): read(path) for path in sorted(folder.glob("sar_*.npz"))}
+    arrays = {f"{case}/{name}": array for case, trace in traces.items() for name, array in trace.items()}
+    np.savez_compressed(folder / "sar.npz", **arrays)
+
+
+@pytest.fixture(scope="session")
+def trace_of(golden_dir: Path) -> Callable[[str], Trace]:
+    """Read one case of the loss alone, from its own file if there is one."""
+
+    def trace(case: str) -> Trace:
+        alone = golden_dir / f"sar_{case}.npz"
+        return read(alone) if alone.is_file() else read(golden_dir / "sar.npz", f"{case}/")
+
+    return trace
+
+
+def test_separate_files_and_the_archive_hold_the_same(tmp_path: Path) -> None:
+    everything = read(GOLDEN / "sar.npz")
+    cases = {name.partition("/")[0] for name in everything}
+    assert cases == {f"{name}_tau{tau}" for name in NAMES for tau in TAUS}
+    for case in cases:
+        np.savez(tmp_path / f"sar_{case}.npz", **read(GOLDEN / "sar.npz", f"{case}/"))
+    pack(tmp_path)
+    packed = read(tmp_path / "sar.npz")
+    assert packed.keys() == everything.keys()
+    for name, array in everything.items():
+        assert packed[name].dtype == array.dtype
+        np.testing.assert_array_equal(packed[name], array)
+
+
+def features(trace: Trace, meta: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """The stored inputs, or for the large cases the rule that made them, checked by hash."""
     if "L" in trace:
         return trace["L"], trace["T"]
@@ -41,13 +85,15 @@ def features(trace: dict[str, Any], meta: dict[str, Any]) -> tuple[np.ndarray, n
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["fp64", "fp32"])
-@pytest.mark.parametrize("tau", ["0.01", "0.07"])
+@pytest.mark.parametrize("tau", TAUS)
 @pytest.mark.parametrize(
     ("name", "impl"),
-    [(name, "torch") for name in ALONE] + [(name, "reference") for name in ALONE if "n1200" not in name],
+    [(name, "torch") for name in NAMES] + [(name, "reference") for name in NAMES if "n1200" not in name],
 )
-def test_loss_alone(golden_dir: Path, name: str, tau: str, impl: str, dtype: torch.dtype) -> None:
-    trace = read(golden_dir / f"sar_{name}_tau{tau}.npz")
+def test_loss_alone(
+    trace_of: Callable[[str], Trace], name: str, tau: str, impl: str, dtype: torch.dtype
+) -> None:
+    trace = trace_of(f"{name}_tau{tau}")
     meta = json.loads(str(trace["meta"]))
     learned, target = (torch.from_numpy(x).to(dtype) for x in features(trace, meta))
     learned.requires_grad_()
@@ -64,7 +110,7 @@ def test_loss_alone(golden_dir: Path, name: str, tau: str, impl: str, dtype: tor
     compare_gradient(learned.grad.double().numpy(), trace, 2e-7 if exact else 5e-5, float(trace["tau"]))
 
 
-def compare_gradient(grad: np.ndarray, trace: dict[str, Any], tolerance: float, tau: float) -> None:
+def compare_gradient(grad: np.ndarray, trace: Trace, tolerance: float, tau: float) -> None:
     """Relative to the largest entry; where the exact gradient vanishes, to the rounding of coefficients 1 / τ."""
     scale = max(np.abs(trace["grad"]).max(), 1e-3 / tau / grad.shape[0])
     assert np.abs(grad[trace["grad_index"]] - trace["grad"]).max() <= tolerance * scale
@@ -74,11 +120,11 @@ def compare_gradient(grad: np.ndarray, trace: dict[str, Any], tolerance: float, 
     assert np.abs(grad.sum(axis=0) - trace["grad_sum"]).max() <= tolerance * max(total, scale)
 
 
-@pytest.mark.parametrize("tau", ["0.01", "0.07"])
+@pytest.mark.parametrize("tau", TAUS)
 @pytest.mark.parametrize("name", ["full_n13_d16_k12", "n17_d64_k16_full"])
-def test_all_other_classes_without_indices(golden_dir: Path, name: str, tau: str) -> None:
+def test_all_other_classes_without_indices(trace_of: Callable[[str], Trace], name: str, tau: str) -> None:
     """`sample_size=None` and the band of K = N - 1 are the same sets as the recorded full ones."""
-    trace = read(golden_dir / f"sar_{name}_tau{tau}.npz")
+    trace = trace_of(f"{name}_tau{tau}")
     learned, target = (torch.from_numpy(trace[x]).double() for x in "LT")
     temperature = float(trace["tau"])
     loss = similarity_alignment_loss(learned, target, temperature=temperature)
@@ -100,3 +146,7 @@ def test_loss_inside_a_method(golden_dir: Path, method: str) -> None:
         indices=torch.from_numpy(trace["idx"][0]),
     )  # fmt: skip
     np.testing.assert_allclose(loss.item(), trace["steps/sar"][0], rtol=2e-5)
+
+
+if __name__ == "__main__":
+    pack(Path(sys.argv[1]))

@@ -1,1 +1,0 @@
-"""Every method against recorded runs of its authors' code."""
