@@ -10,6 +10,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 from sar_reg.errors import InputError
+from sar_reg.prompting.cuda_graph import GraphedEncoding, check_capturable
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.options import are_names, check_options
 from sar_reg.prompting.plain import encode_plain, encode_plain_in_passes
@@ -65,6 +66,9 @@ class PromptEncoder(nn.Module):
             about 300 operations for any number of classes; "auto" is packed on CUDA and grouped elsewhere. Both
             give the same features and gradients.
         compile: run through `torch.compile` as one graph, with its default backend or the one named.
+        cuda_graph: replay forward and backward as CUDA graphs, captured at the first call that needs a gradient.
+            Later calls must differ in values only, and each backward must run before the next call; both are
+            checked. The memory of one step stays taken. Calls without a gradient run as usual.
 
     Raises:
         InputError: if an argument does not fit or a prompt is longer than the model's context.
@@ -97,6 +101,7 @@ class PromptEncoder(nn.Module):
         buckets: int | None = None,
         layout: Layout = "auto",
         compile: bool | str = False,  # noqa: A002  the name torch users expect
+        cuda_graph: bool = False,
     ) -> None:
         super().__init__()
         names = tuple(map(str, classnames)) if are_names(classnames) else ()
@@ -107,6 +112,8 @@ class PromptEncoder(nn.Module):
             raise InputError(
                 'buckets belong to the grouped layout: leave them out, or give layout="grouped".'
             )
+        if compile and cuda_graph:
+            raise InputError("compile and cuda_graph cannot be combined: choose one.")
         tower = text_tower(model, tokenizer)
         if not isinstance(tower, TextTower):
             raise InputError("learnable prompts need a model, not a function: a function takes only texts.")
@@ -121,6 +128,9 @@ class PromptEncoder(nn.Module):
             tower, names, n_ctx=n_ctx, infix=infix, suffix=suffix, class_position=class_position
         ).to(tower.device)
         self._prepare()
+        self._graph = GraphedEncoding() if cuda_graph else None
+        if cuda_graph:
+            check_capturable(self.tower, self._plans[0] if self._plans else None)
 
     def _prepare(self) -> None:
         """What follows from the arguments and is not pickled."""
@@ -213,9 +223,11 @@ class PromptEncoder(nn.Module):
         """
         learned = self._learned(context, deep, class_tokens, class_layer)
         self._follow()
-        if not self._plans:
+        plan = self._plans[int(context.ndim == 3)] if self._plans else None
+        if self._graph and learned.needs_gradient():
+            return self._graph(self.tower, plan, learned, recompute=self._checkpoint)
+        if plan is None:
             return encode_plain_in_passes(self.tower, self._rows, learned, self.n_ctx, self._chunk_size)
-        plan = self._plans[int(context.ndim == 3)]
         return self._encode(self.tower, plan, learned, recompute=self._checkpoint)
 
     def encode_plain(
@@ -281,6 +293,7 @@ class PromptEncoder(nn.Module):
                 f"{plan.n_shared} rows shared + {plan.n_own} own = {count.ours} instead of {count.plain}; "
                 f"class-specific contexts share only the start: {own}"
             )
+        how += "; CUDA graphs" if self._graph else ""
         return (
             f'PromptEncoder({len(self)} classes, "{template}", n_ctx={self.n_ctx}, {self.tower.kind}: {how})'
         )

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from sar_reg.shapes import Float, Int, Tensor
 
 
@@ -27,6 +29,11 @@ class Learned:
             None if tokens is None else tokens[classes],
             self.class_layer,
         )
+
+    def needs_gradient(self) -> bool:
+        """Whether a call with these will be differentiated."""
+        tensors: tuple[Tensor | None, ...] = (self.context, self.class_tokens, *self.deep)
+        return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
     def apart(self) -> tuple[Any, ...]:
         """Its parts, for `Learned.of_parts`; a checkpoint guards tensors that it is given one by one."""
