@@ -23,7 +23,7 @@ from examples.paper.options import Options, narrowed_sweep, planned_runs
 from examples.paper.reproduce import reproduce
 from examples.paper.sweep import PlannedRun
 from examples.protocol.data import Numbers, numbers_of, open_dataset
-from examples.protocol.data.catalogue import SHIFTED, entry_of
+from examples.protocol.data.catalogue import SHIFTED
 from examples.protocol.data.fabricate import declare, fabricate, names_of
 from sar_reg.errors import InputError, require
 from sar_reg.files import write_atomic
@@ -102,12 +102,7 @@ def set_up(folder: Path, datasets: Sequence[str]) -> Stage:
     """Make the data sets, each with all its classes, and the model; register the model with open_clip."""
     data, numbers = folder / "data", dict[str, Numbers]()
     for key in datasets:
-        classes = entry_of(key).classes
-        everything = names_of(key, 1000)
-        names = everything[
-            :: max(1, len(everything) // classes)
-        ]  # ImageNet-A and -R: every fifth of ImageNet's
-        fabricate(data, key, images=IMAGES.get(key, FEW), names=names)
+        fabricate(data, key, images=IMAGES.get(key, FEW), names=names_of(key, 1000))
         numbers[key] = numbers_of(open_dataset(key, data, verify=False))
     declare(data, numbers)
     classes = {key: counts[0] for key, counts in numbers.items()}

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from examples.protocol.data import DECLARED, Numbers
-from examples.protocol.data.catalogue import SHIFTED, CatalogueEntry, entry_of
+from examples.protocol.data.catalogue import CatalogueEntry, entry_of
 from sar_reg.files import write_atomic
 
 CLASSNAMES = Path(__file__).parent / "classnames"
@@ -24,8 +24,8 @@ PATHS = {
 
 
 def names_of(key: str, classes: int) -> list[str]:
-    """The first class names of a data set; those of ImageNet for its shifted test sets."""
-    file = CLASSNAMES / f"{'imagenet' if key in SHIFTED else key}.txt"
+    """The first class names of a data set; ImageNet-V2 and ImageNet-Sketch have ImageNet's."""
+    file = CLASSNAMES / f"{'imagenet' if key in ('imagenetv2', 'imagenet_sketch') else key}.txt"
     return file.read_text("utf-8").splitlines()[:classes]
 
 

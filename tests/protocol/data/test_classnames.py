@@ -1,8 +1,11 @@
-"""The class lists of the eleven data sets: counts, order at the seam of base and new, spelling."""
+"""The class lists of the data sets: counts, order at the seam of base and new, spelling."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import timm
 
 from tests import ROOT
 
@@ -55,3 +58,11 @@ def test_the_folder_order_of_the_original_data_is_kept() -> None:
     imagenet = read("imagenet")
     assert [i for i, name in enumerate(imagenet) if name == "missile"] == [657, 744]
     assert [i for i, name in enumerate(imagenet) if name == "sunglasses"] == [836, 837]
+
+
+@pytest.mark.parametrize("key", ["imagenet_a", "imagenet_r"])
+def test_the_classes_of_imagenet_a_and_r_are_those_that_timm_lists(key: str) -> None:
+    listed = (Path(timm.__file__).parent / "data" / "_info" / f"{key}_indices.txt").read_text("utf-8")
+    imagenet = read("imagenet")
+    assert read(key) == [imagenet[int(index)] for index in listed.split()]
+    assert len(set(read(key))) == 200
