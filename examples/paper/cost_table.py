@@ -2,36 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from statistics import mean
-from typing import Any
 
 from examples.paper import published
 from examples.paper.accuracy_tables import VARIANTS
 from examples.paper.results import Accuracies, Runs
 from examples.paper.sweep import Sweep
-from examples.paper.table import Table, number
+from examples.paper.table import Column, Numbers, Table, number
+from examples.protocol.runs.record import Record
 
-COLUMNS = ("learned numbers", "training s", "evaluation ms / image", "peak memory MiB", "H")
+DIGITS = {
+    "learned numbers": 0,
+    "training s": 1,
+    "evaluation ms / image": 2,
+    "peak memory MiB": 0,
+    "H": 2,
+}
+"""The quantities of the table and the decimals shown."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant on one data set.
+
+    Attributes:
+        dataset: its key.
+        method: name of the method.
+        variant: name of the variant.
+        ours: quantity → mean over seeds, None where a run is missing.
+        theirs: the paper's values under the same names; empty if they do not belong to this data.
+    """
+
+    dataset: str
+    method: str
+    variant: str
+    ours: Mapping[str, float | None]
+    theirs: Mapping[str, float | None]
+
+    def numbers(self) -> list[Numbers]:
+        """One entry per quantity."""
+        about = {"dataset": self.dataset, "method": self.method, "variant": self.variant}
+        return [
+            {**about, "metric": name, "paper": self.theirs.get(name), "ours": value}
+            for name, value in self.ours.items()
+        ]
 
 
 def cost_table(sweep: Sweep, runs: Runs, *, real: bool) -> Table:
-    """Costs of every variant, absolute and against the first one; the paper's beside them on its data set."""
+    """Costs of every variant; the paper's in brackets on the paper's data."""
     accuracies = Accuracies(runs)
-    rows, numbers = [], []
-    for (dataset, method, variant), by_seed in runs.items():
-        costs = [_costs(record) for record in by_seed.values()]
-        measured = [mean(values) for values in zip(*costs, strict=True)] if costs else [None] * 4
-        ours = [*measured, accuracies.mean(dataset, method, variant, "h")]
-        theirs = _paper(variant) if real else [None] * len(COLUMNS)
-        digits = (0, 1, 2, 0, 2)
-        cells = [number(value, places) for value, places in zip(ours, digits, strict=True)]
-        if real:
-            pairs = zip(cells, theirs, digits, strict=True)
-            cells = [f"{cell} ({_or_dash(value, places)})" for cell, value, places in pairs]
-        rows.append([dataset, VARIANTS[variant].format(method), *cells])
-        for column, value, other in zip(COLUMNS, ours, theirs, strict=True):
-            entry = {"dataset": dataset, "method": method, "variant": variant, "metric": column}
-            numbers.append({**entry, "paper": other, "ours": value})
+    rows = [
+        Row(
+            dataset,
+            method,
+            variant,
+            _costs(by_seed.values()) | {"H": accuracies.mean(dataset, method, variant, "h")},
+            _paper(variant) if real else {},
+        )
+        for (dataset, method, variant), by_seed in runs.items()
+    ]
+    columns = [
+        Column[Row]("data set", lambda row: row.dataset),
+        Column[Row]("method", lambda row: VARIANTS[row.variant].format(row.method)),
+        *(_quantity(name, digits) for name, digits in DIGITS.items()),
+    ]
     notes = [
         "Mean over seeds, each run in a process of its own. Peak memory is the GPU's where there is one, else that of "
         "the whole process, Python and libraries included. Runs without and with SAR both use the shared-prefix "
@@ -41,43 +77,47 @@ def cost_table(sweep: Sweep, runs: Runs, *, real: bool) -> Table:
         notes.append(
             "In brackets: the paper, on its own GPU (not named there); times and memory do not compare."
         )
-    return Table(sweep.name, "Table 2: cost of SAR", notes, ["data set", "method", *COLUMNS], rows, numbers)
+    return Table.of(sweep.name, "Table 2: cost of SAR", columns, rows, Row.numbers, notes)
 
 
-def _costs(record: dict[str, Any]) -> list[float]:
+def _quantity(name: str, digits: int) -> Column[Row]:
+    def cell(row: Row) -> str:
+        text, theirs = number(row.ours[name], digits), row.theirs.get(name)
+        return text if theirs is None else f"{text} ({theirs:.{digits}f})"
+
+    return Column(name, cell)
+
+
+def _costs(records: Iterable[Record]) -> dict[str, float | None]:
+    costs = [_cost(record) for record in records]
+    return {name: mean(cost[name] for cost in costs) if costs else None for name in DIGITS if name != "H"}
+
+
+def _cost(record: Record) -> dict[str, float]:
     images = sum(test["images"] for test in record["data"]["tests"].values())
-    seconds = record["seconds"]
-    return [
+    values = (
         record["training"]["learned_numbers"],
-        seconds["training"],
-        1000 * seconds["evaluation"] / images,
+        record["seconds"]["training"],
+        1000 * record["seconds"]["evaluation"] / images,
         record["peak_memory_mib"],
-    ]
+    )
+    return dict(zip(DIGITS, values, strict=False))
 
 
-def _paper(variant: str) -> list[float | None]:
-    def of(metric: str, dataset: str = "imagenet") -> float | None:
-        base = published.paper().get(("2", dataset, "CoOp", "baseline", metric))
-        more = published.paper().get(("2", dataset, "CoOp", variant, _delta(metric)))
-        if variant == "baseline" or base is None or more is None:
-            return base
-        return base + more
+def _paper(variant: str) -> dict[str, float | None]:
+    numbers = published.paper()
 
-    memory = of("mem_gib")
-    h = published.paper().get(("2", "average", "CoOp", variant, "h"))
-    return [
-        of("params"),
-        of("train_time_s"),
-        of("infer_time_ms"),
-        None if memory is None else 1024 * memory,
-        h,
-    ]
+    def of(metric: str) -> float | None:
+        base = numbers.get(("2", "imagenet", "CoOp", "baseline", metric))
+        more = numbers.get(("2", "imagenet", "CoOp", variant, _delta(metric)))
+        return base if variant == "baseline" or base is None or more is None else base + more
+
+    memory, h = of("mem_gib"), numbers.get(("2", "average", "CoOp", variant, "h"))
+    in_mib = None if memory is None else 1024 * memory
+    values = (of("params"), of("train_time_s"), of("infer_time_ms"), in_mib, h)
+    return dict(zip(DIGITS, values, strict=True))
 
 
 def _delta(metric: str) -> str:
     name, _, unit = metric.rpartition("_")
     return f"{name}_delta_{unit}" if name else f"{metric}_delta"
-
-
-def _or_dash(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
