@@ -74,44 +74,42 @@ def _draw_shape(like: Tensor, step: Tensor | None, k: int, offset: int) -> Tenso
     return like.new_empty((n, k), dtype=torch.int32) if k else like.new_empty((n,), dtype=torch.int64)
 
 
-def _run_forward(
-    learned: Tensor, target: Tensor, gram: Tensor | None, sets: Tensor, k: int, temperature: float, mean: bool,
-    reverse: bool, impl: str,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+_OPTIONS = "SymInt k, float temperature, bool mean, bool reverse, str impl"
+
+
+def _run_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
     """KL (N,), and what backward needs: two numbers per pair and one to three per row."""
-    return _implementation(impl).forward(learned, target, gram, sets, k, temperature, mean, reverse)
+    *inputs, impl = arguments
+    return _implementation(impl).forward(*inputs)
 
 
-_operator = torch.library.custom_op("sar_reg::sampled_kl", _run_forward, mutates_args=())
+_operator = torch.library.custom_op(
+    "sar_reg::sampled_kl", _run_forward, mutates_args=(),
+    schema=f"(Tensor learned, Tensor target, Tensor? gram, Tensor sets, {_OPTIONS}) -> (Tensor, Tensor)",
+)  # fmt: skip
 
 
 @_operator.register_fake
-def _forward_shapes(
-    learned: Tensor, target: Tensor, gram: Tensor | None, sets: Tensor, k: int, temperature: float, mean: bool,
-    reverse: bool, impl: str,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    n = learned.shape[0]
-    dtype = result_dtype(learned, target)
-    empty = partial(learned.new_empty, dtype=dtype)
+def _forward_shapes(learned: Tensor, target: Tensor, gram: Any, sets: Tensor, k: int, *options: Any) -> Any:
+    n, impl = learned.shape[0], options[-1]
+    empty = partial(learned.new_empty, dtype=result_dtype(learned, target))
     return empty((n,)), empty((_implementation(impl).saved_count(n, k, sets.ndim == 1),))
 
 
-def _run_backward(
-    grad: Tensor, learned: Tensor, sets: Tensor, saved: Tensor, k: int, temperature: float, mean: bool,
-    reverse: bool, impl: str,
-) -> Tensor:  # fmt: skip
+def _run_backward(*arguments: Any) -> Tensor:
     """Gradient of `(grad * KL).sum()` with respect to `learned`, in learned's dtype."""
-    return _implementation(impl).backward(grad, learned, sets, saved, k, temperature, mean, reverse)
+    *inputs, impl = arguments
+    return _implementation(impl).backward(*inputs)
 
 
-_backward_operator = torch.library.custom_op("sar_reg::sampled_kl_backward", _run_backward, mutates_args=())
+_backward_operator = torch.library.custom_op(
+    "sar_reg::sampled_kl_backward", _run_backward, mutates_args=(),
+    schema=f"(Tensor grad, Tensor learned, Tensor sets, Tensor saved, {_OPTIONS}) -> Tensor",
+)  # fmt: skip
 
 
 @_backward_operator.register_fake
-def _backward_shape(
-    grad: Tensor, learned: Tensor, sets: Tensor, saved: Tensor, k: int, temperature: float, mean: bool,
-    reverse: bool, impl: str,
-) -> Tensor:  # fmt: skip
+def _backward_shape(grad: Tensor, learned: Tensor, *others: Any) -> Tensor:
     return learned.new_empty(learned.shape)
 
 

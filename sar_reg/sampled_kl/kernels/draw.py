@@ -5,37 +5,10 @@
 
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
 
-from sar_reg.sampled_kl.kernels.tiles import is_ranked, launch
-from sar_reg.shapes import Int, Tensor
-
 RING_TILE = {"ROWS": 16, "BLOCK": 256, "num_warps": 4, "num_stages": 1}
-
-
-def ring(n: int, step: Int[Tensor, ""] | None, offset: int, device: torch.device) -> Int[Tensor, " n"]:
-    """The integers of `sampling.ring_order`."""
-    order = torch.empty(n, dtype=torch.int64, device=device)
-    rank = is_ranked(n)
-    launch(
-        ring_order, (triton.cdiv(n, RING_TILE["ROWS"]),), device,
-        order if step is None else step, order, n, offset, HAS_STEP=step is not None, RANK=rank, **RING_TILE,
-    )  # fmt: skip
-    return order if rank else order.argsort(stable=True)
-
-
-def sets(
-    n: int, k: int, step: Int[Tensor, ""] | None, offset: int, device: torch.device
-) -> Int[Tensor, "n k"]:
-    """The integers of `sample_classes(..., sampling="independent")`, as int32; `k` below `n - 1`."""
-    indices = torch.empty(n, k, dtype=torch.int32, device=device)
-    launch(
-        draw_sets, (n,), device,
-        indices if step is None else step, indices, n, k, offset, HAS_STEP=step is not None, **sets_tile(n, k),
-    )  # fmt: skip
-    return indices
 
 
 def sets_tile(n: int, k: int) -> dict[str, int]:

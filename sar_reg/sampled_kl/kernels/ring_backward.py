@@ -8,39 +8,6 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from sar_reg.sampled_kl.kernels.tiles import (
-    RING_BACKWARD,
-    accumulator,
-    backward_precision,
-    launch,
-    more_registers,
-)
-from sar_reg.shapes import Float, Int, Tensor
-
-
-def backward(
-    grad: Float[Tensor, " classes"],
-    learned: Float[Tensor, "classes width"],
-    order: Int[Tensor, " classes"],
-    saved: Float[Tensor, " numbers"],
-    k: int,
-    temperature: float,
-    mean: bool,
-    reverse: bool,
-) -> Float[Tensor, "classes width"]:
-    """Gradient of `(grad * KL).sum()` with respect to `learned`; the formula is in `torch_ring.backward`."""
-    n, width = learned.shape
-    result = learned.new_empty(learned.shape)  # contiguous, as the operator promises the compiler
-    grid = (triton.cdiv(n, RING_BACKWARD["ROWS"]), triton.cdiv(width, RING_BACKWARD["WIDTH"]))
-    launch(
-        ring_kl_backward, grid, learned.device,
-        grad, learned, order, saved, saved[2 * n * k :], result, n, k, width,
-        grad.stride(0), learned.stride(0), learned.stride(1), result.stride(0), 1 / temperature, 1 / n if mean else 1.0,
-        REVERSE=reverse, PRECISION=backward_precision(learned.dtype), ACC=accumulator(saved.dtype),
-        **RING_BACKWARD, **more_registers(learned.stride(0)),
-    )  # fmt: skip
-    return result
-
 
 @triton.jit(do_not_specialize=["n", "k"], do_not_specialize_on_alignment=["row_stats_ptr"])
 def ring_kl_backward(

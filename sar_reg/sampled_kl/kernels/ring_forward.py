@@ -8,35 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from sar_reg.sampled_kl.kernels.softmax import kl_of_sums, length, softmax_step
-from sar_reg.sampled_kl.kernels.tiles import RING_FORWARD, accumulator, forward_precision, launch
-from sar_reg.sampled_kl.reference import result_dtype
-from sar_reg.shapes import Float, Int, Tensor
-
-
-def forward(
-    learned: Float[Tensor, "classes width"],
-    target: Float[Tensor, "classes width"],
-    gram: Float[Tensor, "classes classes"] | None,
-    order: Int[Tensor, " classes"],
-    k: int,
-    temperature: float,
-    mean: bool,
-    reverse: bool,
-) -> tuple[Tensor, Tensor]:
-    """KL per class; for backward the cosines (2, N, k) in ring order, log-sum-exps and 1 / length (3, N)."""
-    n, width = learned.shape
-    dtype = result_dtype(learned, target)
-    row_kl, saved = learned.new_empty(n, dtype=dtype), learned.new_empty((2 * k + 3) * n, dtype=dtype)
-    launch(
-        ring_kl_forward, (triton.cdiv(n, RING_FORWARD["ROWS"]),), learned.device,
-        learned, target, target if gram is None else gram, order, row_kl, saved, saved[2 * n * k :], n, k, width,
-        learned.stride(0), learned.stride(1), target.stride(0), target.stride(1),
-        1 / temperature, 1 / n if mean else 1.0,
-        REVERSE=reverse, KEPT=gram is not None, LEARNED_PRECISION=forward_precision(learned.dtype),
-        TARGET_PRECISION=forward_precision(target.dtype), ACC=accumulator(dtype), **RING_FORWARD,
-    )  # fmt: skip
-    return row_kl, saved
+from sar_reg.sampled_kl.kernels.softmax import LEAST, add_chunk, kl_of_sums, length
 
 
 @triton.jit(do_not_specialize=["n", "k"], do_not_specialize_on_alignment=["row_stats_ptr"])
@@ -59,13 +31,15 @@ def ring_kl_forward(
     learned_band_ptr = cosines_ptr + tl.program_id(0).to(tl.int64) * ROWS * k
     target_band_ptr = learned_band_ptr + n.to(tl.int64) * k
 
-    # Below every logit, but finite: a row of NaN then stays NaN and no infinities are subtracted.
-    learned_max = tl.full((ROWS,), -1e30, ACC)
-    target_max = tl.full((ROWS,), -1e30, ACC)
-    learned_sum = tl.zeros((ROWS,), ACC)
-    target_sum = tl.zeros((ROWS,), ACC)
-    excess = tl.zeros((ROWS,), ACC)
-    learned_scale = tl.zeros((ROWS,), ACC)
+    least, zero = tl.full((ROWS,), LEAST, ACC), tl.zeros((ROWS,), ACC)
+    learned_max, target_max, learned_sum, target_sum, excess, learned_scale = (
+        least,
+        least,
+        zero,
+        zero,
+        zero,
+        zero,
+    )
     for first in range(0, ROWS - 1 + k, COLUMNS):
         column = first + tl.arange(0, COLUMNS)
         column_class = tl.load(order_ptr + (tl.program_id(0) * ROWS + 1 + column) % n)
@@ -90,16 +64,9 @@ def ring_kl_forward(
         tl.store(target_band_ptr + place, cosine, mask=band & valid[:, None])
         target_logit = cosine * inverse_temperature
 
-        learned_max, learned_fade, learned_part = softmax_step(learned_logit, band, learned_max, 1)
-        target_max, target_fade, target_part = softmax_step(target_logit, band, target_max, 1)
-        learned_sum = learned_sum * learned_fade + tl.sum(learned_part, 1)
-        target_sum = target_sum * target_fade + tl.sum(target_part, 1)
-        # Off the band a NaN class of other rows may stand, which a zero weight would not silence.
-        gap = tl.where(band, target_logit - learned_logit, 0.0)
-        if REVERSE:
-            excess = excess * learned_fade - tl.sum(learned_part * gap, 1)
-        else:
-            excess = excess * target_fade + tl.sum(target_part * gap, 1)
+        learned_max, target_max, learned_sum, target_sum, excess = add_chunk(
+            learned_logit, target_logit, band, learned_max, target_max, learned_sum, target_sum, excess, 1, REVERSE
+        )  # fmt: skip
 
     kl = kl_of_sums(learned_max, target_max, learned_sum, target_sum, excess, REVERSE)
     # Backward needs log P - log Q + KL if REVERSE, so the KL goes into one of the log-sum-exps.

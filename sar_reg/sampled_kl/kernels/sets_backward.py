@@ -5,60 +5,8 @@
 
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
-
-from sar_reg.sampled_kl.kernels.tiles import (
-    accumulator,
-    backward_precision,
-    dense_backward_tile,
-    gather_backward_tile,
-    is_dense,
-    launch,
-    more_registers,
-    saved_columns,
-)
-from sar_reg.shapes import Float, Int, Tensor
-
-
-def backward(
-    grad: Float[Tensor, " classes"],
-    learned: Float[Tensor, "classes width"],
-    indices: Int[Tensor, "classes samples"],
-    saved: Float[Tensor, " numbers"],
-    k: int,
-    mean: bool,
-) -> Float[Tensor, "classes width"]:
-    """Gradient of `(grad * KL).sum()` with respect to `learned`; the formula is in `torch_ring.backward`.
-
-    Where `is_dense`, one tensor-core product with both directions of the saved matrices. Above, a stable sort
-    of the drawn classes lists the pairs that each class is the column of; memory O(N K).
-    """
-    n, width = learned.shape
-    result = learned.new_empty(learned.shape)  # contiguous, as the operator promises the compiler
-    strides = grad.stride(0), learned.stride(0), learned.stride(1), result.stride(0)
-    scale = 1 / n if mean else 1.0
-    columns = saved_columns(n, k)
-    row_stats = saved[2 * n * columns :]
-    if is_dense(n):
-        tile = dense_backward_tile(n)
-        launch(
-            dense_backward, (triton.cdiv(n, tile["ROWS"]), triton.cdiv(width, tile["WIDTH"])), learned.device,
-            grad, learned, row_stats, saved, result, n, width, columns, *strides, scale,
-            PRECISION=backward_precision(learned.dtype), ACC=accumulator(saved.dtype),
-            **tile, **more_registers(learned.stride(0)),
-        )  # fmt: skip
-        return result
-    drawn, order = indices.view(-1).sort(stable=True)
-    classes = torch.arange(n + 1, dtype=drawn.dtype, device=drawn.device)
-    tile = gather_backward_tile(width)
-    launch(
-        gather_backward, (n, triton.cdiv(width, tile["WIDTH"])), learned.device,
-        grad, learned, row_stats, indices, saved, order, torch.searchsorted(drawn, classes), result,
-        n, k, width, *strides, scale, ACC=accumulator(saved.dtype), **tile,
-    )  # fmt: skip
-    return result
 
 
 @triton.jit(do_not_specialize=["n"], do_not_specialize_on_alignment=["row_stats_ptr"])

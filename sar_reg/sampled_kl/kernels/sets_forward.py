@@ -8,39 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from sar_reg.sampled_kl.kernels.softmax import kl_of_sums, length, softmax_step
-from sar_reg.sampled_kl.kernels.tiles import SETS_FORWARD, accumulator, is_dense, launch, saved_columns
-from sar_reg.sampled_kl.reference import result_dtype
-from sar_reg.shapes import Float, Int, Tensor
-
-
-def forward(
-    learned: Float[Tensor, "classes width"],
-    target: Float[Tensor, "classes width"],
-    gram: Float[Tensor, "classes classes"] | None,
-    indices: Int[Tensor, "classes samples"],
-    k: int,
-    temperature: float,
-    mean: bool,
-    reverse: bool,
-) -> tuple[Tensor, Tensor]:
-    """KL per class; for backward two numbers per pair (2, N, columns), 1 / length and a sum per row (2, N).
-
-    Backward needs the derivative of a row's KL by each of its cosines, and that times the cosine: as two (N, N)
-    matrices where `is_dense`, as two lists (N, K) above. The sets must not repeat a class.
-    """
-    n, width = learned.shape
-    dtype = result_dtype(learned, target)
-    columns = saved_columns(n, k)
-    row_kl, saved = learned.new_empty(n, dtype=dtype), learned.new_empty((2 * columns + 2) * n, dtype=dtype)
-    launch(
-        sets_kl_forward, (n,), learned.device,
-        learned, target, target if gram is None else gram, indices, row_kl, saved, saved[2 * n * columns :],
-        n, k, width, columns, learned.stride(0), learned.stride(1), target.stride(0), target.stride(1),
-        1 / temperature, 1 / n if mean else 1.0,
-        REVERSE=reverse, KEPT=gram is not None, DENSE=is_dense(n), ACC=accumulator(dtype), **SETS_FORWARD,
-    )  # fmt: skip
-    return row_kl, saved
+from sar_reg.sampled_kl.kernels.softmax import LEAST, add_chunk, kl_of_sums, length
 
 
 @triton.jit(do_not_specialize=["n", "k"], do_not_specialize_on_alignment=["row_stats_ptr"])
@@ -65,13 +33,15 @@ def sets_kl_forward(
             tl.store(own_ptr + place, tl.zeros((COLUMNS,), ACC), mask=place < columns)
             tl.store(second_ptr + place, tl.zeros((COLUMNS,), ACC), mask=place < columns)
         tl.debug_barrier()  # other threads of this program write the same places next
-    # Below every logit, but finite: a row of NaN then stays NaN and no infinities are subtracted.
-    learned_max = tl.full((), -1e30, ACC)
-    target_max = tl.full((), -1e30, ACC)
-    learned_sum = tl.zeros((), ACC)
-    target_sum = tl.zeros((), ACC)
-    excess = tl.zeros((), ACC)
-    inverse_length = tl.zeros((), ACC)
+    least, zero = tl.full((), LEAST, ACC), tl.zeros((), ACC)
+    learned_max, target_max, learned_sum, target_sum, excess, inverse_length = (
+        least,
+        least,
+        zero,
+        zero,
+        zero,
+        zero,
+    )
     for first in range(0, k, COLUMNS):
         sample = first + tl.arange(0, COLUMNS)
         present = sample < k
@@ -90,15 +60,9 @@ def sets_kl_forward(
         tl.store(second_ptr + place, other, mask=present)
         learned = cosine * inverse_temperature
         target = other * inverse_temperature
-        learned_max, learned_fade, learned_part = softmax_step(learned, present, learned_max, 0)
-        target_max, target_fade, target_part = softmax_step(target, present, target_max, 0)
-        learned_sum = learned_sum * learned_fade + tl.sum(learned_part, 0)
-        target_sum = target_sum * target_fade + tl.sum(target_part, 0)
-        gap = tl.where(present, target - learned, 0.0)
-        if REVERSE:
-            excess = excess * learned_fade - tl.sum(learned_part * gap, 0)
-        else:
-            excess = excess * target_fade + tl.sum(target_part * gap, 0)
+        learned_max, target_max, learned_sum, target_sum, excess = add_chunk(
+            learned, target, present, learned_max, target_max, learned_sum, target_sum, excess, 0, REVERSE
+        )
     kl = kl_of_sums(learned_max, target_max, learned_sum, target_sum, excess, REVERSE)
     tl.store(row_kl_ptr + row, kl * scale)
     tl.store(row_stats_ptr + row, inverse_length)

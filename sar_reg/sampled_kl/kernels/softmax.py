@@ -8,6 +8,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+LEAST: tl.constexpr = tl.constexpr(-1e30)
+"""Below every logit, but finite: a row of NaN then stays NaN and no infinities are subtracted."""
+
 
 @triton.jit
 def length(square, largest):
@@ -18,7 +21,26 @@ def length(square, largest):
 
 
 @triton.jit
-def softmax_step(logit, present, running_max, AXIS: tl.constexpr):
+def add_chunk(
+    learned, target, present, learned_max, target_max, learned_sum, target_sum, excess,
+    AXIS: tl.constexpr, REVERSE: tl.constexpr,
+):  # fmt: skip
+    """The running maxima, sums of exponentials and weighted gaps of the logits, with one more chunk of both."""
+    learned_max, learned_fade, learned_part = _softmax_step(learned, present, learned_max, AXIS)
+    target_max, target_fade, target_part = _softmax_step(target, present, target_max, AXIS)
+    learned_sum = learned_sum * learned_fade + tl.sum(learned_part, AXIS)
+    target_sum = target_sum * target_fade + tl.sum(target_part, AXIS)
+    # A NaN class of other rows may stand where not present, which a zero weight would not silence.
+    gap = tl.where(present, target - learned, 0.0)
+    if REVERSE:
+        excess = excess * learned_fade - tl.sum(learned_part * gap, AXIS)
+    else:
+        excess = excess * target_fade + tl.sum(target_part * gap, AXIS)
+    return learned_max, target_max, learned_sum, target_sum, excess
+
+
+@triton.jit
+def _softmax_step(logit, present, running_max, AXIS: tl.constexpr):
     """The new running maximum, the factor for earlier sums, and this chunk's exponentials (0 where not present)."""
     new_max = tl.maximum(running_max, tl.max(tl.where(present, logit, -float("inf")), AXIS))
     shifted = logit - (tl.expand_dims(new_max, AXIS) if AXIS else new_max)
