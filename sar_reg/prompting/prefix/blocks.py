@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from torch.utils.checkpoint import checkpoint
 
 from sar_reg.prompting.prefix.attention import attend, by_head
 from sar_reg.prompting.prefix.layout import Group, Layout
+from sar_reg.prompting.prefix.transforms import run
 from sar_reg.prompting.towers import Block
 from sar_reg.shapes import Float, Int, Tensor
 
@@ -87,12 +87,7 @@ def run_own(
         if number in edits:
             x = edits[number].apply(x)
         at_end = number + 1 == len(blocks)
-        arguments = blocks[number], x, *keys_values, layout, at_end
-        x = (
-            checkpoint(_own_block, *arguments, use_reentrant=False, preserve_rng_state=False)
-            if recompute
-            else _own_block(*arguments)
-        )
+        x = run(_own_block, blocks[number], x, *keys_values, layout, at_end, recompute=recompute)
     return x
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.checkpoint import checkpoint
 
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.prefix.blocks import Edit, KeysValues, run_own, run_shared
 from sar_reg.prompting.prefix.layout import Layout, pack
 from sar_reg.prompting.prefix.rows import Rows, moved, rows_of, stack_of
+from sar_reg.prompting.prefix.transforms import run
 from sar_reg.prompting.prompts import PromptRows
 from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Float, Int, Tensor
@@ -33,7 +33,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class GroupedPlan:
-    """See `prefix.plan.PrefixPlan`."""
+    """One of the two forms of `prefix.plan.PrefixPlan`."""
 
     rows: PromptRows
     shared: Rows
@@ -51,11 +51,6 @@ class GroupedPlan:
         """Rows computed class by class, over all classes."""
         return sum(chunk.layout.rows for chunk in self.chunks)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the indices lie."""
-        return self.unsort.device
-
     def to(self, device: torch.device) -> GroupedPlan:
         """The same on another device."""
         return moved(self, device)
@@ -65,20 +60,16 @@ class GroupedPlan:
     ) -> Float[Tensor, "classes features"]:
         """Features of all prompts, not normalised, in the order of the classes."""
         shared = _run_shared(tower, self, learned)
-        parts: list[Tensor] = []
-        for chunk in self.chunks:
-            arguments = tower, self, chunk, shared, recompute, *learned.apart()
-            if len(self.chunks) > 1 and torch.is_grad_enabled():
-                parts.append(
-                    checkpoint(_encode_chunk, *arguments, use_reentrant=False, preserve_rng_state=False)
-                )
-            else:
-                parts.append(_encode_chunk(*arguments))
+        several = len(self.chunks) > 1
+        parts = [
+            run(_encode_chunk, tower, self, chunk, shared, recompute, *learned.apart(), recompute=several)
+            for chunk in self.chunks
+        ]
         return torch.cat(parts)[self.unsort]
 
 
 def group(
-    rows: PromptRows, *, n_ctx: int, class_specific: bool, chunk_size: int | None, buckets: int | None
+    rows: PromptRows, n_ctx: int, class_specific: bool, chunk_size: int | None, buckets: int | None
 ) -> GroupedPlan:
     """Sort the classes by length and pack them; arguments as for `prefix.plan.make_plan`."""
     shared = rows.shared(class_specific=class_specific)

@@ -57,7 +57,7 @@ class Pass:
 
 @dataclass(frozen=True)
 class PackedPlan:
-    """See `prefix.plan.PrefixPlan`."""
+    """One of the two forms of `prefix.plan.PrefixPlan`."""
 
     passes: tuple[Pass, ...]
 
@@ -70,11 +70,6 @@ class PackedPlan:
     def n_own(self) -> int:
         """All other rows: those of the classes, padding, and further copies of the shared ones."""
         return sum(len(step.rows.tokens) for step in self.passes) - self.n_shared
-
-    @property
-    def device(self) -> torch.device:
-        """Where the indices lie."""
-        return self.passes[0].bins.ends.device
 
     def to(self, device: torch.device) -> PackedPlan:
         """The same on another device."""
@@ -95,7 +90,7 @@ class PackedPlan:
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
-def fill_bins(rows: PromptRows, *, n_ctx: int, class_specific: bool, chunk_size: int | None) -> PackedPlan:
+def fill_bins(rows: PromptRows, n_ctx: int, class_specific: bool, chunk_size: int | None) -> PackedPlan:
     """Put the classes into bins; arguments as for `prefix.plan.make_plan`."""
     shared = rows.shared(class_specific=class_specific)
     numbers = torch.arange(len(rows.last))

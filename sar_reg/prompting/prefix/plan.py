@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 
 from sar_reg.prompting.learned import Learned
-from sar_reg.prompting.prefix.grouped import group
-from sar_reg.prompting.prefix.packed import fill_bins
+from sar_reg.prompting.prefix.grouped import GroupedPlan, group
+from sar_reg.prompting.prefix.packed import PackedPlan, fill_bins
 from sar_reg.prompting.prompts import PromptRows
 from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Float, Tensor
@@ -16,39 +16,8 @@ from sar_reg.shapes import Float, Tensor
 Layout = Literal["auto", "grouped", "packed"]
 
 
-class PrefixPlan(Protocol):
-    """All that does not change from step to step: where each row of each prompt lies. It holds indices only."""
-
-    @property
-    def n_shared(self) -> int:
-        """Rows computed once for all classes."""
-        ...
-
-    @property
-    def n_own(self) -> int:
-        """Rows computed class by class, over all classes."""
-        ...
-
-    @property
-    def device(self) -> torch.device:
-        """Where the indices lie."""
-        ...
-
-    def to(self, device: torch.device) -> PrefixPlan:
-        """The same on another device."""
-        ...
-
-    def encode(
-        self, tower: TextTower, learned: Learned, *, recompute: bool = False
-    ) -> Float[Tensor, "classes features"]:
-        """Features of all prompts, not normalised, in the order of the classes.
-
-        Args:
-            tower: the tower the plan was made for.
-            learned: the learnable tensors of this step.
-            recompute: keep only each block's input for backward.
-        """
-        ...
+PrefixPlan = GroupedPlan | PackedPlan
+"""All that does not change from step to step: where each row of each prompt lies. It holds indices only."""
 
 
 def make_plan(
@@ -75,13 +44,10 @@ def make_plan(
     # on the CPU, and outside of inference mode, whose tensors autograd cannot keep
     with torch.inference_mode(mode=False):
         on_cpu = rows.to(torch.device("cpu"))
-        plan: PrefixPlan
         if chosen_layout(layout, tower.device, buckets) == "packed":
-            plan = fill_bins(on_cpu, n_ctx=n_ctx, class_specific=class_specific, chunk_size=chunk_size)
+            plan = fill_bins(on_cpu, n_ctx, class_specific, chunk_size)
         else:
-            plan = group(
-                on_cpu, n_ctx=n_ctx, class_specific=class_specific, chunk_size=chunk_size, buckets=buckets
-            )
+            plan = group(on_cpu, n_ctx, class_specific, chunk_size, buckets)
         return plan.to(tower.device)
 
 
@@ -97,5 +63,12 @@ def chosen_layout(
 def encode(
     tower: TextTower, plan: PrefixPlan, learned: Learned, *, recompute: bool = False
 ) -> Float[Tensor, "classes features"]:
-    """`plan.encode` as a function, for `torch.compile`."""
+    """Features of all prompts, not normalised, in the order of the classes.
+
+    Args:
+        tower: the tower the plan was made for.
+        plan: where the rows lie.
+        learned: the learnable tensors of this step.
+        recompute: keep only each block's input for backward.
+    """
     return plan.encode(tower, learned, recompute=recompute)

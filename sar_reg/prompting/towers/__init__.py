@@ -11,7 +11,7 @@ from sar_reg.errors import InputError
 from sar_reg.prompting.towers.frozen import Frozen, frozen_twins
 from sar_reg.prompting.towers.function import FunctionTower
 from sar_reg.prompting.towers.huggingface import FULL_LENGTH, clip_tower, full_length_tower
-from sar_reg.prompting.towers.open_clip import custom_text_clip_tower, open_clip_tower
+from sar_reg.prompting.towers.open_clip import open_clip_tower
 from sar_reg.prompting.towers.openai_clip import has_openai_layout, openai_clip_tower
 from sar_reg.prompting.towers.tower import Block, Stack, TextTower
 from sar_reg.prompting.towers.usable import refuse_unusable, unwrapped
@@ -39,17 +39,13 @@ def text_tower(model: Any, tokenizer: Any = None) -> TextTower | FunctionTower:
     model = unwrapped(model)
     if isinstance(model, nn.Module):
         refuse_unusable(model)
-    if _is_instance(model, "open_clip.model", "CLIP"):
-        return open_clip_tower(model, tokenizer)
-    if _is_instance(model, "open_clip.model", "CustomTextCLIP") or _is_instance(
+    if _is_instance(model, "open_clip.model", "CLIP", "CustomTextCLIP") or _is_instance(
         model, "open_clip.coca_model", "CoCa"
     ):
-        return custom_text_clip_tower(model, tokenizer)
-    if _is_instance(model, "transformers", "CLIPModel") or _is_instance(
-        model, "transformers", "CLIPTextModelWithProjection"
-    ):
+        return open_clip_tower(model, tokenizer)
+    if _is_instance(model, "transformers", "CLIPModel", "CLIPTextModelWithProjection"):
         return clip_tower(model, tokenizer)
-    if any(_is_instance(model, "transformers", name) for name in FULL_LENGTH):
+    if _is_instance(model, "transformers", *FULL_LENGTH):
         return full_length_tower(model, tokenizer)
     if isinstance(model, nn.Module) and has_openai_layout(model):
         return openai_clip_tower(model, tokenizer)
@@ -64,10 +60,9 @@ def text_tower(model: Any, tokenizer: Any = None) -> TextTower | FunctionTower:
     )
 
 
-def _is_instance(model: Any, module: str, name: str) -> bool:
+def _is_instance(model: Any, module: str, *names: str) -> bool:
     # by name first: a model of a library exists only where that library was imported, and looking up a class of
     # transformers imports it
-    if not any(kind.__name__ == name for kind in type(model).__mro__):
-        return False
     library = sys.modules.get(module)
-    return library is not None and isinstance(model, getattr(library, name))
+    found = {kind.__name__ for kind in type(model).__mro__} & set(names)
+    return library is not None and any(isinstance(model, getattr(library, name)) for name in found)

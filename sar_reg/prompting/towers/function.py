@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from sar_reg.errors import InputError
-from sar_reg.prompting.towers.fingerprint import hash_similarities
 from sar_reg.shapes import Float, Tensor
 
 _PROBE = ["a photo of a cat.", "a photo of a dog.", "a red car", "the sea at night", "mathematics", "bread"]
@@ -51,4 +51,7 @@ class FunctionTower:
     def fingerprint(self) -> str:
         """SHA-256 over the cosines, to two decimals, between six probe sentences: there are no weights to hash."""
         with torch.no_grad():
-            return hash_similarities(self.encode_texts(_PROBE))
+            features = self.encode_texts(_PROBE).cpu().double()
+        unit = features / features.norm(dim=-1, keepdim=True)
+        cosines = (unit @ unit.T * 100).round().long()
+        return hashlib.sha256(cosines.numpy().astype("<i8", copy=False).tobytes()).hexdigest()

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
-from sar_reg.prompting.towers.frozen import Frozen
-from sar_reg.prompting.towers.resblocks import (
-    encode_text,
-    first_token,
-    is_causal,
-    projection,
-    resblock,
-    why_not_plain_blocks,
-)
-from sar_reg.prompting.towers.tokens import checked_tokenizer
-from sar_reg.prompting.towers.tower import Stack, TextTower
-from sar_reg.shapes import Tensor
+from sar_reg.prompting.towers.resblocks import NOT_CAUSAL, is_causal, resblock_tower
+from sar_reg.prompting.towers.tower import TextTower
 
 
 def has_openai_layout(model: nn.Module) -> bool:
@@ -34,40 +23,16 @@ def openai_clip_tower(model: Any, tokenizer: Any) -> TextTower:
         model: a model whose blocks take `(rows, prompts, width)` and hold their own `attn_mask`.
         tokenizer: such as `clip.tokenize`, a callable `(texts, context_length=77) -> ids`.
     """
-    blocks = tuple(model.transformer.resblocks)
-    context_length: int = model.positional_embedding.shape[0]
-
-    def weights() -> Mapping[str, Tensor]:
-        return {k: v for k, v in model.named_parameters() if not k.startswith(("visual.", "logit_"))}
-
-    reason = (
-        "" if all(is_causal(getattr(b, "attn_mask", None)) for b in blocks) else "its attention is not causal"
-    )
-    reason = reason or why_not_plain_blocks(blocks)
-    stack = None
-    if not reason:
-        stack = Stack(
-            positions=lambda: model.positional_embedding.detach(),
-            blocks=tuple(resblock(block) for block in blocks),
-            final_norm=Frozen(model.ln_final),
-            project=projection(model),
-        )
-    return TextTower(
-        model=model,
-        features=encode_text,
+    causal = all(is_causal(getattr(block, "attn_mask", None)) for block in model.transformer.resblocks)
+    return resblock_tower(
+        model,
+        model,
+        tokenizer,
+        "give clip.tokenize.",
+        why_not="" if causal else NOT_CAUSAL,
+        context_length=model.positional_embedding.shape[0],
         given=tokenizer,
-        tokenizer=checked_tokenizer(tokenizer, context_length, "give clip.tokenize."),
-        context_length=context_length,
-        embed_dim=model.text_projection.shape[1],
-        token_table=model.token_embedding,
-        block_modules=blocks,
-        path=(model, model.token_embedding, *model.transformer.modules(), *model.ln_final.modules()),
-        foreign=True,
-        weights=weights,
-        working=blocks[0].attn.out_proj,
-        pooled_row=first_token(None) if stack else None,
-        stack=stack,
-        why_not=reason,
         rows_first=True,
+        foreign=True,
         kind="OpenAI-style CLIP",
     )

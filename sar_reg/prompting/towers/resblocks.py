@@ -1,8 +1,8 @@
-"""Residual attention blocks around `nn.MultiheadAttention`, as open_clip and OpenAI's clip both build them."""
+"""Towers of residual attention blocks around `nn.MultiheadAttention`, as open_clip and OpenAI's clip build them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,8 +11,78 @@ from torch.nn import functional as F
 
 from sar_reg.prompting.towers.frozen import LINEAR, Frozen
 from sar_reg.prompting.towers.mlp import Mlp
-from sar_reg.prompting.towers.tower import Block
+from sar_reg.prompting.towers.tokens import checked_tokenizer
+from sar_reg.prompting.towers.tower import Block, Stack, TextTower
 from sar_reg.shapes import Tensor
+
+NOT_CAUSAL = "its attention is not causal"
+
+
+def resblock_tower(
+    model: Any,
+    text: Any,
+    tokenizer: Any,
+    advice: str,
+    *,
+    why_not: str,
+    context_length: int,
+    eos_id: int | None = None,
+    **more: Any,
+) -> TextTower:
+    """The tower of `text`, which is the model or a part of it; shareable unless `why_not` or its blocks say otherwise.
+
+    Args:
+        model: the whole model, with a method `encode_text`.
+        text: what holds `transformer.resblocks`, `token_embedding`, `ln_final` and `text_projection`.
+        tokenizer: as it was given, or the one to take instead.
+        advice: which tokenizer to give.
+        why_not: the family's reason against sharing, if it has one.
+        context_length: tokens that the model reads.
+        eos_id: the id at whose first row the model reads; None: the largest id.
+        more: further fields of the tower.
+    """
+    blocks = tuple(text.transformer.resblocks)
+    why_not = why_not or _why_not_plain_blocks(blocks)
+    stack = None
+    if not why_not:
+        stack = Stack(
+            positions=lambda: text.positional_embedding.detach(),
+            blocks=tuple(_resblock(block) for block in blocks),
+            final_norm=Frozen(text.ln_final),
+            project=lambda x: _project(text.text_projection, x),
+        )
+    head = text.text_projection
+    width = (
+        text.positional_embedding.shape[1]
+        if head is None
+        else getattr(head, "out_features", 0) or head.shape[1]
+    )
+    return TextTower(
+        model=model,
+        features=encode_text,
+        tokenizer=checked_tokenizer(tokenizer, context_length, advice),
+        context_length=context_length,
+        embed_dim=width,
+        token_table=text.token_embedding,
+        block_modules=blocks,
+        path=(model, *_text_modules(text)) if text is model else (model, *text.modules()),
+        weights=lambda: text_weights(text),
+        working=blocks[0].attn.out_proj,
+        pooled_row=first_token(eos_id) if stack else None,
+        stack=stack,
+        why_not=why_not,
+        **more,
+    )
+
+
+def _text_modules(model: Any) -> list[nn.Module]:
+    parts = model.transformer, model.token_embedding, model.ln_final, model.text_projection
+    return [module for part in parts if isinstance(part, nn.Module) for module in part.modules()]
+
+
+def text_weights(text: nn.Module) -> Mapping[str, Tensor]:
+    """The weights of a text side, which may lie flat in the model beside the image side."""
+    return {k: v for k, v in text.named_parameters() if not k.startswith(("visual.", "logit_"))}
 
 
 def encode_text(model: Any, tokens: Tensor) -> Tensor:
@@ -20,7 +90,7 @@ def encode_text(model: Any, tokens: Tensor) -> Tensor:
     return model.encode_text(tokens)
 
 
-def why_not_plain_blocks(blocks: Sequence[nn.Module]) -> str:
+def _why_not_plain_blocks(blocks: Sequence[nn.Module]) -> str:
     """The reason why these blocks are not pre-norm attention + MLP blocks known here; empty if they are."""
     for block in blocks:
         attention: Any = getattr(block, "attn", None)
@@ -41,11 +111,8 @@ def why_not_plain_blocks(blocks: Sequence[nn.Module]) -> str:
 
 def _is_plain_mlp(block: nn.Module) -> bool:
     mlp = getattr(block, "mlp", None)
-    return isinstance(mlp, nn.Sequential) and [name for name, _ in mlp.named_children()] == [
-        "c_fc",
-        "gelu",
-        "c_proj",
-    ]
+    parts = ["c_fc", "gelu", "c_proj"]
+    return isinstance(mlp, nn.Sequential) and [name for name, _ in mlp.named_children()] == parts
 
 
 def is_causal(mask: Tensor | None) -> bool:
@@ -56,8 +123,7 @@ def is_causal(mask: Tensor | None) -> bool:
     return bool(torch.equal(mask, expected))
 
 
-def resblock(block: Any) -> Block:
-    """The parts of one block, by role."""
+def _resblock(block: Any) -> Block:
     attention: nn.MultiheadAttention = block.attn
 
     def queries(x: Tensor) -> Tensor:
@@ -92,16 +158,10 @@ def _scale(block: nn.Module, name: str) -> Frozen | None:
     return None if scale is None or isinstance(scale, nn.Identity) else Frozen(scale)
 
 
-def projection(owner: Any) -> Callable[[Tensor], Tensor]:
-    """`owner.text_projection` as a function: a matrix, a linear layer, or nothing."""
-
-    def project(x: Tensor) -> Tensor:
-        head = owner.text_projection
-        if head is None:
-            return x
-        return Frozen(head)(x) if isinstance(head, nn.Module) else x @ head.detach()
-
-    return project
+def _project(head: nn.Module | Tensor | None, x: Tensor) -> Tensor:
+    if head is None:
+        return x
+    return Frozen(head)(x) if isinstance(head, nn.Module) else x @ head.detach()
 
 
 def first_token(token_id: int | None) -> Callable[[Tensor], Tensor]:

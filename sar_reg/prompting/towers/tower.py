@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sar_reg.prompting.towers.fingerprint import hash_weights
 from sar_reg.prompting.towers.frozen import Frozen, frozen_twins
 from sar_reg.prompting.towers.mlp import Mlp
 from sar_reg.prompting.towers.watch import altered
@@ -180,4 +180,9 @@ class TextTower:
         fingerprint of the same values held in float32. It is computed at each call (about half a second for
         ViT-B/16), because weights can change in place.
         """
-        return hash_weights(self.weights())
+        digest = hashlib.sha256()
+        for name, weight in sorted(self.weights().items()):
+            value = weight.detach().cpu().float().contiguous()
+            digest.update(f"{name}{tuple(value.shape)}".encode())
+            digest.update(value.numpy().astype("<f4", copy=False).tobytes())
+        return digest.hexdigest()

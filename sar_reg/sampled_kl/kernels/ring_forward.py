@@ -32,14 +32,8 @@ def ring_kl_forward(
     target_band_ptr = learned_band_ptr + n.to(tl.int64) * k
 
     least, zero = tl.full((ROWS,), LEAST, ACC), tl.zeros((ROWS,), ACC)
-    learned_max, target_max, learned_sum, target_sum, excess, learned_scale = (
-        least,
-        least,
-        zero,
-        zero,
-        zero,
-        zero,
-    )
+    learned_max, target_max = least, least
+    learned_sum, target_sum, excess, learned_scale = zero, zero, zero, zero
     for first in range(0, ROWS - 1 + k, COLUMNS):
         column = first + tl.arange(0, COLUMNS)
         column_class = tl.load(order_ptr + (tl.program_id(0) * ROWS + 1 + column) % n)

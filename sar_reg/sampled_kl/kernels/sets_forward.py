@@ -34,14 +34,8 @@ def sets_kl_forward(
             tl.store(second_ptr + place, tl.zeros((COLUMNS,), ACC), mask=place < columns)
         tl.debug_barrier()  # other threads of this program write the same places next
     least, zero = tl.full((), LEAST, ACC), tl.zeros((), ACC)
-    learned_max, target_max, learned_sum, target_sum, excess, inverse_length = (
-        least,
-        least,
-        zero,
-        zero,
-        zero,
-        zero,
-    )
+    learned_max, target_max = least, least
+    learned_sum, target_sum, excess, inverse_length = zero, zero, zero, zero
     for first in range(0, k, COLUMNS):
         sample = first + tl.arange(0, COLUMNS)
         present = sample < k
