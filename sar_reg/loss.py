@@ -9,51 +9,26 @@ import torch
 from torch import nn
 
 from sar_reg.errors import InputError
-from sar_reg.sampled_kl.api import (
-    Sets,
-    choose_implementation,
-    evaluate,
-    similarity_alignment_loss,
-    which_sets,
-    why_not_triton,
-)
+from sar_reg.sampled_kl import api, validation
 from sar_reg.sampled_kl.recompute import Calls, during_backward
-from sar_reg.sampled_kl.sampling import Sampling, check_draw, sample_classes
-from sar_reg.sampled_kl.validation import (
-    ONE_CLASS,
-    Direction,
-    Implementation,
-    Reduction,
-    check_dense,
-    check_features,
-    check_options,
-    check_sample_size,
-    check_temperature,
-)
+from sar_reg.sampled_kl.sampling import Sampling, check_draw
+from sar_reg.sampled_kl.validation import Direction, Implementation, Reduction
 from sar_reg.shapes import Float, Int, Tensor
-
-__all__ = ["SimilarityAlignmentLoss", "sample_classes", "similarity_alignment_loss"]
 
 _KEPT_GRAM = 4096  # classes up to which the target's cosines are kept: 64 MB
 
 
 class Bank(Protocol):
-    """What the loss reads of an `AnchorBank`."""
+    """What the loss reads of an `AnchorBank`: (N, D) frozen rows, the τ of CLIP's softmax, and N names."""
 
     @property
-    def embeddings(self) -> Tensor:
-        """(N, D) frozen rows, one per class."""
-        ...
+    def embeddings(self) -> Tensor: ...
 
     @property
-    def temperature(self) -> float:
-        """The τ of CLIP's softmax."""
-        ...
+    def temperature(self) -> float: ...
 
     @property
-    def classnames(self) -> tuple[str, ...]:
-        """N names."""
-        ...
+    def classnames(self) -> tuple[str, ...]: ...
 
 
 class SimilarityAlignmentLoss(nn.Module):
@@ -122,17 +97,17 @@ class SimilarityAlignmentLoss(nn.Module):
                     f"bank must be an AnchorBank, not {type(bank).__name__} (it has no {name}); make one with "
                     "build_anchor_bank or read one with AnchorBank.load"
                 )
-        check_options(sampling=sampling, reduction=reduction, direction=direction, impl=impl)
-        check_features(bank.embeddings, bank.embeddings)
+        validation.check_options(sampling=sampling, reduction=reduction, direction=direction, impl=impl)
+        validation.check_features(bank.embeddings, bank.embeddings)
         rows = bank.embeddings.shape[0]
         self.classnames = _names(bank.classnames)
         if len(self.classnames) != rows:
             raise InputError(f"the bank has {rows} embeddings but {len(self.classnames)} class names")
         self.seed, _ = check_draw(seed, 0, bank.embeddings.device)
-        self.sample_size = check_sample_size(sample_size, rows)
+        self.sample_size = validation.check_sample_size(sample_size, rows)
         if self.sample_size == 1:
-            raise InputError(ONE_CLASS)
-        self.temperature = check_temperature(bank.temperature)
+            raise InputError(validation.ONE_CLASS)
+        self.temperature = validation.check_temperature(bank.temperature)
         self.sampling: Sampling = sampling
         self.reduction: Reduction = reduction
         self.direction: Direction = direction
@@ -168,13 +143,13 @@ class SimilarityAlignmentLoss(nn.Module):
         if classnames is not None:
             self._check_order(classnames)
         n = self.target.shape[0]
-        check_dense("text_features", f"({n}, D)", text_features)
+        validation.check_dense("text_features", f"({n}, D)", text_features)
         if text_features.ndim == 2 and text_features.shape[0] != n:
             raise InputError(
                 f"text_features must have one row for each of the bank's {n} classes, "
                 f"base and novel, in the order of bank.classnames; there are {text_features.shape[0]} rows"
             )
-        check_features(text_features, self.target)
+        validation.check_features(text_features, self.target)
         advance = self.training and step is None
         if step is None:
             step = self.step
@@ -183,7 +158,7 @@ class SimilarityAlignmentLoss(nn.Module):
                     advance, step = False, self.step - self._calls.age_of_repeated()
                 else:
                     self._calls.add()
-        loss = evaluate(
+        loss = api.evaluate(
             text_features, self.target, self.gram, temperature=self.temperature,
             k=self.sample_size if self.training else n - 1, indices=None, seed=self.seed, step=step,
             sampling=self.sampling, reduction=self.reduction, direction=self.direction, impl=self.impl,
@@ -197,19 +172,19 @@ class SimilarityAlignmentLoss(nn.Module):
         sizes = f"N={self.target.shape[0]}, K={self.sample_size}, temperature={self.temperature:.4g}"
         implementation = f"impl={self.impl}"
         if self.impl == "auto":
-            implementation = f"impl={choose_implementation('auto', *self._inputs())} (auto)"
+            implementation = f"impl={api.choose_implementation('auto', *self._inputs())} (auto)"
         return f"{sizes}, sampling={self.sampling}, {self.direction}, {self.reduction}, {implementation}"
 
-    def _inputs(self) -> tuple[torch.device, tuple[torch.dtype, ...], int, Sets]:
+    def _inputs(self) -> tuple[torch.device, tuple[torch.dtype, ...], int, api.Sets]:
         """What the choice of an implementation depends on, for features like the bank's."""
-        sets = which_sets(self.target.shape[0], self.sample_size, self.sampling)
+        sets = api.which_sets(self.target.shape[0], self.sample_size, self.sampling)
         return self.target.device, (self.target.dtype,), self.sample_size, sets
 
     def _cosines(self) -> Tensor | None:
         """The target's Gram matrix where a kernel will read it; in float64, so that no matmul setting shows."""
         device, dtypes, _, sets = self._inputs()
         wanted = self.impl == "triton" or (self.impl == "auto" and device.type == "cuda")
-        if not wanted or why_not_triton(device, dtypes, sets) or self.target.shape[0] > _KEPT_GRAM:
+        if not wanted or api.why_not_triton(device, dtypes, sets) or self.target.shape[0] > _KEPT_GRAM:
             return None
         rows = nn.functional.normalize(self.target.double(), dim=1)
         return (rows @ rows.T).to(torch.promote_types(self.target.dtype, torch.float32))

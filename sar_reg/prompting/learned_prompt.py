@@ -84,15 +84,7 @@ class LearnedPrompt:
 
     def encoder(self, classnames: Sequence[str]) -> PromptEncoder:
         """An encoder of these names in the learned prompt's template, for `encoder(prompt.context)`."""
-        return PromptEncoder(
-            self._tower,
-            None,
-            classnames,
-            n_ctx=self.n_ctx,
-            infix=self.infix,
-            suffix=self.suffix,
-            class_position=self.class_position,
-        )
+        return PromptEncoder(self._tower, None, classnames, n_ctx=self.n_ctx, **self._template)
 
     @torch.no_grad()
     def classifier(self, classnames: Sequence[str]) -> Float[Tensor, "classes features"]:
@@ -164,17 +156,13 @@ class LearnedPrompt:
             f"trained on {len(self.classnames)} classes{lam}{model})"
         )
 
+    @property
+    def _template(self) -> dict[str, Any]:
+        return {"infix": self.infix, "suffix": self.suffix, "class_position": self.class_position}
+
     def _about(self) -> str:
-        template = {"infix": self.infix, "suffix": self.suffix, "class_position": self.class_position}
-        about = {
-            "template": template,
-            "n_ctx": self.n_ctx,
-            "classnames": self.classnames,
-            "model": self.model,
-            "fingerprint": self.fingerprint,
-            "lam": self.lam,
-            "made": self.made,
-        }
+        fields = ("n_ctx", "classnames", "model", "fingerprint", "lam", "made")
+        about = {"template": self._template} | {name: getattr(self, name) for name in fields}
         try:
             return json.dumps(about, ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError) as error:

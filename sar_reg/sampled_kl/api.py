@@ -10,20 +10,10 @@ from typing import Literal
 import torch
 
 from sar_reg.errors import InputError, SarRegError
-from sar_reg.sampled_kl import operator, reference, torch_dense
+from sar_reg.sampled_kl import operator, reference, torch_dense, validation
 from sar_reg.sampled_kl.products import transformed
 from sar_reg.sampled_kl.sampling import Sampling, check_draw, ring_order, sample_classes
-from sar_reg.sampled_kl.validation import (
-    ONE_CLASS,
-    Direction,
-    Implementation,
-    Reduction,
-    check_features,
-    check_indices,
-    check_options,
-    check_sample_size,
-    check_temperature,
-)
+from sar_reg.sampled_kl.validation import Direction, Implementation, Reduction
 from sar_reg.shapes import Float, Int, Tensor
 
 Sets = Literal["ring", "independent", "given"]
@@ -95,15 +85,15 @@ def similarity_alignment_loss(
         >>> round(similarity_alignment_loss(learned, target, temperature=0.5).item(), 4)
         0.1544
     """
-    check_options(sampling=sampling, reduction=reduction, direction=direction, impl=impl)
-    check_features(learned, target)
+    validation.check_options(sampling=sampling, reduction=reduction, direction=direction, impl=impl)
+    validation.check_features(learned, target)
     if indices is not None:
-        indices = check_indices(indices, learned, sample_size)
-    k = check_sample_size(sample_size, learned.shape[0])
+        indices = validation.check_indices(indices, learned, sample_size)
+    k = validation.check_sample_size(sample_size, learned.shape[0])
     if k == 1 and indices is None and not torch.compiler.is_compiling():
-        warnings.warn(ONE_CLASS, stacklevel=2)
+        warnings.warn(validation.ONE_CLASS, stacklevel=2)
     return evaluate(
-        learned, target, None, temperature=check_temperature(temperature), k=k, indices=indices, seed=seed,
+        learned, target, None, temperature=validation.check_temperature(temperature), k=k, indices=indices, seed=seed,
         step=step, sampling=sampling, reduction=reduction, direction=direction, impl=impl,
     )  # fmt: skip
 

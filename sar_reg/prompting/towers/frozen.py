@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import types
 from collections.abc import Callable
 from typing import Any
@@ -119,10 +120,10 @@ class _Rebinding:
             return functools.partial(self(value.func), *self(value.args), **self(value.keywords))
         if kind in (list, tuple):
             new = [self(item) for item in value]
-            return value if all(map(_same, new, value)) else kind(new)
+            return value if all(map(operator.is_, new, value)) else kind(new)
         if kind is dict:
             changed = {key: self(item) for key, item in value.items()}
-            return value if all(map(_same, changed.values(), value.values())) else changed
+            return value if all(map(operator.is_, changed.values(), value.values())) else changed
         return value
 
     def _function(self, function: Any) -> Any:
@@ -137,12 +138,9 @@ class _Rebinding:
         return self.functions[id(function)]
 
     def _with_new_cells(self, function: Any) -> Any:
-        old = function.__closure__ or ()
-        cells = tuple(map(self._cell, old))
-        defaults, keywords = self(function.__defaults__), self(function.__kwdefaults__)
-        if all(
-            map(_same, (*cells, defaults, keywords), (*old, function.__defaults__, function.__kwdefaults__))
-        ):
+        old = function.__closure__ or (), function.__defaults__, function.__kwdefaults__
+        cells, defaults, keywords = tuple(map(self._cell, old[0])), self(old[1]), self(old[2])
+        if all(map(operator.is_, (*cells, defaults, keywords), (*old[0], *old[1:]))):
             return function
         new = types.FunctionType(
             function.__code__, function.__globals__, function.__name__, defaults, cells or None
@@ -158,7 +156,3 @@ class _Rebinding:
             return cell
         new = self(contents)
         return cell if new is contents else types.CellType(new)
-
-
-def _same(new: Any, old: Any) -> bool:
-    return new is old

@@ -9,26 +9,12 @@ from __future__ import annotations
 import torch
 import triton
 
+from sar_reg.sampled_kl.kernels import tiles
 from sar_reg.sampled_kl.kernels.draw import RING_TILE, draw_sets, ring_order, sets_tile
 from sar_reg.sampled_kl.kernels.ring_backward import ring_kl_backward
 from sar_reg.sampled_kl.kernels.ring_forward import ring_kl_forward
 from sar_reg.sampled_kl.kernels.sets_backward import dense_backward, gather_backward
 from sar_reg.sampled_kl.kernels.sets_forward import sets_kl_forward
-from sar_reg.sampled_kl.kernels.tiles import (
-    RING_BACKWARD,
-    RING_FORWARD,
-    SETS_FORWARD,
-    accumulator,
-    backward_precision,
-    dense_backward_tile,
-    forward_precision,
-    gather_backward_tile,
-    is_dense,
-    is_ranked,
-    launch,
-    more_registers,
-    saved_columns,
-)
 from sar_reg.sampled_kl.reference import result_dtype
 from sar_reg.shapes import Float, Int, Tensor
 
@@ -40,10 +26,10 @@ def draw(n: int, k: int, step: Int[Tensor, ""] | None, offset: int, device: torc
     drawn = torch.empty((n, k) if k else n, dtype=torch.int32 if k else torch.int64, device=device)
     tensors, has_step = (drawn if step is None else step, drawn), step is not None
     if k:
-        launch(draw_sets, (n,), device, *tensors, n, k, offset, HAS_STEP=has_step, **sets_tile(n, k))
+        tiles.launch(draw_sets, (n,), device, *tensors, n, k, offset, HAS_STEP=has_step, **sets_tile(n, k))
         return drawn
-    grid, rank = (triton.cdiv(n, RING_TILE["ROWS"]),), is_ranked(n)
-    launch(ring_order, grid, device, *tensors, n, offset, HAS_STEP=has_step, RANK=rank, **RING_TILE)
+    grid, rank = (triton.cdiv(n, RING_TILE["ROWS"]),), n <= tiles.RANKED_CLASSES
+    tiles.launch(ring_order, grid, device, *tensors, n, offset, HAS_STEP=has_step, RANK=rank, **RING_TILE)
     return drawn if rank else drawn.argsort(stable=True)
 
 
@@ -61,25 +47,25 @@ def forward(
 
     Of a ring: the cosines (2, N, k) in ring order; log-sum-exps and 1 / length (3, N).
     Of independent sets: the derivative of a row's KL by each of its cosines, and that times the cosine, as two (N, N)
-    matrices where `is_dense`, as two lists (N, k) above; 1 / length and a sum (2, N).
+    matrices up to `DENSE_CLASSES`, as two lists (N, k) above; 1 / length and a sum (2, N).
     """
     (n, width), ring = learned.shape, sets.ndim == 1
     dtype = result_dtype(learned, target)
-    columns = k if ring else saved_columns(n, k)
+    columns = k if ring else tiles.saved_columns(n, k)
     row_kl, saved = (learned.new_empty(size, dtype=dtype) for size in (n, saved_count(n, k, ring)))
     tensors = learned, target, target if gram is None else gram, sets, row_kl, saved, saved[2 * n * columns :]
     numbers = *learned.stride(), *target.stride(), 1 / temperature, 1 / n if mean else 1.0
-    constants = {"REVERSE": reverse, "KEPT": gram is not None, "ACC": accumulator(dtype)}
+    constants = {"REVERSE": reverse, "KEPT": gram is not None, "ACC": tiles.accumulator(dtype)}
     if ring:
-        launch(
-            ring_kl_forward, (triton.cdiv(n, RING_FORWARD["ROWS"]),), learned.device, *tensors, n, k, width, *numbers,
-            LEARNED_PRECISION=forward_precision(learned.dtype), TARGET_PRECISION=forward_precision(target.dtype),
-            **constants, **RING_FORWARD,
+        tile, precision = tiles.RING_FORWARD, tiles.forward_precision
+        tiles.launch(
+            ring_kl_forward, (triton.cdiv(n, tile["ROWS"]),), learned.device, *tensors, n, k, width, *numbers,
+            LEARNED_PRECISION=precision(learned.dtype), TARGET_PRECISION=precision(target.dtype), **constants, **tile,
         )  # fmt: skip
     else:
-        launch(
+        tiles.launch(
             sets_kl_forward, (n,), learned.device, *tensors, n, k, width, columns, *numbers,
-            DENSE=is_dense(n), **constants, **SETS_FORWARD,
+            DENSE=n <= tiles.DENSE_CLASSES, **constants, **tiles.SETS_FORWARD,
         )  # fmt: skip
     return row_kl, saved
 
@@ -96,37 +82,37 @@ def backward(
 ) -> Float[Tensor, "classes width"]:
     """Gradient of `(grad * KL).sum()` with respect to `learned`; the formula is in `torch_ring.backward`.
 
-    Of independent sets where `is_dense`: one tensor-core product with both directions of the saved matrices. Above, a
-    stable sort of the drawn classes lists the pairs that each class is the column of; memory O(N k).
+    Of independent sets up to `DENSE_CLASSES`: one tensor-core product with both directions of the saved matrices.
+    Above, a stable sort of the drawn classes lists the pairs that each class is the column of; memory O(N k).
     """
     (n, width), ring = learned.shape, sets.ndim == 1
-    device, dense = learned.device, is_dense(n)
+    device, dense = learned.device, n <= tiles.DENSE_CLASSES
     result = learned.new_empty(learned.shape)  # contiguous, as the operator promises the compiler
     strides = grad.stride(0), *learned.stride(), result.stride(0)
     scale = 1 / n if mean else 1.0
-    columns = k if ring else saved_columns(n, k)
-    row_stats, accumulated = saved[2 * n * columns :], accumulator(saved.dtype)
+    columns = k if ring else tiles.saved_columns(n, k)
+    row_stats, accumulated = saved[2 * n * columns :], tiles.accumulator(saved.dtype)
     if not ring and not dense:
         drawn, order = sets.view(-1).sort(stable=True)
         bounds = torch.searchsorted(drawn, torch.arange(n + 1, dtype=drawn.dtype, device=device))
-        tile = gather_backward_tile(width)
-        launch(
+        tile = tiles.gather_backward_tile(width)
+        tiles.launch(
             gather_backward, (n, triton.cdiv(width, tile["WIDTH"])), device,
             grad, learned, row_stats, sets, saved, order, bounds, result, n, k, width, *strides, scale,
             ACC=accumulated, **tile,
         )  # fmt: skip
         return result
-    tile = RING_BACKWARD if ring else dense_backward_tile(n)
+    tile = tiles.RING_BACKWARD if ring else tiles.dense_backward_tile(n)
     grid = triton.cdiv(n, tile["ROWS"]), triton.cdiv(width, tile["WIDTH"])
-    constants = {"PRECISION": backward_precision(learned.dtype), "ACC": accumulated}
-    constants |= tile | more_registers(learned.stride(0))
+    constants = {"PRECISION": tiles.backward_precision(learned.dtype), "ACC": accumulated}
+    constants |= tile | tiles.more_registers(learned.stride(0))
     if ring:
-        launch(
+        tiles.launch(
             ring_kl_backward, grid, device, grad, learned, sets, saved, row_stats, result, n, k, width,
             *strides, 1 / temperature, scale, REVERSE=reverse, **constants,
         )  # fmt: skip
     else:
-        launch(
+        tiles.launch(
             dense_backward, grid, device, grad, learned, row_stats, saved, result, n, width, columns,
             *strides, scale, **constants,
         )  # fmt: skip
@@ -135,4 +121,4 @@ def backward(
 
 def saved_count(n: int, k: int, ring: bool) -> int:
     """How many numbers `forward` saves: two per pair (dense: of all classes), and some per row."""
-    return n * (2 * k + 3 if ring else 2 * saved_columns(n, k) + 2)
+    return n * (2 * k + 3 if ring else 2 * tiles.saved_columns(n, k) + 2)

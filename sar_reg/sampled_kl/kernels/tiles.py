@@ -16,27 +16,14 @@ RING_BACKWARD = {"ROWS": 32, "COLUMNS": 16, "WIDTH": 64, "num_warps": 8, "num_st
 # ptxas by itself stops at too few registers for these and spills 8 bytes (sm_120, sm_75).
 _ALL_REGISTERS = {} if torch.version.hip else {"maxnreg": 255}
 SETS_FORWARD = {"COLUMNS": 64, "WIDTH": 32, "num_warps": 4, "num_stages": 1, **_ALL_REGISTERS}
-DENSE_CLASSES = (
-    1024  # up to here the derivatives of independent sets lie in two (N, N) matrices, above in lists
-)
+# Up to here the derivatives of independent sets lie in two (N, N) matrices, which backward multiplies; above in lists.
+DENSE_CLASSES = 1024
 RANKED_CLASSES = 8192  # up to here counting smaller hashes is faster than sorting them (estimated)
-
-_HALF = (torch.float16, torch.bfloat16)
-
-
-def is_ranked(n: int) -> bool:
-    """Whether the ring's order comes from counting smaller hashes, or from torch.sort."""
-    return n <= RANKED_CLASSES
-
-
-def is_dense(n: int) -> bool:
-    """Whether backward of independent sets multiplies (N, N) matrices, or gathers from lists."""
-    return n <= DENSE_CLASSES
 
 
 def saved_columns(n: int, k: int) -> int:
     """Numbers kept per row of each of the two: a row of a matrix, padded to whole tiles, or one per sample."""
-    return triton.cdiv(n, 32) * 32 if is_dense(n) else k
+    return triton.cdiv(n, 32) * 32 if n <= DENSE_CLASSES else k
 
 
 def dense_backward_tile(n: int) -> dict[str, int]:
@@ -55,7 +42,7 @@ def forward_precision(features: torch.dtype) -> str:
 
     The interpreter cannot multiply bfloat16, so there the operands are upcast first, which is exact too.
     """
-    if features in _HALF:
+    if features in (torch.float16, torch.bfloat16):
         return "tf32" if os.environ.get("TRITON_INTERPRET") == "1" else "native"
     return "ieee" if torch.version.hip else "tf32x3"
 

@@ -75,7 +75,7 @@ def test_the_tile_for_more_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Above 512 classes the dense kernel takes 32 rows; here at 40."""
     tile = tiles.dense_backward_tile(513)
     assert tile["ROWS"] == 32
-    monkeypatch.setattr("sar_reg.sampled_kl.kernels.dense_backward_tile", lambda n: tile)
+    monkeypatch.setattr(tiles, "dense_backward_tile", lambda n: tile)
     assert_within_budget(case(40, 6, 70), "triton")
 
 
