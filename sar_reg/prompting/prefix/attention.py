@@ -23,17 +23,9 @@ def attend(
 ) -> Float[Tensor, "asking width"]:
     """One softmax over the shared keys and the class's own: `softmax([q k_sᵀ | q kᵀ + mask] / √d) [v_s | v]`.
 
-    The rows of `classes` equally long sequences lie end to end. The shared keys and values are never copied
-    per class, so their gradient is one matrix product over all rows.
-
-    Args:
-        queries: as many rows per class as ask, all of them or one.
-        keys: all own rows of the classes.
-        values: the same.
-        shared_keys: keys of the rows all sequences begin with.
-        shared_values: the same.
-        mask: added to the own scores, `(1 or classes, asking per class, length)`.
-        classes: number of sequences.
+    The rows of `classes` equally long sequences lie end to end; all of them, or one per class, ask. `mask`,
+    `(1 or classes, asking per class, length)`, is added to the own scores. The shared keys and values are never
+    copied per class, so their gradient is one matrix product over all rows.
     """
     heads, split, _ = shared_keys.shape
     q, k, v = by_head(queries, heads), by_head(keys, heads), by_head(values, heads)

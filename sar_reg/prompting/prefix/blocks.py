@@ -41,9 +41,8 @@ def run_shared(
 ) -> tuple[list[KeysValues], Float[Tensor, "shared width"]]:
     """Pass the shared rows through blocks `first .. stop - 1`.
 
-    Returns:
-        The keys and values of each block, and the rows at the input of block `stop` (of the last block, where
-        `stop` is the number of blocks: nothing reads them after it).
+    Returns the keys and values of each block, and the rows at the input of block `stop` (of the last block, where
+    `stop` is the number of blocks: nothing reads them after it).
     """
     kept: list[KeysValues] = []
     mask = _causal(len(x), x)
@@ -70,18 +69,10 @@ def run_own(
     first: int,
     recompute: bool,
 ) -> Float[Tensor, "rows_or_classes width"]:
-    """Pass the packed rows through blocks `first .. first + len(shared) - 1`.
+    """Pass the packed rows through blocks `first .. first + len(shared) - 1`; `edits` holds learned rows by block.
 
     The last block of the tower is computed for the end-of-text rows only: then `(classes, width)` comes back.
-
-    Args:
-        blocks: all blocks of the tower.
-        x: the stream described by `layout`.
-        shared: keys and values of the shared rows, for each block to run.
-        layout: where each class's rows lie.
-        edits: learned rows by block number.
-        first: number of the first block to run.
-        recompute: keep only each block's input for backward.
+    With `recompute`, only each block's input is kept for backward.
     """
     for number, keys_values in enumerate(shared, start=first):
         if number in edits:

@@ -51,13 +51,9 @@ class Layout:
 def pack(
     last: Int[Tensor, " all"], classes: Int[Tensor, " classes"], shared: int, buckets: int | None
 ) -> Layout:
-    """Lay out the rows `shared .. last` of some classes.
+    """Lay out the rows `shared .. last` of some classes, which are sorted by `last`, their row of end-of-text.
 
-    Args:
-        last: row of end-of-text of every class.
-        classes: the classes to lay out, sorted by `last`.
-        shared: leading rows left out.
-        buckets: largest number of different lengths, chosen for the fewest padding rows; None keeps exact lengths.
+    `buckets`: largest number of different lengths, chosen for the fewest padding rows; None keeps exact lengths.
     """
     last = last[classes]
     own = (last - shared + 1).tolist()

@@ -30,7 +30,7 @@ def make_plan(
     buckets: int | None = None,
     layout: Layout = "auto",
 ) -> PrefixPlan:
-    """Lay out the rows of all prompts, on the tower's device.
+    """Lay out the rows of all prompts of a shareable tower, on its device.
 
     Args:
         tower: a shareable tower.
@@ -63,12 +63,8 @@ def chosen_layout(
 def encode(
     tower: TextTower, plan: PrefixPlan, learned: Learned, *, recompute: bool = False
 ) -> Float[Tensor, "classes features"]:
-    """Features of all prompts, not normalised, in the order of the classes.
+    """Features of all prompts, not normalised, in the order of the classes; a function, for `torch.compile`.
 
-    Args:
-        tower: the tower the plan was made for.
-        plan: where the rows lie.
-        learned: the learnable tensors of this step.
-        recompute: keep only each block's input for backward.
+    With `recompute`, only each block's input is kept for backward.
     """
     return plan.encode(tower, learned, recompute=recompute)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
 
 from sar_reg.errors import InputError
 from sar_reg.prompting.towers.derived import JoinedProducts
@@ -24,15 +23,9 @@ _MASKED = ("SiglipModel", "Siglip2Model", "AltCLIPModel", "ChineseCLIPModel")
 
 
 def clip_tower(model: Any, tokenizer: Any) -> TextTower:
-    """The text tower of a `transformers.CLIPModel` or `CLIPTextModelWithProjection`.
-
-    Args:
-        model: the model; its attention implementation does not matter.
-        tokenizer: `CLIPTokenizer` or `CLIPTokenizerFast`.
-    """
+    """The text tower of a `CLIPModel` or `CLIPTextModelWithProjection`, whatever its attention implementation."""
     text = model.text_model
-    table, positions = text.embeddings.token_embedding, text.embeddings.position_embedding
-    layers = tuple(text.encoder.layers)
+    positions, layers = text.embeddings.position_embedding, tuple(text.encoder.layers)
     reason = "its attention has dropout" if layers[0].self_attn.dropout > 0 else ""
     # configurations written before transformers 4.31 say 2 and mean: the largest id
     eos_id = None if text.config.eos_token_id == 2 else text.config.eos_token_id
@@ -44,22 +37,18 @@ def clip_tower(model: Any, tokenizer: Any) -> TextTower:
             final_norm=Frozen(text.final_layer_norm),
             project=Frozen(model.text_projection),
         )
-    return TextTower(
-        model=model,
-        features=_text_features(mask_id=None),
-        given=tokenizer,
-        tokenizer=checked_tokenizer(tokenizer, positions.num_embeddings, "give the CLIPTokenizer."),
-        context_length=positions.num_embeddings,
+    return _tower(
+        model,
+        tokenizer,
+        positions.num_embeddings,
+        "give the CLIPTokenizer.",
         embed_dim=model.text_projection.out_features,
-        token_table=table,
         block_modules=layers,
         path=(model, *text.modules(), *model.text_projection.modules()),
-        weights=lambda: _text_weights(model),
         working=layers[0].self_attn.out_proj,
         pooled_row=first_token(eos_id) if stack else None,
         stack=stack,
         why_not=reason,
-        kind=f"transformers {type(model).__name__}",
     )
 
 
@@ -82,31 +71,36 @@ def full_length_tower(model: Any, tokenizer: Any) -> TextTower:
     limit = config.max_position_embeddings - (2 if name == "AltCLIPModel" else 0)  # RoBERTa counts from 2
     length = min(limit, getattr(inner, "model_max_length", limit))
     head = getattr(model, "text_projection", None) or model.text_model.head
+    return _tower(
+        model,
+        tokenizer,
+        length,
+        f"give the tokenizer of the {name}.",
+        mask_id=mask_id,
+        embed_dim=head.out_features,
+        block_modules=(),
+        path=(model, *model.text_model.modules()),
+        working=head,
+        why_not=f"{name} is encoded by its own get_text_features",
+    )
+
+
+def _tower(
+    model: Any, tokenizer: Any, length: int, advice: str, *, mask_id: int | None = None, **more: Any
+) -> TextTower:
+    # get_input_embeddings is missing or not implemented for some models of older transformers
+    table = getattr(getattr(model.text_model, "embeddings", None), "token_embedding", None)
     return TextTower(
         model=model,
         features=_text_features(mask_id),
         given=tokenizer,
-        tokenizer=checked_tokenizer(tokenizer, length, f"give the tokenizer of the {name}."),
+        tokenizer=checked_tokenizer(tokenizer, length, advice),
         context_length=length,
-        embed_dim=head.out_features,
-        token_table=_token_table(model.text_model),
-        block_modules=(),
-        path=(model, *model.text_model.modules()),
-        weights=lambda: _text_weights(model),
-        working=head,
-        why_not=f"{name} is encoded by its own get_text_features",
-        kind=f"transformers {name}",
+        token_table=model.text_model.get_input_embeddings() if table is None else table,
+        weights=lambda: {k: v for k, v in model.named_parameters() if k.startswith("text_")},
+        kind=f"transformers {type(model).__name__}",
+        **more,
     )
-
-
-def _text_weights(model: Any) -> Mapping[str, Tensor]:
-    return {k: v for k, v in model.named_parameters() if k.startswith("text_")}
-
-
-def _token_table(text: Any) -> nn.Module:
-    # get_input_embeddings is missing or not implemented for some models of older transformers
-    table = getattr(getattr(text, "embeddings", None), "token_embedding", None)
-    return text.get_input_embeddings() if table is None else table
 
 
 def _text_features(mask_id: int | None) -> Callable[[Any, Tensor], Tensor]:

@@ -34,11 +34,11 @@ def resblock_tower(
     Args:
         model: the whole model, with a method `encode_text`.
         text: what holds `transformer.resblocks`, `token_embedding`, `ln_final` and `text_projection`.
-        tokenizer: as it was given, or the one to take instead.
+        tokenizer: see `checked_tokenizer`, as also for `advice`.
         advice: which tokenizer to give.
         why_not: the family's reason against sharing, if it has one.
         context_length: tokens that the model reads.
-        eos_id: the id at whose first row the model reads; None: the largest id.
+        eos_id: see `first_token`.
         more: further fields of the tower.
     """
     blocks = tuple(text.transformer.resblocks)
@@ -52,11 +52,10 @@ def resblock_tower(
             project=lambda x: _project(text.text_projection, x),
         )
     head = text.text_projection
-    width = (
-        text.positional_embedding.shape[1]
-        if head is None
-        else getattr(head, "out_features", 0) or head.shape[1]
-    )
+    if head is None:
+        width = text.positional_embedding.shape[1]
+    else:
+        width = head.out_features if isinstance(head, nn.Linear) else head.shape[1]
     return TextTower(
         model=model,
         features=encode_text,

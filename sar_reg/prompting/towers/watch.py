@@ -17,9 +17,7 @@ _LIBRARIES = ("torch.", "open_clip.", "transformers.")
 def altered(modules: Sequence[nn.Module], *, foreign: bool) -> str:
     """What was changed in the way these modules compute; empty if they do what their library wrote.
 
-    Args:
-        modules: the modules that text passes through.
-        foreign: their classes may come from anywhere, as in models laid out like OpenAI's clip.
+    `foreign`: their classes may come from anywhere, as in models laid out like OpenAI's clip.
     """
     for module in modules:
         name = type(module).__name__
