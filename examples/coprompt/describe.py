@@ -75,7 +75,7 @@ def describe_class(name: str, n: int, domain: str, talk: Conversation) -> list[s
         answer = talk.ask(
             lambda form, known=tuple(known), missing=missing: prompt(name, missing, domain, known, form)
         )
-        found = [" ".join(sentence.split()) for sentence in names_in(answer.text)]
+        found = [" ".join(sentence.split()) for sentence in names_in(answer.reply)]
         usable = [sentence for sentence in found if 2 <= len(sentence.split()) <= LONGEST]
         before, known = len(known), list(dict.fromkeys([*known, *usable]))[:n]
         barren = 0 if len(known) > before else barren + 1

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, overload, runtime_checkable
 
-from sar_reg.errors import InputError, SarRegError
+from sar_reg.errors import SarRegError
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,14 +133,3 @@ def preview_novel_classes(
 def outcome(asked: int, kept: int, dropped: dict[str, int], **more: Any) -> dict[str, Any]:
     """The account of one `generate`, which every source puts under `provenance["outcome"]`."""
     return {"asked": asked, "kept": kept, "dropped": dropped, **more}
-
-
-def check_count(n: object, least: int = 0) -> int:
-    """How many names are wanted.
-
-    Raises:
-        InputError: if that is not an int, or fewer than `least`.
-    """
-    if type(n) is not int or n < least:
-        raise InputError(f"n must be {least} or more, an int, not {n!r}")
-    return n

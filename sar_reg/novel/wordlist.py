@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from sar_reg.class_names import name_tuple
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, whole_number
 from sar_reg.novel.cleaning import Filtering, check_filtering, clean_names
-from sar_reg.novel.source import NovelClassesError, NovelNames, check_count, outcome
+from sar_reg.novel.source import NovelClassesError, NovelNames, outcome
 
 
 def read_names(path: str | os.PathLike[str]) -> list[str]:
@@ -119,7 +119,7 @@ class WordList:
         Raises:
             NovelClassesError: if fewer than `n` usable words are in the list.
         """
-        check_count(n)
+        whole_number(n, "n")
         cleaned = clean_names(self.words, base=base_classes, exclude=exclude, filtering=self.filtering)
         usable = cleaned.names
         if len(usable) < n and not (self.allow_fewer and usable):

@@ -97,12 +97,27 @@ def test_words(monkeypatch: pytest.MonkeyPatch) -> None:
     assert wordnet.verdict == "ok"
     assert (model.verdict, "OPENAI_API_KEY" in model.advice) == ("note", True)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://me:hidden@localhost:8000/v1?key=hidden")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:8000/v1")
     model = check_words()[1]
     assert model.verdict == "ok"
     assert "localhost:8000" in model.fact
     assert "secret" not in model.fact
-    assert "hidden" not in model.fact
+
+
+@pytest.mark.parametrize(
+    ("address", "fact"),
+    [
+        ("http://[::1", "the environment variable OPENAI_BASE_URL must be an address like"),
+        ("http://host:port", "the environment variable OPENAI_BASE_URL must be an address like"),
+        ("http://me:hidden@localhost:8000/v1?key=hidden", "OPENAI_BASE_URL must not hold a user or password"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, address: str, fact: str
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", address)
+    model = check_words()[1]
+    assert (model.verdict, fact in model.fact, "hidden" in model.fact) == ("warning", True, False)
 
 
 def test_broken_word_data_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ def test_a_string_where_a_list_belongs_is_refused(call: Callable[[], object], ar
 @pytest.mark.parametrize("n", ["3", 2.5, -1, True, None])
 def test_a_count_is_an_int(n: Any) -> None:
     for source in (WordList(["a b"]), WordNetClasses(), LLMClasses(**SERVER)):
-        with pytest.raises(InputError, match=r"^n must be [01] or more, an int, not"):
+        with pytest.raises(InputError, match=r"^n must be an int of [01] or more, not"):
             source.generate(["cat"], n)
 
 

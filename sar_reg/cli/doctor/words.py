@@ -6,8 +6,8 @@ import importlib.util
 import os
 
 from sar_reg.cli.doctor.finding import Finding
-from sar_reg.errors import install_command
-from sar_reg.novel.llm.redaction import public_url
+from sar_reg.errors import InputError, install_command
+from sar_reg.novel.llm.client import chosen_url
 
 
 def check_words() -> list[Finding]:
@@ -32,11 +32,14 @@ def _language_model() -> Finding:
     subject = "words: language model"
     if importlib.util.find_spec("openai") is None:
         return Finding(subject, "note", "the client is not installed", install_command("llm"))
-    address, key = os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY")
+    try:
+        address, key = chosen_url(None), os.environ.get("OPENAI_API_KEY")
+    except InputError as error:
+        return Finding(subject, "warning", str(error), "WordNet needs neither a key nor a server")
     if not address and not key:
         advice = "set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own; WordNet needs neither"
         return Finding(subject, "note", "no key and no server address in the environment", advice)
-    where = public_url(address) if address else "the address built into the client"
+    where = address or "the address built into the client"
     return Finding(
         subject, "ok", f"OPENAI_API_KEY is {'set' if key else 'not set'}; server: {where} (not contacted)"
     )

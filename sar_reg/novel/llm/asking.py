@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,9 +11,8 @@ from functools import cached_property
 from sar_reg.class_names import fold, name_tuple
 from sar_reg.errors import InputError
 from sar_reg.novel.cleaning import Cleaned, Filtering, clean_names
-from sar_reg.novel.llm.chat import Answer
 from sar_reg.novel.llm.conversation import ChatError, Conversation
-from sar_reg.novel.llm.journal import Entry, Journal, utc_now
+from sar_reg.novel.llm.journal import Answer, Journal
 from sar_reg.novel.llm.prompt import AnswerFormat, class_prompt
 from sar_reg.novel.same_name import words
 
@@ -20,14 +20,7 @@ log = logging.getLogger(__name__)
 
 _PATIENCE = 3
 _SMALLEST_BATCH = 5
-
-
-@dataclass(frozen=True)
-class Shortage:
-    """Why there are fewer names than wanted, and what to do; `exhausted` if the model has no more."""
-
-    message: str
-    exhausted: bool
+_CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True)
@@ -58,18 +51,18 @@ class Task:
                 f"domain= contains the excluded name {name!r}, which must not enter a prompt; reword it"
             )
 
-    def clean(self, received: Sequence[str]) -> Cleaned:
+    def clean(self, journal: Journal) -> Cleaned:
         """The usable ones of the names received, and those dropped."""
+        received = journal.names(self.known)
         return clean_names(received, base=self.base_classes, exclude=self.exclude, filtering=self.filtering)
 
-    def prompt(self, known: Sequence[str], count: int, form: AnswerFormat) -> str:
-        """The text that asks for `count` names beyond those known.
+    def prompt(self, named: Sequence[str], count: int, form: AnswerFormat) -> str:
+        """The text that asks for `count` names beyond those named already.
 
-        A known name that contains an excluded one ("pug cross" where "pug" is held out) is not repeated to the
-        model.
+        A name that contains an excluded one ("pug cross" where "pug" is held out) is not repeated to the model.
         """
-        told = [name for name in known if not self._excluded_in(name)]
-        return class_prompt(self.base_classes, told, count, domain=self.domain, form=form)
+        repeated = [name for name in named if not self._excluded_in(name)]
+        return class_prompt(self.base_classes, repeated, count, domain=self.domain, form=form)
 
     @cached_property
     def known(self) -> frozenset[str]:
@@ -97,50 +90,32 @@ def fill(
     *,
     batch_size: int,
     progress: Callable[[int, int], None] | None,
-) -> Shortage | None:
+) -> None:
     """Ask until the journal holds `n` usable names.
 
-    Returns:
-        `None` if it does, otherwise why it cannot.
+    Raises:
+        ChatError: if the server fails for good, or the model has no more names.
     """
-    known = task.clean(journal.names(task.known)).names
+    names = task.clean(journal).names
     barren = 0
-    while len(known) < n:
-        count = min(batch_size, n - len(known))
-        try:
-            answer = talk.ask(lambda form, known=known, count=count: task.prompt(known, count, form))
-        except ChatError as error:
-            return Shortage(str(error), exhausted=False)
-        entry = _entry(answer, talk.form, task.prompt(known, count, talk.form))
-        journal.add(entry)
-        before, known = len(known), task.clean(journal.names(task.known)).names
-        log.info("request %d: %d of %d names, %d new", talk.requests, len(known), n, len(known) - before)
+    while len(names) < n:
+        count = min(batch_size, n - len(names))
+        answer = talk.ask(lambda form, names=names, count=count: task.prompt(names, count, form))
+        journal.add(answer)
+        before, names = len(names), task.clean(journal).names
+        log.info("request %d: %d of %d names, %d new", talk.requests, len(names), n, len(names) - before)
         if progress:
-            progress(min(n, len(known)), n)
-        if not entry.names(task.known):
+            progress(min(n, len(names)), n)
+        if not answer.names(task.known):
             talk.simpler()
         if answer.finish == "length":
             batch_size = max(_SMALLEST_BATCH, batch_size // 2)
-        barren = 0 if len(known) > before else barren + 1
+        barren = 0 if len(names) > before else barren + 1
         if barren == _PATIENCE:
-            return Shortage(_why_barren(entry), exhausted=True)
-    return None
+            raise ChatError(_why_barren(answer), exhausted=True)
 
 
-def _entry(answer: Answer, form: AnswerFormat, prompt: str) -> Entry:
-    return Entry(
-        time=utc_now(),
-        model=answer.model,
-        system_fingerprint=answer.system_fingerprint,
-        form=form,
-        prompt=prompt,
-        reply=answer.text,
-        refusal=answer.refusal,
-        finish=answer.finish,
-    )
-
-
-def _why_barren(last: Entry) -> str:
+def _why_barren(last: Answer) -> str:
     if last.refusal:
         return (
             f"it refuses ({last.refusal!r}); say what the data set shows with domain= (--domain), "
@@ -156,4 +131,51 @@ def _why_barren(last: Entry) -> str:
     return (
         f"it stopped naming new classes, its last {_PATIENCE} answers added none; describe the data set with "
         "domain=, raise temperature=, take another model, ask for fewer, or pass allow_fewer=True"
+    )
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a call would send.
+
+    Attributes:
+        prompt: the text of the next request; empty if none is needed.
+        requests: how many requests it takes if every answer is good.
+        tokens_in: estimate of the tokens sent by all of them (four characters each).
+        tokens_out: estimate of the tokens received.
+        cache_key: names the folder of the cache in which the answers are kept.
+        received: how many usable names are there already.
+    """
+
+    prompt: str
+    requests: int
+    tokens_in: int
+    tokens_out: int
+    cache_key: str
+    received: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.prompt}\n\n"
+            f"requests:  {self.requests} if every answer is good; nobody was called\n"
+            f"tokens:    about {self.tokens_in} in, {self.tokens_out} out\n"
+            f"received:  {self.received} names before this call\n"
+            f"cache key: {self.cache_key}"
+        )
+
+
+def estimate(task: Task, names: Sequence[str], n: int, *, batch_size: int, cache_key: str) -> Preview:
+    """Count what is missing to `n` names and what asking for it takes; later prompts repeat earlier names."""
+    missing = max(0, n - len(names))
+    requests = math.ceil(missing / batch_size)
+    prompt = task.prompt(names, min(missing, batch_size), "schema") if missing else ""
+    per_name = 2 + sum(map(len, task.base_classes)) / len(task.base_classes) / _CHARACTERS_PER_TOKEN
+    repeated = per_name * batch_size * requests * (requests - 1) / 2
+    return Preview(
+        prompt=prompt,
+        requests=requests,
+        tokens_in=math.ceil(requests * len(prompt) / _CHARACTERS_PER_TOKEN + repeated),
+        tokens_out=math.ceil((per_name + 2) * missing),
+        cache_key=cache_key,
+        received=len(names),
     )

@@ -12,17 +12,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, whole_number
 from sar_reg.files import content_key
 from sar_reg.novel.cleaning import Cleaned, Filtering, check_filtering
-from sar_reg.novel.llm.asking import Shortage, Task, fill
+from sar_reg.novel.llm.asking import Preview, Task, estimate, fill
 from sar_reg.novel.llm.client import check_base_url, chosen_url, open_client
-from sar_reg.novel.llm.conversation import Conversation
+from sar_reg.novel.llm.conversation import ChatError, Conversation
 from sar_reg.novel.llm.journal import Journal
-from sar_reg.novel.llm.preview import Preview, estimate
 from sar_reg.novel.llm.prompt import class_prompt
 from sar_reg.novel.llm.redaction import hide_secrets, public_url
-from sar_reg.novel.source import NovelClassesError, NovelNames, check_count, outcome
+from sar_reg.novel.source import NovelClassesError, NovelNames, outcome
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +32,8 @@ _OPENAI = "https://api.openai.com/v1"
 class LLMClasses:
     """Novel classes from a language model, asked in batches until there are enough.
 
-    Tells the model what it has named already, keeps every valid name, asks again only for what is missing,
-    and stops with an account when the model repeats itself. Answers are asked for by JSON schema; where a
+    Each request lists the names so far and asks only for what is missing; it ends with an error that counts what was
+    dropped when the model repeats itself. Answers are asked for by JSON schema; where a
     server cannot do that, in JSON mode, then as a plain list. The key comes from the environment
     (`OPENAI_API_KEY`) or from `client` and is never kept, shown or written.
 
@@ -78,12 +77,13 @@ class LLMClasses:
     _journals: dict[str, Journal] = field(default_factory=dict[str, Journal], init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name, value in (("model", self.model), ("domain", self.domain), ("base_url", self.base_url)):
-            if not isinstance(value, str) and not (value is None and name != "model"):
+        for name in ("model", "domain", "base_url"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and (value is not None or name == "model"):
                 raise InputError(f"{name} must be a string, not {value!r}")
-        for name, value in (("batch_size", self.batch_size), ("max_requests", self.max_requests)):
-            if not (type(value) is int and value > 0) and not (value is None and name == "max_requests"):
-                raise InputError(f"{name} must be an int of 1 or more, not {value!r}")
+        whole_number(self.batch_size, "batch_size", least=1)
+        if self.max_requests is not None:
+            whole_number(self.max_requests, "max_requests", least=1)
         if not _is_finite(self.timeout) or self.timeout <= 0:
             raise InputError(f"timeout must be a positive number of seconds, not {self.timeout!r}")
         if self.temperature is not None and (not _is_finite(self.temperature) or self.temperature < 0):
@@ -110,14 +110,12 @@ class LLMClasses:
         task = self._task(base_classes, n, exclude)
         journal = self._journal(task, seed)
         problem, requests = None, 0
-        if len(task.clean(journal.names(task.known)).names) < n:
+        if len(task.clean(journal).names) < n:
             if self.offline:
-                problem = Shortage(
-                    "offline=True forbids asking for more; call once without it", exhausted=False
-                )
+                problem = ChatError("offline=True forbids asking for more; call once without it")
             else:
                 problem, requests = self._ask(journal, task, n)
-        cleaned = task.clean(journal.names(task.known))
+        cleaned = task.clean(journal)
         names = cleaned.names[:n]
         if problem is not None:
             self._fall_short(problem, n, names, cleaned, journal)
@@ -127,10 +125,10 @@ class LLMClasses:
     def preview(
         self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str] = (), seed: int = 0
     ) -> Preview:
-        """The prompt, an estimate of tokens and the cache key of what `generate` would do. Calls nobody."""
+        """The prompt, an estimate of tokens and the cache key of what `generate` would do. Sends nothing."""
         task = self._task(base_classes, n, exclude)
-        known = task.clean(self._journal(task, seed).names(task.known)).names
-        return estimate(task, known, n, batch_size=self.batch_size, cache_key=self._key(task, seed))
+        names = task.clean(self._journal(task, seed)).names
+        return estimate(task, names, n, batch_size=self.batch_size, cache_key=self._key(task, seed))
 
     def describe(self) -> dict[str, Any]:
         """Model, server, domain, options and a hash of the prompt's wording."""
@@ -148,7 +146,7 @@ class LLMClasses:
         }
 
     def _task(self, base_classes: Sequence[str], n: int, exclude: Sequence[str]) -> Task:
-        check_count(n, least=1)
+        whole_number(n, "n", least=1)
         return Task(base_classes, exclude, self.domain, self.filtering)
 
     def _key(self, task: Task, seed: int) -> str:
@@ -162,25 +160,27 @@ class LLMClasses:
             return Journal(Path(self.cache_dir) / f"answers-{key}")
         return self._journals.setdefault(key, Journal(None))
 
-    def _ask(self, journal: Journal, task: Task, n: int) -> tuple[Shortage | None, int]:
+    def _ask(self, journal: Journal, task: Task, n: int) -> tuple[ChatError | None, int]:
+        """Ask for what is missing; returns why some of it still is, and the number of requests."""
         bound = self.max_requests or 4 * math.ceil(n / self.batch_size) + 8
+        problem = None
         with open_client(self.client, self.base_url) as client:
             journal.open_folder()
             talk = Conversation(client, self.model, self.timeout, bound, self.temperature, self.sleep)
             try:
-                problem = fill(journal, task, talk, n, batch_size=self.batch_size, progress=self.progress)
+                fill(journal, task, talk, n, batch_size=self.batch_size, progress=self.progress)
+            except ChatError as error:
+                problem = error
             except Exception as error:  # of progress= or sleep=; the names must not be lost with it
-                told = hide_secrets(f"{type(error).__name__}: {error}", client)
-                problem = Shortage(f"the call was interrupted by {told}", exhausted=False)
+                what = hide_secrets(f"{type(error).__name__}: {error}", client)
+                problem = ChatError(f"the call was interrupted by {what}")
         return problem, talk.requests
 
     def _fall_short(
-        self, problem: Shortage, n: int, names: list[str], cleaned: Cleaned, journal: Journal
+        self, problem: ChatError, n: int, names: list[str], cleaned: Cleaned, journal: Journal
     ) -> None:
         dropped = cleaned.counts() or "none"
-        message = (
-            f"{self.model} gave {len(names)} of {n} novel classes (dropped: {dropped}): {problem.message}"
-        )
+        message = f"{self.model} gave {len(names)} of {n} novel classes (dropped: {dropped}): {problem}"
         if self.allow_fewer and problem.exhausted and names:
             log.warning("%s. Going on with fewer, as allow_fewer=True says.", message)
             return

@@ -1,15 +1,18 @@
-"""A client that stays with the server it is told, reads no error without end, and shows no key."""
+"""A client of a chat server that shows no key, follows no redirect and reads only the beginning of an error."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 from sar_reg.errors import InputError, require
+from sar_reg.novel.llm.deadline import in_request, watch
 
 MAX_ERROR_BYTES = 64_000
 _ERROR_SECONDS = 10.0  # where the request has no time-out
@@ -24,7 +27,7 @@ def check_base_url(url: str, argument: str = "base_url") -> str:
     url = url.strip()
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = parts.scheme in ("http", "https") and parts.port != 0 and _names_a_host(parts.netloc)
     except ValueError:
         usable, parts = False, urlsplit("")
     if "@" in parts.netloc:
@@ -32,9 +35,23 @@ def check_base_url(url: str, argument: str = "base_url") -> str:
             f"{argument} must not hold a user or password, since HTTP clients log addresses; "
             "set OPENAI_API_KEY, or pass a client= that sends them"
         )
-    if not usable or parts.query or parts.fragment or not url.isprintable() or " " in url:
+    if not usable or parts.query or parts.fragment or not url.isprintable() or " " in url or len(url) > 2000:
         raise InputError(f"{argument} must be an address like http://localhost:8000/v1, without ? or #")
     return url
+
+
+def _names_a_host(netloc: str) -> bool:
+    """Whether the part of an address between `//` and `/` can be a server, with or without a port.
+
+    Raises:
+        ValueError: for IP addresses that cannot be, and for labels that are empty or too long.
+    """
+    parts = re.fullmatch(r"(?:\[(?P<ip>.+)\]|(?P<name>[^:\[\]]+))(?::\d*)?", netloc)
+    if parts is None:
+        return False
+    if parts["ip"] or re.fullmatch(r"[\d.]+", parts["name"]):
+        return bool(ipaddress.ip_address(parts["ip"] or parts["name"]))
+    return re.fullmatch(r"[\w.-]+", parts["name"].encode("idna").decode()) is not None
 
 
 def chosen_url(base_url: str | None) -> str | None:
@@ -52,7 +69,7 @@ def check_key(key: str, origin: str) -> str:
         InputError: if it holds characters that no HTTP header can; they are not shown.
     """
     key = key.strip()
-    if not key or not all("!" <= character <= "~" for character in key):
+    if not re.fullmatch("[!-~]+", key):
         raise InputError(
             f"{origin} is empty or holds spaces, line breaks or characters outside ASCII, which no key has; "
             "set it to the key alone"
@@ -90,34 +107,40 @@ def open_client(client: Any | None, base_url: str | None) -> Generator[Any, None
             "no key: set the environment variable OPENAI_API_KEY, or pass base_url= (--base-url) of a server of your "
             "own (vLLM, llama.cpp, Ollama), or use WordNetClasses(), which needs neither key nor network"
         )
-    made = openai.OpenAI(api_key=key, base_url=url, max_retries=0)
     try:
-        with _guarded(made):
+        made = openai.OpenAI(api_key=key, base_url=url, max_retries=0)
+    except Exception as error:  # of the HTTP client; its words may hold the password of a proxy
+        problem = type(error).__name__
+    else:
+        with made, _guarded(made):
             yield made
-    finally:
-        made.close()
+        return
+    raise InputError(
+        f"openai cannot make a client ({problem}); check base_url= and the environment variables OPENAI_BASE_URL, "
+        "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE"
+    )
 
 
 @contextmanager
 def _guarded(client: Any) -> Generator[None, None, None]:
-    """Bound the bodies of errors and stop at redirects while the client is used."""
+    """Watch the client's requests of this package; other requests of a user's client are left alone."""
     http: Any = getattr(client, "_client", None)  # openai has no public name for its HTTP client
-    if http is None or not hasattr(http, "event_hooks"):
+    hooks: dict[str, list[Any]] = getattr(http, "event_hooks", {})
+    if not hooks:
         yield
         return
-    hooks: dict[str, list[Callable[[Any], None]]] = http.event_hooks
-    follow = http.follow_redirects
-    http.event_hooks = {**hooks, "response": [*hooks.get("response", []), _cut_error]}
-    http.follow_redirects = False
+    hooks["request"].append(watch)
+    hooks["response"].append(_cut_error)
     try:
         yield
     finally:
-        http.event_hooks, http.follow_redirects = hooks, follow
+        hooks["request"].remove(watch)
+        hooks["response"].remove(_cut_error)
 
 
 def _cut_error(response: Any) -> None:
     """Read at most the first bytes of an error, for at most the request's time-out, instead of all of it."""
-    if response.status_code < 300:
+    if response.status_code < 300 or not in_request():
         return
     seconds: float = response.request.extensions.get("timeout", {}).get("read") or _ERROR_SECONDS
     deadline, body = time.monotonic() + seconds, bytearray()
@@ -126,5 +149,6 @@ def _cut_error(response: Any) -> None:
         if len(body) > MAX_ERROR_BYTES or time.monotonic() > deadline:
             break
     response.headers.pop("content-encoding", None)
+    response.headers.pop("location", None)  # or it would be followed
     response._content = bytes(body[:MAX_ERROR_BYTES])  # what read() returns from now on
     response.close()

@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
-from sar_reg.errors import SarRegError
-from sar_reg.novel.llm.chat import Answer, ask
+from sar_reg.errors import SarRegError, require
 from sar_reg.novel.llm.deadline import within
-from sar_reg.novel.llm.failure import Asked, Failure, too_late
+from sar_reg.novel.llm.failure import Failure, from_status
+from sar_reg.novel.llm.journal import Answer, utc_now
 from sar_reg.novel.llm.prompt import AnswerFormat
 from sar_reg.novel.llm.redaction import hide_secrets, public_url
 
 log = logging.getLogger(__name__)
 
+MAX_BYTES = 1_000_000
 FORMS: tuple[AnswerFormat, ...] = ("schema", "json", "list")
 _REPEATS = 4
 _LONGEST_WAIT = 120.0
+_GRACE = 0.5  # seconds by which errors with a better message may come before the request is given up
+_SCHEMA = {
+    "type": "object",
+    "properties": {"names": {"type": "array", "items": {"type": "string"}}},
+    "required": ["names"],
+    "additionalProperties": False,
+}
+_RESPONSE_FORMATS: dict[AnswerFormat, dict[str, Any]] = {
+    "schema": {"type": "json_schema", "json_schema": {"name": "classes", "strict": True, "schema": _SCHEMA}},
+    "json": {"type": "json_object"},
+}
 
 
 class ChatError(SarRegError):
-    """The exchange cannot go on; the message says why and what to do."""
+    """The exchange cannot go on; the message says why and what to do.
+
+    Attributes:
+        exhausted: whether the model has no more to say, so that the caller may go on with what there is.
+    """
+
+    def __init__(self, message: str, *, exhausted: bool = False) -> None:
+        super().__init__(message)
+        self.exhausted = exhausted
+
+
+class _BoundsError(SarRegError):
+    """An answer is larger or slower than allowed."""
 
 
 @dataclass
@@ -54,6 +79,11 @@ class Conversation:
         """The answer format in use: a JSON schema, JSON mode, or a plain list."""
         return FORMS[self._form]
 
+    @property
+    def host(self) -> str:
+        """The server's address without secrets."""
+        return public_url(self.client.base_url)
+
     def simpler(self) -> None:
         """Take the next simpler answer format, if there is one."""
         self._form = min(self._form + 1, len(FORMS) - 1)
@@ -71,7 +101,10 @@ class Conversation:
                     f"all {self.max_requests} requests are used up; raise max_requests= or call again"
                 )
             self.requests += 1
-            result = self._ask_once(prompt(self.form))
+            text = prompt(self.form)
+            result = within(
+                self.timeout + _GRACE, lambda text=text: self._request(text), late=self._too_late()
+            )
             if isinstance(result, Answer):
                 return result
             log.info("request %d failed: %s", self.requests, result.message)
@@ -95,11 +128,102 @@ class Conversation:
             raise ChatError(f"{failure.message}; it asks to wait {seconds:.0f} s")
         self.sleep(seconds)
 
-    def _ask_once(self, prompt: str) -> Answer | Failure:
-        host, form = public_url(self.client.base_url), self.form
-        asked = Asked(host, self.model, self.timeout, hide=lambda text: hide_secrets(text, self.client))
-        return within(
-            2 * self.timeout,
-            lambda: ask(self.client, asked, prompt, form, self.temperature),
-            late=too_late(asked),
+    def _request(self, prompt: str) -> Answer | Failure:
+        """Send one request. Errors of the client are returned, not raised: their text and causes can hold the key."""
+        openai = require("openai", extra="llm")
+        try:
+            return self._read(self._body(prompt), prompt)
+        except _BoundsError as error:
+            return Failure("again", f"{self.host} {error}")
+        except openai.APIStatusError as error:
+            return from_status(error, self.host, self.model, self._short)
+        except openai.APIConnectionError as error:
+            return self._no_answer(error.__cause__ or error)
+        except openai.OpenAIError as error:
+            return Failure("stop", f"the client failed: {self._short(str(error))}")
+        except Exception as error:
+            # While a body is read, openai 2 lets errors of httpx through and openai 3 those of httpx2.
+            if type(error).__module__.startswith("httpx"):
+                return self._no_answer(error)
+            return Failure("stop", f"the request failed: {self._short(f'{type(error).__name__}: {error}')}")
+
+    def _body(self, prompt: str) -> bytes:
+        """Read in pieces: the client's own time-out starts again with every byte that arrives."""
+        options: dict[str, Any] = {
+            "temperature": self.temperature,
+            "response_format": _RESPONSE_FORMATS.get(self.form),
+        }
+        deadline = time.monotonic() + self.timeout
+        body = bytearray()
+        with self.client.chat.completions.with_streaming_response.create(
+            model=self.model,
+            messages=[{"role": "user", "content": prompt}],
+            timeout=self.timeout,
+            **{name: value for name, value in options.items() if value is not None},
+        ) as response:
+            for chunk in response.iter_bytes():
+                body += chunk
+                if len(body) > MAX_BYTES:
+                    raise _BoundsError(
+                        f"sent more than {MAX_BYTES // 1000} kB, which is not a list of class names; "
+                        "check the model and base_url="
+                    )
+                if time.monotonic() > deadline:
+                    raise _BoundsError(f"did not finish its answer within {self.timeout:g} s; raise timeout=")
+        return bytes(body)
+
+    def _read(self, body: bytes, prompt: str) -> Answer | Failure:
+        try:
+            content = json.loads(body)
+            choice = cast("dict[str, Any]", content["choices"][0])
+            message = cast("dict[str, Any]", choice["message"])
+            reply, refusal = _joined(message.get("content")), _joined(message.get("refusal"))
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            start = self._short(body[:120].decode("utf-8", "replace"))
+            return Failure(
+                "again",
+                f"{self.host} answered with something that is not a chat completion ({start!r}); "
+                "check base_url= (it usually ends in /v1) and whether a proxy stands between",
+            )
+        # a lone surrogate could not be kept in a file
+        reply = hide_secrets(reply, self.client).encode("utf-8", "replace").decode()
+        return Answer(
+            time=utc_now(),
+            model=self._short(str(content.get("model") or self.model)),
+            system_fingerprint=self._short(str(content.get("system_fingerprint") or "")) or None,
+            form=self.form,
+            prompt=prompt,
+            reply=reply,
+            refusal=self._short(refusal),
+            finish=str(choice.get("finish_reason")),
         )
+
+    def _short(self, text: str) -> str:
+        """A text of the server fit to be shown: one line, without secrets, at most 300 characters."""
+        text = " ".join(hide_secrets(text, self.client).split())
+        return text if len(text) <= 300 else text[:300] + "…"
+
+    def _too_late(self) -> Failure:
+        return Failure("again", f"{self.host} did not answer within {self.timeout:g} s; raise timeout=")
+
+    def _no_answer(self, error: BaseException) -> Failure:
+        """The connection failed, broke, or stayed silent too long."""
+        name = type(error).__name__
+        if "Timeout" in name:
+            return self._too_late()
+        return Failure(
+            "again",
+            f"no connection to {self.host} ({self._short(f'{name}: {error}')}). Is the server running and "
+            "base_url= right? In slim containers and behind company proxies, set SSL_CERT_FILE to the trusted "
+            "certificates",
+        )
+
+
+def _joined(content: object) -> str:
+    """The text of a message, which some servers give in parts."""
+    if isinstance(content, list):
+        parts = cast("list[Any]", content)
+        return "".join(_joined(part.get("text") if isinstance(part, dict) else part) for part in parts)
+    if content is not None and not isinstance(content, str):
+        raise TypeError("the content is not text")
+    return content or ""

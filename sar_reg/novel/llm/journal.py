@@ -22,7 +22,7 @@ _LONGEST_KEPT = 100_000
 
 
 @dataclass(frozen=True)
-class Entry:
+class Answer:
     """One request and its answer, without secrets."""
 
     time: str
@@ -50,56 +50,51 @@ class Journal:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        self.entries: list[Entry] = []
-        for path in sorted(folder.glob("*.json")) if folder else ():
-            entry = _read(path)
-            if entry is not None:
-                self.entries.append(entry)
+        stored = map(_read, sorted(folder.glob("*.json")) if folder else ())
+        self.answers = [answer for answer in stored if answer is not None]
 
     def open_folder(self) -> None:
-        """Create the folder now, so that a wrong path is reported before the first request.
+        """Create the folder, so that a wrong path is reported before the first request.
 
         Raises:
             InputError: if it cannot be written to.
         """
-        if self.folder is None:
-            return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            writable = os.access(self.folder, os.W_OK)
-        except OSError:
-            writable = False
-        if not writable:
-            raise InputError(f"cannot keep answers in {self.folder}; choose another cache_dir")
+        if self.folder is not None:
+            with suppress(OSError):
+                self.folder.mkdir(parents=True, exist_ok=True)
+            if not (self.folder.is_dir() and os.access(self.folder, os.W_OK)):
+                raise InputError(f"cannot keep answers in {self.folder}; choose another cache_dir")
 
-    def add(self, entry: Entry) -> None:
+    def add(self, answer: Answer) -> None:
         """Keep an answer."""
-        self.entries.append(entry)
+        self.answers.append(answer)
         if self.folder:
-            content = {**asdict(entry), "reply": entry.reply[:_LONGEST_KEPT]}
-            name = f"{entry.time.replace(':', '')}-{uuid.uuid4().hex[:6]}.json"
+            content = {**asdict(answer), "reply": answer.reply[:_LONGEST_KEPT]}
+            name = f"{answer.time.replace(':', '')}-{uuid.uuid4().hex[:6]}.json"
             try:
                 write_atomic(self.folder / name, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-            except (OSError, UnicodeError) as error:
+            except OSError as error:
                 log.warning(
-                    "an answer could not be kept in %s (%s); it is used, but not kept", self.folder, error
+                    "an answer could not be kept in %s (%s); it is used all the same", self.folder, error
                 )
 
     def names(self, known: frozenset[str] = frozenset()) -> list[str]:
         """All names received, in the order in which they came; `known` as in `names_in`."""
-        return [name for entry in self.entries for name in entry.names(known)]
+        return [name for answer in self.answers for name in answer.names(known)]
 
     def account(self) -> dict[str, Any]:
         """Who answered, when and in which form, for provenance."""
-        entries = self.entries
+        times = [answer.time for answer in self.answers]
         return {
             "received": len(self.names()),
-            "answers": len(entries),
-            "models": sorted({entry.model for entry in entries}),
-            "system_fingerprints": sorted({e.system_fingerprint for e in entries if e.system_fingerprint}),
-            "forms": sorted({entry.form for entry in entries}),
-            "first": min((entry.time for entry in entries), default=None),
-            "last": max((entry.time for entry in entries), default=None),
+            "answers": len(self.answers),
+            "models": sorted({answer.model for answer in self.answers}),
+            "system_fingerprints": sorted(
+                {a.system_fingerprint for a in self.answers if a.system_fingerprint}
+            ),
+            "forms": sorted({answer.form for answer in self.answers}),
+            "first": min(times, default=None),
+            "last": max(times, default=None),
         }
 
 
@@ -108,16 +103,15 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _read(path: Path) -> Entry | None:
+def _read(path: Path) -> Answer | None:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         # another version may have more fields or fewer; the names are in the reply
-        texts = {f.name: stored.get(f.name) for f in fields(Entry)}
+        texts = {f.name: stored.get(f.name) for f in fields(Answer)}
         if not isinstance(texts["reply"], str):
             raise TypeError("the reply is not text")
-        entry = Entry(**{name: text if isinstance(text, str) else "" for name, text in texts.items()})
+        return Answer(**{name: text if isinstance(text, str) else "" for name, text in texts.items()})
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         with suppress(OSError):  # a folder that can only be read
             set_aside(path, error)
         return None
-    return entry

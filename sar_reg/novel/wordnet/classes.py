@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sar_reg.class_names import name_tuple
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, whole_number
 from sar_reg.novel.cleaning import Cleaned, Filtering, clean_names
 from sar_reg.novel.name_format import NameFormat
-from sar_reg.novel.source import NovelClassesError, NovelNames, check_count, outcome
+from sar_reg.novel.source import NovelClassesError, NovelNames, outcome
 from sar_reg.novel.wordnet.graph import WordNet
 from sar_reg.novel.wordnet.kinds import Kind, adjective_kinds, choose_kinds, kind_of_domain
 from sar_reg.novel.wordnet.loading import load_wordnet
@@ -106,7 +106,7 @@ class WordNetClasses:
         )
         if not base:
             raise InputError("base_classes must hold at least one class name")
-        check_count(n)
+        whole_number(n, "n")
         wordnet = load_wordnet(self.wordnet_root)
         readings = [look_up(wordnet, name) for name in base]
         kinds, label = self._kinds(wordnet, readings)

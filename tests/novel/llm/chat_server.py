@@ -146,6 +146,17 @@ def trickle(handler: Handler, number: int = 200) -> None:
         handler.close_connection = True
 
 
+def trickle_headers(handler: Handler) -> None:
+    """A header that never ends, one byte at a time."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nx-header: ")
+    try:
+        while not handler.chat.released.wait(0.02):
+            handler.wfile.write(b"x")
+            handler.wfile.flush()
+    except OSError:
+        handler.close_connection = True
+
+
 def trickle_error(handler: Handler) -> None:
     """An error whose body never ends."""
     trickle(handler, 500)

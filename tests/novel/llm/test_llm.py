@@ -244,7 +244,7 @@ def test_bad_calls_are_refused(source: Make) -> None:
         source().generate("cat", 3)
     with pytest.raises(InputError, match="base_classes must hold at least one class name"):
         source().generate([], 3)
-    with pytest.raises(InputError, match="n must be 1 or more, an int, not 0"):
+    with pytest.raises(InputError, match="n must be an int of 1 or more, not 0"):
         source().generate(BASE, 0)
 
 

@@ -74,7 +74,7 @@ def test_waits_grow_and_end(server: ChatServer, source: Make, waits: list[float]
     assert len(server.requests) == 5
 
 
-@pytest.mark.parametrize("fault", [chat.silent, chat.trickle, chat.trickle_error])
+@pytest.mark.parametrize("fault", [chat.silent, chat.trickle, chat.trickle_error, chat.trickle_headers])
 def test_no_silence_and_no_trickle_lasts_longer_than_the_time_out(
     server: ChatServer, source: Make, fault: Behaviour
 ) -> None:

@@ -123,13 +123,39 @@ def test_the_body_of_an_error_is_cut(server: ChatServer, source: Make) -> None:
     assert len(sent) < 60  # of 600: what fits into the buffers of three connections
 
 
-def test_no_thread_is_left_when_an_error_trickles(server: ChatServer, source: Make) -> None:
-    server.script = [chat.trickle_error, chat.fresh()]
-    assert source(timeout=0.3).generate(BASE, 3) == GOOD
+def requests_in_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "sar_reg request"]
+
+
+@pytest.mark.parametrize("fault", [chat.trickle_error, chat.trickle_headers, chat.trickle, chat.silent])
+@pytest.mark.parametrize("own_client", [False, True])
+def test_no_thread_is_left_when_a_server_trickles(
+    server: ChatServer, source: Make, fault: Behaviour, own_client: bool
+) -> None:
+    openai = pytest.importorskip("openai")
+    server.script = [fault, chat.fresh()]
+    client = openai.OpenAI(api_key="user-key-123456", base_url=server.url) if own_client else None
+    assert source(timeout=0.3, client=client).generate(BASE, 3) == GOOD
     deadline = time.monotonic() + 5
-    while any(t.name == "sar_reg request" for t in threading.enumerate()) and time.monotonic() < deadline:
+    while requests_in_threads() and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert not [t for t in threading.enumerate() if t.name == "sar_reg request"]
+    assert not requests_in_threads()
+
+
+def test_a_users_client_is_left_as_it_was(server: ChatServer, source: Make) -> None:
+    openai = pytest.importorskip("openai")
+    with openai.OpenAI(api_key="user-key-123456", base_url=server.url) as client:
+        seen: list[str] = []
+
+        def own(done: int, wanted: int) -> None:
+            client.chat.completions.create(model="mine", messages=[{"role": "user", "content": "hello"}])
+            seen.append(server.headers[-1]["connection"])
+
+        server.script = [chat.fresh(), names(["mine"])]
+        assert source(client=client, progress=own).generate(BASE, 3) == GOOD
+        assert seen == ["keep-alive"]  # the caller's own request, made at the same time
+        assert server.headers[0]["connection"] == "close"
+        assert not any(client._client.event_hooks.values())
 
 
 @pytest.mark.parametrize("number", [301, 302, 303, 307, 308])
@@ -170,7 +196,10 @@ def test_allow_fewer_does_not_cover_failing_servers(
 @pytest.mark.parametrize(
     "url",
     ["localhost:8000/v1", "ftp://host/v1", "file:///etc/passwd", "http://", "http://host/v1?key=1", "http://h/v1#x",
-     "http://host:99999/v1", "http://[::1/v1", "http://a b/v1", "http://host/\nv1", ""],
+     "http://host:99999/v1", "http://[::1/v1", "http://[::1", "http://host:port", "http://host:port/v1",
+     "http://[::1]x/v1", "http://[v1.x]/v1", "http://999.1.1.1/v1", "http://\u0663.1.1.1/v1", "http://a..b/v1",
+     f"http://{'a' * 70}/v1", f"http://host/{'x' * 70000}", "http://x\\y/v1", "http://<host>/v1",
+     "http://a b/v1", "http://host/\nv1", ""],
 )  # fmt: skip
 def test_addresses_that_cannot_be_are_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="base_url must be an address like http://localhost:8000/v1"):
@@ -180,6 +209,19 @@ def test_addresses_that_cannot_be_are_refused(url: str, monkeypatch: pytest.Monk
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         with pytest.raises(InputError, match="the environment variable OPENAI_BASE_URL must be an address"):
             LLMClasses().generate(BASE, 3)
+        with pytest.raises(InputError, match="the environment variable OPENAI_BASE_URL must be an address"):
+            LLMClasses().describe()
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY", "SSL_CERT_FILE"])
+def test_settings_that_stop_the_http_client_are_named(
+    source: Make, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    monkeypatch.setenv(name, "http://me:planted-password@[::1")
+    with pytest.raises(InputError, match=f"openai cannot make a client .*{name}") as caught:
+        source().generate(BASE, 3)
+    assert "planted" not in shown(caught.value)
 
 
 def test_an_address_with_a_password_is_refused_wherever_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:

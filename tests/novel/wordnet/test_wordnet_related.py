@@ -253,7 +253,7 @@ def test_what_is_not_a_list_a_number_or_a_domain_is_refused() -> None:
     with pytest.raises(InputError, match="exclude must be a list of class names, not one string"):
         related(["beagle"], 5, exclude="pug")
     for n in (-1, 2.5, True):
-        with pytest.raises(InputError, match="n must be 0 or more, an int"):
+        with pytest.raises(InputError, match="n must be an int of 0 or more"):
             related(["beagle"], n)  # pyright: ignore[reportArgumentType]
     for names in (["Zorblax"], ["beagle"]):
         with pytest.raises(
