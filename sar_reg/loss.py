@@ -11,8 +11,7 @@ from torch import nn
 from sar_reg.errors import InputError
 from sar_reg.sampled_kl import api, validation
 from sar_reg.sampled_kl.recompute import Calls, during_backward
-from sar_reg.sampled_kl.sampling import Sampling, check_draw
-from sar_reg.sampled_kl.validation import Direction, Implementation, Reduction
+from sar_reg.sampled_kl.validation import Direction, Implementation, Reduction, Sampling
 from sar_reg.shapes import Float, Int, Tensor
 
 _KEPT_GRAM = 4096  # classes up to which the target's cosines are kept: 64 MB
@@ -103,7 +102,7 @@ class SimilarityAlignmentLoss(nn.Module):
         self.classnames = _names(bank.classnames)
         if len(self.classnames) != rows:
             raise InputError(f"the bank has {rows} embeddings but {len(self.classnames)} class names")
-        self.seed, _ = check_draw(seed, 0, bank.embeddings.device)
+        self.seed, _ = validation.check_draw(seed, 0, bank.embeddings.device)
         self.sample_size = validation.check_sample_size(sample_size, rows)
         if self.sample_size == 1:
             raise InputError(validation.ONE_CLASS)

@@ -12,8 +12,8 @@ import torch
 from sar_reg.errors import InputError, SarRegError
 from sar_reg.sampled_kl import operator, reference, torch_dense, validation
 from sar_reg.sampled_kl.products import transformed
-from sar_reg.sampled_kl.sampling import Sampling, check_draw, ring_order, sample_classes
-from sar_reg.sampled_kl.validation import Direction, Implementation, Reduction
+from sar_reg.sampled_kl.sampling import ring_order, sample_classes
+from sar_reg.sampled_kl.validation import Direction, Implementation, Reduction, Sampling
 from sar_reg.shapes import Float, Int, Tensor
 
 Sets = Literal["ring", "independent", "given"]
@@ -124,7 +124,7 @@ def evaluate(
             "transform without torch.compile"
         )
     reverse = direction == "learned||target"
-    seed, step = check_draw(seed, step, learned.device)
+    seed, step = validation.check_draw(seed, step, learned.device)
     fused = chosen == "triton" or (chosen == "torch" and sets == "ring" and n > k + _FEW_CLASSES)
     with torch.autocast(learned.device.type, enabled=False):
         if fused:

@@ -16,7 +16,8 @@ from sar_reg.errors import SarRegError
 from sar_reg.sampled_kl import torch_ring
 from sar_reg.sampled_kl.products import compiling
 from sar_reg.sampled_kl.reference import result_dtype
-from sar_reg.sampled_kl.sampling import check_draw, stream_offset
+from sar_reg.sampled_kl.sampling import stream_offset
+from sar_reg.sampled_kl.validation import check_draw
 from sar_reg.shapes import Float, Int, Tensor
 
 

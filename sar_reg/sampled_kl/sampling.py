@@ -6,16 +6,18 @@ generator, and a `step` on a GPU is never copied to the host.
 
 from __future__ import annotations
 
-import operator
-from typing import Literal, SupportsIndex, cast, get_args
-
 import torch
 
-from sar_reg.errors import InputError
+from sar_reg.sampled_kl.validation import (
+    Sampling,
+    as_integer,
+    check_count,
+    check_draw,
+    check_options,
+    check_sample_size,
+)
 from sar_reg.shapes import Int, Tensor
 
-Sampling = Literal["ring", "independent"]
-SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)
 GOLDEN_GAMMA = 0x9E3779B97F4A7C15
 _SEED_FACTOR = 0xD1B54A32D192ED03
 
@@ -59,13 +61,8 @@ def sample_classes(
         [[1, 2], [0, 2], [0, 1]]
     """
     n, k = as_integer("n and k", n, "ints"), as_integer("n and k", k, "ints")
-    if n < 2:
-        raise InputError(f"similarities between classes need at least 2 classes, not {n}")
-    if k < 1:
-        raise InputError(f"sample_size must be at least 1, or None for all other classes, not {k}")
-    if sampling not in SAMPLINGS:
-        raise InputError(f"sampling must be one of {SAMPLINGS}, not {sampling!r}")
-    k = min(k, n - 1)
+    check_options(sampling=sampling)
+    k = check_sample_size(k, check_count(n))
     where = torch.device(device or (step.device if isinstance(step, Tensor) else "cpu"))
     if k == n - 1:
         check_draw(seed, step, where)
@@ -93,32 +90,6 @@ def stream_offset(seed: int, step: int | Int[Tensor, ""]) -> int:
     """The part of the state before mixing that the host knows; a step tensor adds `step * GOLDEN_GAMMA`."""
     known = 0 if isinstance(step, Tensor) else step * GOLDEN_GAMMA
     return _signed(seed * _SEED_FACTOR + known)
-
-
-def check_draw(seed: object, step: object, device: torch.device) -> tuple[int, int | Int[Tensor, ""]]:
-    """Seed and step as Python integers (or the step's tensor): a float would silently give another draw."""
-    seed = as_integer("seed", seed)
-    if not isinstance(step, Tensor):
-        return seed, as_integer("step", step, "an int or a 0-d int64 tensor")
-    if step.dtype != torch.int64 or step.ndim:
-        raise InputError(
-            f"a step in a tensor must be int64 of shape (), not {step.dtype} of shape {tuple(step.shape)}"
-        )
-    if step.device.type != device.type or device.index not in (None, step.device.index):
-        raise InputError(f"step is on {step.device}, but the classes are drawn on {device}; move it there")
-    return seed, step
-
-
-def as_integer(name: str, value: object, kind: str = "an int") -> int:
-    """A Python or numpy integer as an int (or the compiler's symbol for one); bools are refused."""
-    if isinstance(value, (int, torch.SymInt)) and not isinstance(value, bool):
-        return cast(int, value)
-    try:
-        if isinstance(value, (bool, Tensor)):
-            raise TypeError
-        return operator.index(cast(SupportsIndex, value))
-    except TypeError:
-        raise InputError(f"{name} must be {kind}, not {value!r}; convert with int()") from None
 
 
 def _independent_subsets(n: int, k: int, stream: Int[Tensor, ""]) -> Int[Tensor, "n k"]:

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import math
+import operator
 from numbers import Real
-from typing import Literal, get_args
+from typing import Literal, SupportsIndex, cast, get_args
 
 import torch
 
 from sar_reg.errors import InputError
-from sar_reg.sampled_kl.sampling import SAMPLINGS, as_integer
 from sar_reg.shapes import Int, Tensor
 
+Sampling = Literal["ring", "independent"]
 Reduction = Literal["mean", "sum", "none"]
 Direction = Literal["target||learned", "learned||target"]
 Implementation = Literal["auto", "reference", "torch", "triton"]
 
 
-def check_options(*, sampling: str, reduction: str, direction: str, impl: str) -> None:
+_ALLOWED: dict[str, tuple[str, ...]] = {
+    "sampling": get_args(Sampling),
+    "reduction": get_args(Reduction),
+    "direction": get_args(Direction),
+    "impl": get_args(Implementation),
+}
+
+
+def check_options(**options: str) -> None:
     """Refuse option values that do not exist."""
-    for name, value, allowed in (
-        ("sampling", sampling, SAMPLINGS),
-        ("reduction", reduction, get_args(Reduction)),
-        ("direction", direction, get_args(Direction)),
-        ("impl", impl, get_args(Implementation)),
-    ):
-        if value not in allowed:
-            raise InputError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
+    for name, value in options.items():
+        if value not in _ALLOWED[name]:
+            allowed = ", ".join(map(repr, _ALLOWED[name]))
+            raise InputError(f"{name} must be one of {allowed}, not {value!r}")
 
 
 def check_temperature(temperature: object) -> float:
@@ -53,6 +58,13 @@ def check_sample_size(sample_size: int | None, n: int) -> int:
     return min(sample_size, n - 1)
 
 
+def check_count(n: int) -> int:
+    """The number of classes, of which one alone has no similarity."""
+    if n < 2:
+        raise InputError(f"similarities between classes need at least 2 classes, not {n}")
+    return n
+
+
 ONE_CLASS = (
     "each class is compared with one other class, so both distributions are 1 and the loss and its gradient are 0 "
     "for any features; use at least 3 classes (add novel ones) and sample_size of at least 2"
@@ -72,8 +84,7 @@ def check_features(learned: Tensor, target: Tensor) -> None:
             f"learned features have shape {tuple(learned.shape)} but target has {tuple(target.shape)}; both "
             f"need one row per class in the same order (base and novel), and the same width"
         )
-    if learned.shape[0] < 2:
-        raise InputError(f"similarities between classes need at least 2 classes, not {learned.shape[0]}")
+    check_count(learned.shape[0])
     if learned.shape[1] < 1:
         raise InputError("features must be at least 1 wide")
     if learned.device != target.device:
@@ -121,3 +132,29 @@ def check_indices(
         raise InputError(f"{itself} (row {row}); remove it, since cos(x, x) = 1 tells nothing")
     # Tensors of inference mode cannot be saved for backward.
     return indices.clone() if indices.is_inference() else indices
+
+
+def check_draw(seed: object, step: object, device: torch.device) -> tuple[int, int | Int[Tensor, ""]]:
+    """Seed and step as Python integers (or the step's tensor): a float would silently give another draw."""
+    seed = as_integer("seed", seed)
+    if not isinstance(step, Tensor):
+        return seed, as_integer("step", step, "an int or a 0-d int64 tensor")
+    if step.dtype != torch.int64 or step.ndim:
+        raise InputError(
+            f"a step in a tensor must be int64 of shape (), not {step.dtype} of shape {tuple(step.shape)}"
+        )
+    if step.device.type != device.type or device.index not in (None, step.device.index):
+        raise InputError(f"step is on {step.device}, but the classes are drawn on {device}; move it there")
+    return seed, step
+
+
+def as_integer(name: str, value: object, kind: str = "an int") -> int:
+    """A Python or numpy integer as an int (or the compiler's symbol for one); bools are refused."""
+    if isinstance(value, (int, torch.SymInt)) and not isinstance(value, bool):
+        return cast(int, value)
+    try:
+        if isinstance(value, (bool, Tensor)):
+            raise TypeError
+        return operator.index(cast(SupportsIndex, value))
+    except TypeError:
+        raise InputError(f"{name} must be {kind}, not {value!r}; convert with int()") from None

@@ -161,7 +161,7 @@ def test_global_random_state_is_neither_read_nor_moved() -> None:
 @pytest.mark.parametrize(("n", "k", "sampling", "message"), [
     (1, 1, "ring", "at least 2 classes, not 1"),
     (5, 0, "ring", "sample_size must be at least 1, or None for all other classes, not 0"),
-    (5, 2, "blocks", r"sampling must be one of \('ring', 'independent'\), not 'blocks'"),
+    (5, 2, "blocks", "sampling must be one of 'ring', 'independent', not 'blocks'"),
 ])  # fmt: skip
 def test_refused(n: int, k: int, sampling: str, message: str) -> None:
     with pytest.raises(InputError, match=message):

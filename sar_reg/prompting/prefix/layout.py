@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -79,23 +79,16 @@ def padded_lengths(lengths: Sequence[int], buckets: int) -> dict[int, int]:
     {2: 4, 3: 4, 4: 4, 9: 9}
     """
     distinct = sorted(set(lengths))
-    counts = [sum(1 for length in lengths if length == value) for value in distinct]
-
-    @cache
-    def best(first: int, left: int) -> tuple[int, tuple[int, ...]]:
-        """Least total, and the last index of each bucket, for the lengths from `first` on."""
-        if first == len(distinct):
-            return 0, ()
-        ends = range(first, len(distinct)) if left > 1 else [len(distinct) - 1]
-        choices: list[tuple[int, tuple[int, ...]]] = []
-        for end in ends:
-            total, rest = best(end + 1, left - 1)
-            choices.append((distinct[end] * sum(counts[first : end + 1]) + total, (end, *rest)))
-        return min(choices)
-
-    rounded: dict[int, int] = {}
-    first = 0
-    for end in best(0, buckets)[1]:
-        rounded |= {distinct[i]: distinct[end] for i in range(first, end + 1)}
-        first = end + 1
-    return rounded
+    counts = [lengths.count(length) for length in distinct]
+    # least total and largest lengths of the buckets, for the first 0, 1, 2, … distinct lengths
+    best: list[tuple[float, tuple[int, ...]]] = [(0, ()), *[(math.inf, ())] * len(distinct)]
+    for _ in range(min(buckets, len(distinct))):
+        extended = [
+            min(
+                (best[first][0] + length * sum(counts[first : end + 1]), (*best[first][1], length))
+                for first in range(end + 1)
+            )
+            for end, length in enumerate(distinct)
+        ]
+        best = [(0, ()), *extended]
+    return {length: next(top for top in best[-1][1] if top >= length) for length in distinct}

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.checkpoint import checkpoint
 
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.prefix.packed_blocks import packed_block
 from sar_reg.prompting.prefix.packed_entry import Entry, entries_of
 from sar_reg.prompting.prefix.packed_layout import Bins, fill
 from sar_reg.prompting.prefix.rows import Rows, moved, rows_of, stack_of
+from sar_reg.prompting.prefix.transforms import run
 from sar_reg.prompting.prompts import PromptRows
 from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Float, Int, Tensor
@@ -79,14 +79,11 @@ class PackedPlan:
         self, tower: TextTower, learned: Learned, *, recompute: bool = False
     ) -> Float[Tensor, "classes features"]:
         """Features of all prompts, not normalised, in the order of the classes."""
-        parts: list[Tensor] = []
-        for step in self.passes:
-            arguments = tower, step, recompute, *learned.of(step.classes).apart()
-            if len(self.passes) > 1 and torch.is_grad_enabled():
-                encoded = checkpoint(_encode_pass, *arguments, use_reentrant=False, preserve_rng_state=False)
-                parts.append(encoded)
-            else:
-                parts.append(_encode_pass(*arguments))
+        several = len(self.passes) > 1
+        parts = [
+            run(_encode_pass, tower, step, recompute, *learned.of(step.classes).apart(), recompute=several)
+            for step in self.passes
+        ]
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
@@ -124,11 +121,7 @@ def _encode_pass(
             x, bins = step.reentry.enter(x, learned.class_tokens), step.reentry.bins
         at_end = number + 1 == len(stack.blocks)
         mask, ends = bins.mask(_computed_in(x)), bins.ends if at_end else None
-        arguments = block, x, bins, mask, ends, keep_hidden or at_end
-        if recompute:
-            x = checkpoint(packed_block, *arguments, use_reentrant=False, preserve_rng_state=False)
-        else:
-            x = packed_block(*arguments)
+        x = run(packed_block, block, x, bins, mask, ends, keep_hidden or at_end, recompute=recompute)
     return stack.project(stack.final_norm(x))
 
 

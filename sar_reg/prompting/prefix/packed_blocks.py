@@ -14,8 +14,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from sar_reg.prompting.prefix.packed_layout import Bins
 from sar_reg.prompting.prefix.transforms import functions_allowed
 from sar_reg.prompting.towers import Block
-from sar_reg.prompting.towers.derived import is_plain_linear
-from sar_reg.prompting.towers.mlp import QUICK_GELU_SCALE as _SCALE
+from sar_reg.prompting.towers.layers import QUICK_GELU_SCALE as _SCALE
+from sar_reg.prompting.towers.layers import is_plain_linear
 from sar_reg.shapes import Float, Int, Tensor
 
 

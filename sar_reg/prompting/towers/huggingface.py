@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from sar_reg.errors import InputError
-from sar_reg.prompting.towers.derived import JoinedProducts
 from sar_reg.prompting.towers.frozen import Frozen
-from sar_reg.prompting.towers.mlp import Mlp
+from sar_reg.prompting.towers.layers import JoinedProducts, Mlp
 from sar_reg.prompting.towers.resblocks import first_token
 from sar_reg.prompting.towers.tokens import checked_tokenizer, inner_tokenizer
 from sar_reg.prompting.towers.tower import Block, Stack, TextTower

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sar_reg.prompting.towers.frozen import LINEAR, Frozen
-from sar_reg.prompting.towers.mlp import Mlp
+from sar_reg.prompting.towers.layers import Mlp
 from sar_reg.prompting.towers.tokens import checked_tokenizer
 from sar_reg.prompting.towers.tower import Block, Stack, TextTower
 from sar_reg.shapes import Tensor

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sar_reg.prompting.towers.frozen import Frozen, frozen_twins
-from sar_reg.prompting.towers.mlp import Mlp
+from sar_reg.prompting.towers.layers import Mlp
 from sar_reg.prompting.towers.watch import altered
 from sar_reg.shapes import Float, Int, Tensor
 
