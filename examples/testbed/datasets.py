@@ -14,8 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from examples.protocol.data.dataset import Example
-from examples.testbed.model import DATA
-from examples.testbed.pictures import normalised
+from examples.testbed.model import DATA, normalised
 from examples.testbed.scenes import Scenes, render
 from sar_reg.errors import InputError
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import open_clip
 import torch
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.transform import PreprocessCfg
 from safetensors.torch import load_file
+from torch import Tensor
 
 from examples.testbed.scenes import IMAGE_SIZE
 from examples.testbed.tokenizer import CutTokenizer
@@ -40,3 +42,10 @@ def load_model(device: str | torch.device = "cpu") -> tuple[open_clip.CLIP, CutT
     weights = {name: tensor.float() for name, tensor in load_file(DATA / "model.safetensors").items()}
     model.load_state_dict(weights)
     return model.requires_grad_(False).eval().to(device), tokenizer
+
+
+def normalised(pictures: Tensor) -> Tensor:
+    """Pictures `(n, 3, h, w)` in [0, 1], normalised as the image tower expects them."""
+    mean = torch.tensor(OPENAI_DATASET_MEAN)[:, None, None]
+    deviation = torch.tensor(OPENAI_DATASET_STD)[:, None, None]
+    return (pictures - mean) / deviation

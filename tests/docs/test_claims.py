@@ -14,6 +14,7 @@ from PIL import Image
 
 from examples.paper import published
 from examples.protocol.cli.table import of_method, rows_of
+from examples.protocol.data.catalogue import CatalogueEntry, catalogue
 from examples.protocol.evaluation import harmonic_mean
 from examples.protocol.runs.archive import read_records
 from tests import ROOT
@@ -229,3 +230,41 @@ def test_what_sar_costs_on_shifted_domains() -> None:
         text = " ".join(read(page).split())
         assert "0.2 (MaPLe) to 1.1 points (CoOp, CoPrompt)" in text
         assert "0.66 points" in text
+
+
+@pytest.mark.parametrize("source", catalogue().values(), ids=lambda source: source.key)
+def test_every_data_set_has_its_row(source: CatalogueEntry) -> None:
+    row = next(line for line in read("docs/data.md").splitlines() if line.startswith(f"| `{source.key}` |"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1].startswith(f"`{source.folders[0]}/")
+    assert f"`{source.split}`" in cells[3]
+    assert int(cells[4]) == source.classes
+    train, val, test = source.counts
+    val_shown = "= test" if source.key == "imagenet" else str(val)
+    assert cells[5] == f"{train} / {val_shown} / {test}"
+    assert cells[6].startswith("images") == bool(source.torchvision)
+
+
+def test_the_averages_of_joint_accuracy_are_those_of_the_table() -> None:
+    page = read("docs/when-not.md")
+    table = read("examples/paper/rendered/joint.csv")
+    rows: dict[str, list[str]] = {}
+    for row in csv.DictReader(io.StringIO(table)):
+        if row["dataset"] == "average":
+            rows.setdefault(row["classifier"], []).append(f"{float(row['ours']):.1f}")
+    assert len(rows) == 7
+    for title, values in rows.items():
+        assert f"| {title} | {' | '.join(values)} |" in page
+
+
+def test_what_follows_from_joint_accuracy() -> None:
+    table = read("examples/paper/rendered/joint.csv")
+    rows = list(csv.DictReader(io.StringIO(table)))
+    h = {
+        row["classifier"]: float(row["ours"])
+        for row in rows
+        if (row["dataset"], row["metric"]) == ("average", "h")
+    }
+    assert max(h, key=h.__getitem__) == "CoOp + SAR, handcrafted for new classes"
+    assert h["CoOp"] < h["handcrafted prompts"] < h["CoOp + SAR"] - 0.9
+    assert abs(h["CoOp, blended with handcrafted"] - h["CoOp + SAR"]) < 0.25

@@ -15,8 +15,7 @@ import open_clip
 import torch
 from PIL import Image
 
-import examples.coop
-from examples.coop.method import CoOp
+from examples.coop import method
 from examples.protocol.cli import command
 from examples.protocol.data.dataset import Example
 from examples.protocol.runs import experiment, finished
@@ -24,7 +23,7 @@ from sar_reg.novel import WordList
 
 NAMES = ("amber disc", "blue_tile", "crimson", "dark cube", "emerald", "fuchsia", "golden ring")
 WORDS = ("anchor", "basket", "candle", "drum", "engine", "feather", "guitar", "hammer", "island", "jacket")
-RECIPE = Path(examples.coop.__file__).with_name("recipe.toml")
+RECIPE = Path(method.__file__).with_name("recipe.toml")
 
 
 @dataclass(frozen=True)
@@ -82,4 +81,4 @@ def install(replace: Any = setattr) -> None:
 
 if __name__ == "__main__":
     install()
-    command.main(CoOp, RECIPE)
+    command.main(method.CoOp, RECIPE)

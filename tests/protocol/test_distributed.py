@@ -35,7 +35,7 @@ def test_two_processes_equal_one(make_run: MakeRun, tmp_path: Path) -> None:
     }
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.fabricated.start_shared", str(tmp_path / "two")],
+            [sys.executable, "-m", "tests.fabricated.start", "shared", str(tmp_path / "two")],
             env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in (0, 1)

@@ -1,8 +1,9 @@
-"""Data sets of the testbed: sizes, splits, scenes and novel words."""
+"""Data sets of the testbed: sizes, splits, scenes, novel words, and the shipped files with their licences."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 
 import numpy as np
@@ -12,7 +13,9 @@ import torch
 from examples.protocol.data.dataset import Example, base_new_split, few_shot
 from examples.testbed import DATASETS, DEVELOPMENT, open_dataset, words
 from examples.testbed.datasets import SCENES, IconDataset
-from examples.testbed.pictures import normalised
+from examples.testbed.model import DATA, normalised
+from examples.testbed.rebuild import packages
+from examples.testbed.rebuild.record import checksums
 from sar_reg.errors import InputError
 
 # Classes and drawings of each data set.
@@ -120,3 +123,29 @@ def test_unknown_data_set() -> None:
 def test_unknown_split() -> None:
     with pytest.raises(InputError, match="unknown split 'colour': expected 'scene' or 'style'"):
         open_dataset("food", split="colour")  # type: ignore[arg-type]
+
+
+def test_shipped_files_are_the_recorded_ones() -> None:
+    assert checksums() == json.loads((DATA / "checksums.json").read_text(encoding="utf-8"))
+
+
+def test_everything_shipped_is_small() -> None:
+    total = sum(
+        path.stat().st_size for path in DATA.parent.rglob("*") if path.is_file() and path.suffix != ".pyc"
+    )
+    assert total < 10_000_000
+
+
+def test_every_package_stands_in_the_licence_list() -> None:
+    text = (DATA.parent / "LICENSES.md").read_text(encoding="utf-8")
+    styles = packages.COLOUR_STYLES | packages.OUTLINE_STYLES | packages.HELD_OUT_STYLES
+    for name, version in (styles | packages.LISTS | dict([packages.TEACHER])).items():
+        assert f"{name}` {version}" in text, name
+    assert "WordNet" in (DATA / "WORDNET_LICENSE").read_text(encoding="utf-8")
+
+
+def test_downstream_drawings_are_of_styles_that_pre_training_never_saw() -> None:
+    seen = packages.COLOUR_STYLES | packages.OUTLINE_STYLES
+    assert not set(packages.HELD_OUT_STYLES) & set(seen)
+    for entry in json.loads((DATA / "datasets.json").read_text(encoding="utf-8")).values():
+        assert {source.split("/")[0] for source in entry["sources"]} == set(packages.HELD_OUT_STYLES)

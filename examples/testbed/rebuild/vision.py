@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from examples.testbed.pictures import normalised
+from examples.testbed.model import normalised
 from examples.testbed.rebuild.concepts import Concept, is_downstream
 from examples.testbed.rebuild.material import Material
 from examples.testbed.rebuild.packages import COLOUR_STYLES, OUTLINE_STYLES

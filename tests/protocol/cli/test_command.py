@@ -14,9 +14,11 @@ from PIL import Image
 from examples.coop.method import CoOp
 from examples.maple.method import MaPLe
 from examples.protocol.cli.command import main
+from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.runs import experiment, zero_shot
 from examples.protocol.runs import run as run_module
 from examples.protocol.runs.novel_names import in_options_of_the_command, novel_source
+from sar_reg.errors import InputError
 from sar_reg.novel import WordNetClasses
 from tests.fabricated.runs import RECIPE
 
@@ -241,3 +243,25 @@ def test_without_the_examples_packages_one_line_says_what_to_install(module: str
     assert ended.stderr.count("\n") == 1
     assert package in ended.stderr
     assert "[examples]" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (InputError("shots must be 1 or more"), 2, "error: shots must be 1 or more\n"),
+        (FileNotFoundError("no such file"), 2, "error: no such file\n"),
+        (KeyboardInterrupt(), 130, "stopped; the same command goes on from here\n"),
+    ],
+)
+def test_one_line_and_a_status(
+    error: BaseException, status: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped, one_line_errors():
+        raise error
+    assert stopped.value.code == status
+    assert capsys.readouterr().err == line
+
+
+def test_a_fault_of_the_program_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), one_line_errors():
+        _ = 1 / 0

@@ -42,7 +42,14 @@ def assert_equal_runs(resumed: Run, whole: Run) -> None:
 def test_a_killed_process_is_taken_up(make_run: MakeRun, tmp_path: Path) -> None:
     settings = {"epochs": EPOCHS, "save_every": 1}
     killed = make_run(out=tmp_path / "killed", **settings)
-    command = [sys.executable, "-m", "tests.fabricated.start_and_wait", str(tmp_path / "killed"), str(EPOCHS)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.fabricated.start",
+        "slowly",
+        str(tmp_path / "killed"),
+        str(EPOCHS),
+    ]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 300
     while not killed.files.log.exists() or len(killed.files.log.read_text().splitlines()) < 4:

@@ -1,1 +1,0 @@
-"""CoOp: learned context vectors in front of the class name."""

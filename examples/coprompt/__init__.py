@@ -1,1 +1,0 @@
-"""CoPrompt: MaPLe with adapters, held near a frozen CLIP."""

@@ -1,1 +1,0 @@
-"""KgCoOp: CoOp held near a handcrafted sentence of each class."""

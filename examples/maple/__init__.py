@@ -1,1 +1,0 @@
-"""MaPLe: learned tokens in the first blocks of both towers."""

@@ -1,1 +1,0 @@
-"""One training run and its record."""

@@ -1,1 +1,0 @@
-"""TCP: tokens made from each class's frozen text feature."""

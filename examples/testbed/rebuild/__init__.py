@@ -1,1 +1,0 @@
-"""Rebuild the testbed from the registries' packages; not needed to use the testbed."""
