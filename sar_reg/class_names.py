@@ -10,7 +10,7 @@ from sar_reg.shapes import Tensor
 
 
 def spoken(name: str) -> str:
-    """A class name as it stands in a sentence: underscores become spaces."""
+    """A class name as used in a sentence: underscores become spaces."""
     return name.replace("_", " ")
 
 

@@ -34,7 +34,7 @@ def write_atomic(path: str | os.PathLike[str], content: bytes | str) -> Path:
     """Write a file so that a reader sees the old content or the new one, never a part; creates the folder.
 
     Links are followed. A new file gets the permissions that the process's umask allows, an existing one keeps
-    its own. Devices, pipes and whatever else is not a regular file are written to, not replaced.
+    its own. Devices, pipes and other special files are written to, not replaced.
 
     Args:
         path: where the file goes; an existing file is replaced in one step.
@@ -51,7 +51,7 @@ def write_atomic(path: str | os.PathLike[str], content: bytes | str) -> Path:
     try:
         if target.is_dir():
             raise IsADirectoryError("it is a folder; name a file")
-        if _is_special(target):
+        if is_special(target):
             target.write_bytes(data)
         else:
             _replace(Path(os.path.realpath(target)), data)
@@ -60,7 +60,7 @@ def write_atomic(path: str | os.PathLike[str], content: bytes | str) -> Path:
     return target
 
 
-def _is_special(target: Path) -> bool:
+def is_special(target: Path) -> bool:
     if target.is_absolute() and target.parts[1:2] in (("dev",), ("proc",)):
         return True  # /dev/stdout may lead to a regular file, which must not be replaced under the process
     return target.exists() and not target.is_file()

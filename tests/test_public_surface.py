@@ -33,7 +33,7 @@ PUBLIC = {
         "encode_templates",
         "resolve_templates",
     },
-    "sar_reg.cli.doctor": {"Finding", "Verdict", "add_to", "examine", "show"},
+    "sar_reg.cli.doctor": {"Finding", "Verdict", "add_to", "show"},
     "sar_reg.errors": {
         "InputError",
         "MissingExtraError",

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +24,7 @@ from sar_reg.prompting.towers import text_tower
 from sar_reg.shapes import Float, Tensor
 
 _FORMAT = "sar_reg.anchor_bank/1"
+_HEADER = ("classnames", "n_base", "temperature", "templates", "fingerprint", "provenance", "allow_repeated")
 _LENGTH_TOLERANCE = 1e-3  # rows made in half precision are that far from 1
 
 
@@ -108,7 +109,7 @@ class AnchorBank:
         Raises:
             InputError: for a device that does not exist on this machine.
         """
-        return self._with(self.classnames, move(self.embeddings, device))
+        return replace(self, embeddings=move(self.embeddings, device))
 
     def subset(self, *, n_novel: int, seed: int = 0) -> AnchorBank:
         """Keep all base classes and a uniform random choice of `n_novel` novel ones, in their order.
@@ -119,7 +120,8 @@ class AnchorBank:
         n_kept = whole_number(n_novel, "n_novel", most=self.n_novel)
         chosen = np.random.default_rng(whole_number(seed, "seed")).permutation(self.n_novel)[:n_kept]
         rows = [*range(self.n_base), *sorted(int(i) + self.n_base for i in chosen)]
-        return self._with(tuple(self.classnames[i] for i in rows), self.embeddings[rows])
+        names = tuple(self.classnames[i] for i in rows)
+        return replace(self, classnames=names, embeddings=self.embeddings[rows])
 
     def check(self, model: object) -> None:
         """Refuse a model whose text tower did not make this bank.
@@ -180,15 +182,7 @@ class AnchorBank:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the bank as one safetensors file (names and provenance in its header), replacing it whole."""
-        header = {
-            "classnames": self.classnames,
-            "n_base": self.n_base,
-            "temperature": self.temperature,
-            "templates": self.templates,
-            "fingerprint": self.fingerprint,
-            "provenance": self.provenance,
-            "allow_repeated": self.allow_repeated,
-        }
+        header = {name: getattr(self, name) for name in _HEADER}
         rows = {"embeddings": self.embeddings.detach().cpu().contiguous()}
         about = json.dumps(header, ensure_ascii=False)
         metadata = {"format": _FORMAT, "bank": about, "sha256": _digest(about, rows["embeddings"])}
@@ -214,35 +208,14 @@ class AnchorBank:
                     raise InputError(
                         f"{path} is not an anchor bank of this version (expected format {_FORMAT})"
                     )
-                header: dict[str, Any] = json.loads(metadata["bank"])
+                header: dict[str, Any] = {"allow_repeated": False, **json.loads(metadata["bank"])}
                 rows = cast(Tensor, stored.get_tensor("embeddings"))
             if metadata["sha256"] != _digest(metadata["bank"], rows):
                 raise InputError(f"{path} is damaged (its checksum does not match); build it again")
-            bank = cls(
-                classnames=tuple(header["classnames"]),
-                n_base=header["n_base"],
-                embeddings=rows,
-                temperature=header["temperature"],
-                templates=tuple(header["templates"]),
-                fingerprint=header["fingerprint"],
-                provenance=header["provenance"],
-                allow_repeated=header.get("allow_repeated", False),
-            )
+            bank = cls(embeddings=rows, **{name: header[name] for name in _HEADER})
         except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise InputError(f"{path} is damaged or not an anchor bank ({error}); build it again") from error
         return bank.to(device)
-
-    def _with(self, classnames: tuple[str, ...], embeddings: Tensor) -> AnchorBank:
-        return AnchorBank(
-            classnames,
-            self.n_base,
-            embeddings,
-            self.temperature,
-            self.templates,
-            self.fingerprint,
-            self.provenance,
-            self.allow_repeated,
-        )
 
 
 def move(rows: Tensor, device: torch.device | str) -> Tensor:

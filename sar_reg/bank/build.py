@@ -101,11 +101,10 @@ def build_anchor_bank(
         rows = encode_templates(tower, tuple(each), prompts, batch_size=size, progress=progress)
         return rows[[each[name] for name in names]]
 
-    rows = (
-        cache.features(_features_depend_on(tower, fingerprint, names, prompts), encode)
-        if isinstance(tower, TextTower) and cache.folder
-        else encode()
-    )
+    if isinstance(tower, TextTower) and cache.folder:
+        rows = cache.features(_features_depend_on(tower, fingerprint, names, prompts), encode)
+    else:
+        rows = encode()
     return AnchorBank(
         classnames=names,
         n_base=len(base),

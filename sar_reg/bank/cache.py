@@ -78,14 +78,9 @@ class BankCache:
             raise InputError(
                 f"cannot read the cache in {self.folder} ({error}); choose another cache_dir"
             ) from error
-        except (
-            RuntimeError
-        ) as error:  # torch's error for a file that vanished between its header and its rows
-            if path.exists():
+        except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            if path.exists():  # torch raises RuntimeError where another process set the file aside
                 set_aside(path, error)
-            return None
-        except (ValueError, KeyError, TypeError, SafetensorError) as error:
-            set_aside(path, error)
             return None
 
     def _write(self, file: str, content: bytes | str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch.nn import functional as F
@@ -68,15 +68,13 @@ class BankReport:
     def __str__(self) -> str:
         lines = [f"{self.n_base} base and {self.n_novel} novel classes", *_origin(self.provenance)]
         if self.nearest:
-            lines.append(
-                f"Nearest base class of {len(self.nearest)} novel ones, by cosine of the text features:"
-            )
+            some = f"{len(self.nearest)} novel ones"
+            lines.append(f"Nearest base class of {some}, by cosine of the text features:")
             lines += [f"  {novel:<34.34} {base:<34.34} {cosine:.3f}" for novel, base, cosine in self.nearest]
         return "\n".join([*lines, *([str(self.overlap)] if self.overlap else [])])
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(NamedTuple):
     """Class names and their text features, row for row."""
 
     names: tuple[str, ...]
@@ -125,11 +123,9 @@ def find_nearest(base: Named, novel: Named, sample: int, seed: int) -> tuple[tup
     if not chosen:
         return ()
     best = (novel.features[chosen] @ base.features.T).max(dim=1)
-    nearest: list[int] = best.indices.tolist()
-    cosines: list[float] = best.values.tolist()
-    pairs = zip(chosen, nearest, cosines, strict=True)
-    found = [(novel.names[i], base.names[j], float(cosine)) for i, j, cosine in pairs]
-    return tuple(sorted(found, key=lambda pair: -pair[2]))
+    found = zip(chosen, best.indices.tolist(), best.values.tolist(), strict=True)
+    pairs = [(novel.names[i], base.names[j], float(cosine)) for i, j, cosine in found]
+    return tuple(sorted(pairs, key=lambda pair: -pair[2]))
 
 
 def _origin(provenance: dict[str, Any]) -> list[str]:

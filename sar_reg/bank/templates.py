@@ -8,18 +8,9 @@ from typing import Any, Literal, cast
 from sar_reg.errors import InputError, did_you_mean
 
 DataSet = Literal[
-    "imagenet",
-    "caltech101",
-    "oxford_pets",
-    "stanford_cars",
-    "oxford_flowers",
-    "food101",
-    "fgvc_aircraft",
-    "sun397",
-    "dtd",
-    "eurosat",
-    "ucf101",
-]
+    "imagenet", "caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101", "fgvc_aircraft",
+    "sun397", "dtd", "eurosat", "ucf101",
+]  # fmt: skip
 Template = str | Callable[[str], str]
 
 GENERAL: tuple[str, ...] = (

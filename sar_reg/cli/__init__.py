@@ -7,11 +7,12 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from sar_reg.cli import bank, completion, doctor, novel, report
+from sar_reg.cli import bank, doctor, novel, report
 from sar_reg.cli.arguments import Parser
-from sar_reg.cli.terminal import escape_what_cannot_be_shown, tell
-from sar_reg.errors import InputError, SarRegError
+from sar_reg.cli.terminal import escape_what_cannot_be_shown, give, tell
+from sar_reg.errors import InputError, SarRegError, require
 from sar_reg.version import __version__
 
 _EXAMPLES = """examples:
@@ -65,8 +66,20 @@ def parser(program: str) -> argparse.ArgumentParser:
     commands = made.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (novel, bank, report, doctor):
         command.add_to(commands)
-    completion.add_to(commands, lambda: parser("sar-reg"))
+    completion: argparse.ArgumentParser = commands.add_parser(
+        "completion",
+        help="print a script that completes this command line",
+        description='For bash, add to your start-up file: eval "$(sar-reg completion bash)"',
+    )
+    completion.add_argument("shell", nargs="?", choices=("bash", "zsh", "tcsh"), default="bash")
+    completion.set_defaults(run=_complete)
     return made
+
+
+def _complete(options: argparse.Namespace) -> int:
+    shtab: Any = require("shtab", extra="completion")
+    give(shtab.complete(parser("sar-reg"), options.shell))
+    return 0
 
 
 def _set_up_logging(verbose: bool) -> None:

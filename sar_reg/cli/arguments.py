@@ -8,10 +8,10 @@ import os
 import re
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
 from sar_reg.cli.terminal import tell
-from sar_reg.errors import did_you_mean
+from sar_reg.errors import InputError, did_you_mean
+from sar_reg.novel.llm.client import check_base_url
 
 _LARGEST = 10**9
 
@@ -45,13 +45,11 @@ def number(text: str) -> float:
 def address(text: str) -> str:
     """The address of a server, for `type=`; messages do not repeat it, since it may hold a password."""
     try:
-        parts = urlsplit(text)
-        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # brackets or a port that cannot be read
-        fine = False
-    if not fine:
-        raise argparse.ArgumentTypeError("expected an address such as http://localhost:8000/v1")
-    return text
+        return check_base_url(text, "it")
+    except InputError as error:
+        raise argparse.ArgumentTypeError(
+            f"expected an address such as http://localhost:8000/v1; {error}"
+        ) from error
 
 
 def output_file(text: str) -> Path:
@@ -61,9 +59,12 @@ def output_file(text: str) -> Path:
     return Path(text)
 
 
-def is_special(path: Path) -> bool:
-    """Whether a path is a device or a pipe, beside which nothing can be kept."""
-    return os.path.exists(path) and not os.path.isfile(path)
+def add_result_arguments(parser: argparse.ArgumentParser, output: str, *, required: bool, json: str) -> None:
+    """Where the result goes, and whether requests are logged."""
+    result = parser.add_argument_group("result")
+    result.add_argument("-o", "--output", type=output_file, required=required, metavar="FILE", help=output)
+    result.add_argument("--json", action="store_true", help=json)
+    parser.add_argument("-v", "--verbose", action="store_true", help="log requests and replies")
 
 
 class Parser(argparse.ArgumentParser):

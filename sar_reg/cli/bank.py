@@ -10,11 +10,12 @@ import torch
 from sar_reg.bank.anchor_bank import move
 from sar_reg.bank.build import build_anchor_bank
 from sar_reg.bank.templates import SPECIFIC, resolve_templates
-from sar_reg.cli.arguments import is_special, output_file
+from sar_reg.cli.arguments import add_result_arguments
 from sar_reg.cli.open_clip_model import MODEL, PRETRAINED, load_open_clip
 from sar_reg.cli.terminal import give, give_json, tell
-from sar_reg.cli.words import add_class_arguments, class_list, novel_source
-from sar_reg.novel.source import ResumableSource, preview_novel_classes
+from sar_reg.cli.words import add_class_arguments, class_list, novel_source, show_preview
+from sar_reg.files import is_special
+from sar_reg.novel.source import ResumableSource
 from sar_reg.progress import ProgressLine
 
 _DESCRIPTION = (
@@ -27,29 +28,20 @@ _DESCRIPTION = (
 def add_to(commands: Any) -> None:
     """Add the command to the parser."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        "bank",
-        help="encode base and novel classes into a file",
-        description=_DESCRIPTION,
+        "bank", help="encode base and novel classes into a file", description=_DESCRIPTION
     )
     add_class_arguments(parser)
-    model = parser.add_argument_group("model")
-    model.add_argument("--model", default=MODEL, help="open_clip's name (default: %(default)s)")
-    model.add_argument(
-        "--pretrained", default=PRETRAINED, help="open_clip's tag, or a file (default: %(default)s)"
-    )
-    model.add_argument(
+    add = parser.add_argument_group("model").add_argument
+    add("--model", default=MODEL, help="open_clip's name (default: %(default)s)")
+    add("--pretrained", default=PRETRAINED, help="open_clip's tag, or a file (default: %(default)s)")
+    add(
         "--templates",
         default="imagenet",
         metavar="KEY|TEXT",
         help=f"one of {', '.join(SPECIFIC)}, or a prompt of your own with {{}} (default: %(default)s)",
     )
-    model.add_argument("--device", default="cpu", help="where to encode (default: %(default)s)")
-    result = parser.add_argument_group("result")
-    result.add_argument(
-        "-o", "--output", type=output_file, required=True, metavar="FILE", help="a .safetensors file"
-    )
-    result.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log requests and replies")
+    add("--device", default="cpu", help="where to encode (default: %(default)s)")
+    add_result_arguments(parser, "a .safetensors file", required=True, json="print the report as JSON")
     parser.set_defaults(run=run, kept="no bank was written")
 
 
@@ -65,17 +57,13 @@ def run(options: argparse.Namespace) -> int:
         options.kept = f"no bank was written; what was received is kept in {cache}" if cache else options.kept
         source = source.with_cache(cache)
     if options.dry_run:
-        give(preview_novel_classes(source, base, options.n, exclude=exclude, seed=options.seed))
-        return 0
+        return show_preview(options, source, base, exclude)
     templates = resolve_templates([options.templates] if "{}" in options.templates else options.templates)
     move(torch.empty(0), options.device)  # a wrong device should not wait for the weights
-    model, tokenizer = load_open_clip(
-        options.model, options.pretrained, options.device, offline=options.offline
-    )
+    model = load_open_clip(options.model, options.pretrained, options.device, offline=options.offline)
     try:
         bank = build_anchor_bank(
-            model,
-            tokenizer,
+            *model,
             base,
             novel=source,
             n_novel=options.n,

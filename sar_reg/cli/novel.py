@@ -7,12 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sar_reg.cli.arguments import is_special, output_file
+from sar_reg.cli.arguments import add_result_arguments
 from sar_reg.cli.terminal import give, give_json, tell
-from sar_reg.cli.words import add_class_arguments, class_list, novel_source
-from sar_reg.files import write_atomic
-from sar_reg.novel import LLMClasses
-from sar_reg.novel.source import NovelNames, preview_novel_classes
+from sar_reg.cli.words import add_class_arguments, class_list, novel_source, show_preview
+from sar_reg.files import is_special, write_atomic
+from sar_reg.novel import LLMClasses, NovelNames
 from sar_reg.progress import ProgressLine
 from sar_reg.version import __version__
 
@@ -26,17 +25,11 @@ _DESCRIPTION = (
 def add_to(commands: Any) -> None:
     """Add the command to the parser."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        "novel",
-        help="make a list of novel classes",
-        description=_DESCRIPTION,
+        "novel", help="make a list of novel classes", description=_DESCRIPTION
     )
     add_class_arguments(parser)
-    result = parser.add_argument_group("result")
-    result.add_argument(
-        "-o", "--output", type=output_file, metavar="FILE", help="JSON, or one name a line if it ends in .txt"
-    )
-    result.add_argument("--json", action="store_true", help="print JSON instead of lines")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log requests and replies")
+    output = "JSON, or one name a line if it ends in .txt"
+    add_result_arguments(parser, output, required=False, json="print JSON instead of lines")
     parser.set_defaults(run=run, kept="nothing was written")
 
 
@@ -54,8 +47,7 @@ def run(options: argparse.Namespace) -> int:
             f"what was received is kept in {source.cache_dir}; the same command continues from there"
         )
     if options.dry_run:
-        give(preview_novel_classes(source, base, options.n, exclude=exclude, seed=options.seed))
-        return 0
+        return show_preview(options, source, base, exclude)
     try:
         made = source.generate(base, options.n, exclude=exclude, seed=options.seed)
     finally:
@@ -70,20 +62,18 @@ def run(options: argparse.Namespace) -> int:
         "seed": options.seed,
         "made_by": f"sar_reg {__version__}",
     }
+    lines, place = "\n".join(names), ""
     if options.output:
-        lines = (
-            "\n".join(names)
-            if options.output.suffix == ".txt"
-            else json.dumps(entry, indent=1, ensure_ascii=False)
+        as_text = options.output.suffix == ".txt"
+        write_atomic(
+            options.output, (lines if as_text else json.dumps(entry, indent=1, ensure_ascii=False)) + "\n"
         )
-        write_atomic(options.output, lines + "\n")
+        place = f" in {options.output}"
     if options.json:
         give_json(entry)
     elif not options.output:
-        give("\n".join(names))
+        give(lines)
     dropped: dict[str, int] = about.get("outcome", {}).get("dropped", {})
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "none"
-    tell(
-        f"{len(names)} novel classes (dropped: {reasons}){f' in {options.output}' if options.output else ''}"
-    )
+    tell(f"{len(names)} novel classes (dropped: {reasons}){place}")
     return 0

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sar_reg.class_names import name_tuple
+from sar_reg.class_names import name_tuple, spoken
 from sar_reg.errors import InputError
-from sar_reg.novel.same_name import KnownNames, Match
+from sar_reg.novel.same_name import KnownNames
 
 Filtering = Literal["strict", "exact"]
 
@@ -34,12 +34,7 @@ _MARKUP = (
     (re.compile(r"</?[a-zA-Z][^<>]{0,200}>|<!--.*?-->", re.DOTALL), ""),
     (re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*\)"), r"\1"),  # links
     (re.compile(r"\\(?:textbf|textit|emph|text)\{([^{}]*)\}"), r"\1"),
-    (
-        re.compile(
-            r"\s*(?:\[\^?\d+(?:\s*[,–-]\s*\d+)*\]|【[^】]*】|\(\s*(?:source|ref)\b[^()]*\))", re.IGNORECASE
-        ),
-        "",
-    ),
+    (re.compile(r"\s*(?:\[\^?\d+(?:\s*[,–-]\s*\d+)*\]|【[^】]*】|\(\s*(?i:source|ref)\b[^()]*\))"), ""),
     (re.compile(r"\*\*|__|~~|`"), ""),
     (re.compile("[\u0300-\u036f\ufe00-\ufe0f\U000e0100-\U000e01ef]"), ""),
 )
@@ -90,7 +85,7 @@ def clean_names(
         base: the base classes. Their style is followed: if all are lower case, so are the names; if none
             has a word in parentheses, such explanations are taken off.
         exclude: names that must never be used, such as held-out classes. Other spellings of them (plural,
-            article, word order) are dropped too, whatever `filtering` says.
+            article, word order) are always dropped too.
         filtering: `"strict"` drops other spellings of base classes and of earlier names; `"exact"` drops
             only the same names up to case, `_` and spaces, which is the most the paper can have done.
 
@@ -109,18 +104,20 @@ def clean_names(
     if isinstance(raw, str):
         raise InputError(f"raw must be a list of names, not one string; write [{raw!r}]")
     base, exclude = name_tuple(base, "base"), name_tuple(exclude, "exclude", ordered=False)
-    style = _Style(base)
-    known_base, known_excluded, known = KnownNames(base), KnownNames(exclude), KnownNames()
+    style, known = _Style(base), KnownNames()
+    strict = filtering == "strict"
+    filters = (
+        (KnownNames(exclude), "excluded", "excluded"),
+        (KnownNames(base), "base class", "near a base class" if strict else None),
+        (known, "duplicate", "near-duplicate" if strict else None),
+    )
     cleaned = Cleaned([])
     for given in raw:
         name = style.follow(tidy(given))
         reason = style.refuse(name)
-        if reason is None and known_excluded.match(name):
-            reason = "excluded"
-        if reason is None:
-            reason = _repeated(known_base.match(name), filtering, "base class", "near a base class")
-        if reason is None:
-            reason = _repeated(known.match(name), filtering, "duplicate", "near-duplicate")
+        for names, same, near in filters:
+            if reason is None and (match := names.match(name)) is not None:
+                reason = same if match.kind == "same" else near
         if reason is None:
             known.add(name)
             cleaned.names.append(name)
@@ -166,14 +163,6 @@ def _plain(character: str) -> str:
     return "" if unicodedata.category(character) in {"Cc", "Cf", "Cn", "Co", "Cs", "So"} else character
 
 
-def _repeated(match: Match | None, filtering: Filtering, same: str, near: str) -> str | None:
-    if match is None:
-        return None
-    if match.kind == "same":
-        return same
-    return near if filtering == "strict" else None
-
-
 class _Style:
     """How the base classes are written, so that novel names are written alike."""
 
@@ -182,7 +171,7 @@ class _Style:
         self.parentheses = any("(" in name or "[" in name for name in base)
         self.commas = any("," in name for name in base)
         self.latin = all(_is_latin(name) for name in base)
-        self.max_words = max([_MAX_WORDS, *(2 * len(name.replace("_", " ").split()) for name in base)])
+        self.max_words = max([_MAX_WORDS, *(2 * len(spoken(name).split()) for name in base)])
 
     def follow(self, name: str) -> str:
         if not self.parentheses:

@@ -12,10 +12,10 @@ from sar_reg.novel.source import NovelNames, outcome
 
 
 class Oracle:
-    """Uses the names of the very classes that a benchmark tests on. An upper reference, never a fair result.
+    """Uses the names of the classes that a benchmark tests on: an upper reference, not a fair result.
 
-    It has to be asked for by name, gives all its names whatever `n` is (the paper's has fewer than 100 on
-    average), and marks everything made with it: `describe()["looks_at_test_classes"]` is true.
+    It gives all its names regardless of `n` (in the paper fewer than 100 on average) and marks everything made
+    with it: `describe()["looks_at_test_classes"]` is true.
 
     Args:
         new_classes: the data set's new (held-out) class names.

@@ -13,25 +13,11 @@ _EITHER = re.compile(r"\s+or\s+", re.IGNORECASE)
 _LITTLE_WORDS = frozenset({"a", "an", "the", "of"})
 _KEEP_FINAL_S = ("ss", "us", "is")
 _IRREGULAR = {
-    "wolves": "wolf",
-    "knives": "knife",
-    "leaves": "leaf",
-    "loaves": "loaf",
-    "shelves": "shelf",
-    "calves": "calf",
-    "scarves": "scarf",
-    "halves": "half",
-    "mice": "mouse",
-    "geese": "goose",
-    "feet": "foot",
-    "teeth": "tooth",
-    "men": "man",
-    "women": "woman",
-    "children": "child",
-    "buses": "bus",
-    "shoes": "shoe",
-    "canoes": "canoe",
-}
+    "wolves": "wolf", "knives": "knife", "leaves": "leaf", "loaves": "loaf", "shelves": "shelf", "calves": "calf",
+    "scarves": "scarf", "halves": "half", "mice": "mouse", "geese": "goose", "feet": "foot", "teeth": "tooth",
+    "men": "man", "women": "woman", "children": "child", "buses": "bus", "shoes": "shoe", "canoes": "canoe",
+}  # fmt: skip
+_PLURAL_OF = {singular: plural for plural, singular in _IRREGULAR.items()}
 
 
 def words(name: str) -> tuple[str, ...]:
@@ -87,9 +73,8 @@ def plural_of(phrase: str) -> str:
     """
     head, of, rest = phrase.partition(" of ")
     *before, word = head.split(" ")
-    irregular = {singular: plural for plural, singular in _IRREGULAR.items()}
-    if word.lower() in irregular:
-        word = irregular[word.lower()]
+    if word.lower() in _PLURAL_OF:
+        word = _PLURAL_OF[word.lower()]
     elif word.endswith("ese") or (word.endswith("s") and word[:1].isupper()):
         pass
     elif word.endswith("y") and word[-2:-1] not in "aeiou":
@@ -149,11 +134,11 @@ class KnownNames:
 
     def match(self, name: str) -> Match | None:
         """The known name that this one is or nearly is, if there is one."""
-        if fold(name) in self._folded:
-            return Match("same", self._folded[fold(name)])
+        if (same := self._folded.get(fold(name))) is not None:
+            return Match("same", same)
         parts = words(name)
-        for key in (*_keys(parts), *_designations(parts)) if parts else ():
-            if key in self._keys:
-                return Match("near", self._keys[key])
-        found = self._designations.get("".join(parts))
-        return Match("near", found) if found is not None else None
+        keys = (*_keys(parts), *_designations(parts)) if parts else ()
+        near = next(
+            (self._keys[key] for key in keys if key in self._keys), self._designations.get("".join(parts))
+        )
+        return None if near is None else Match("near", near)

@@ -1,8 +1,7 @@
-"""Novel classes from a list of words: one's own, or a file that `python -m sar_reg novel` wrote."""
+"""Novel classes from a list of words: given ones, or a file that `python -m sar_reg novel` wrote."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -13,6 +12,7 @@ from typing import Any, cast
 
 from sar_reg.class_names import name_tuple
 from sar_reg.errors import InputError, whole_number
+from sar_reg.files import sha256
 from sar_reg.novel.cleaning import Filtering, check_filtering, clean_names
 from sar_reg.novel.source import NovelClassesError, NovelNames, outcome
 
@@ -27,7 +27,7 @@ def read_names(path: str | os.PathLike[str]) -> list[str]:
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[list[str], dict[str, Any] | None]:
-    """The names in a file, and where they came from if the file tells."""
+    """The names in a file, and where they came from if the file says so."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -72,7 +72,7 @@ class WordList:
     """Novel classes drawn from given words.
 
     `generate` cleans the words, drops base and excluded names, and draws `n` of what is left at random by
-    `seed`, kept in the list's order. Asked for as many as there are, it returns them all.
+    `seed`. They keep the list's order. If `n` is the number of usable words, all are returned.
 
     Args:
         words: the words, or the path of a file with them (see `read_names`).
@@ -107,9 +107,8 @@ class WordList:
             )
 
     def __repr__(self) -> str:
-        return (
-            f"WordList({self.file or 'given words'}: {len(self.words)} words, filtering={self.filtering!r})"
-        )
+        origin = self.file or "given words"
+        return f"WordList({origin}: {len(self.words)} words, filtering={self.filtering!r})"
 
     def generate(
         self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str] = (), seed: int = 0
@@ -135,12 +134,13 @@ class WordList:
 
     def describe(self) -> dict[str, Any]:
         """The list's file name, size and hash, the filtering, and what the file says of its own origin."""
-        digest = hashlib.sha256("\n".join(self.words).encode()).hexdigest()
-        about = {"source": "word list", "file": self.file, "words": len(self.words), "sha256": digest}
+        digest = sha256("\n".join(self.words))
         marked = {"looks_at_test_classes": True} if (self.origin or {}).get("looks_at_test_classes") else {}
-        return {
-            **about,
+        about = {
+            "source": "word list",
+            "file": self.file,
+            "words": len(self.words),
+            "sha256": digest,
             **marked,
-            "filtering": self.filtering,
-            "origin": self.origin,
         }
+        return {**about, "filtering": self.filtering, "origin": self.origin}

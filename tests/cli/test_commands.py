@@ -130,7 +130,7 @@ def test_dry_run_asks_nobody(server: ChatServer, tmp_path: Path, capsys: pytest.
     assert main(novel_llm(server, "--dry-run", "--n", "120", "-o", output)) == 0
     shown = capsys.readouterr().out
     assert "- tabby cat\n- beagle\n" in shown
-    assert "requests:  3 if every answer is good; nobody was called" in shown
+    assert "requests:  3 if every answer is good; nothing was sent" in shown
     assert main(["bank", "--base", BASE, "--dry-run", "-o", "x.safetensors"]) == 0
     assert "WordNetClasses('related', filtering='strict') sends no requests" in capsys.readouterr().out
     assert (server.requests, list(tmp_path.iterdir())) == ([], [])

@@ -39,9 +39,8 @@ def check_data(
         try:
             check: Any = entry.load()
         except ImportError as error:
-            findings.append(
-                Finding("data", "failure", f"the check {entry.value} cannot be used ({error})", _ADVICE)
-            )
-            continue
-        findings += check(root, only=only, decode=decode, zero_shot=zero_shot, loaded=loaded)
+            fact = f"the check {entry.value} cannot be used ({error})"
+            findings.append(Finding("data", "failure", fact, _ADVICE))
+        else:
+            findings += check(root, only=only, decode=decode, zero_shot=zero_shot, loaded=loaded)
     return findings

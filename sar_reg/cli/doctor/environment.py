@@ -39,10 +39,9 @@ OPTIONAL = {
 
 def check_environment() -> list[Finding]:
     """Versions, processors, cards and Triton."""
-    python = (
-        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
-    )
-    return [Finding("python", "ok", python), *_packages(), *_cards(), _triton()]
+    system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
+    python = Finding("python", "ok", f"Python {platform.python_version()}, {system}")
+    return [python, *_packages(), *_cards(), _triton()]
 
 
 def free_space(folder: Path) -> Finding:
@@ -54,9 +53,8 @@ def free_space(folder: Path) -> Finding:
 
 
 def _packages() -> list[Finding]:
-    found = [
-        Finding("packages", "ok", ", ".join(f"{name} {_version(name)}" for name in ("sar-reg", *REQUIRED)))
-    ]
+    needed = ", ".join(f"{name} {_version(name)}" for name in ("sar-reg", *REQUIRED))
+    found = [Finding("packages", "ok", needed)]
     for name, (extra, purpose) in OPTIONAL.items():
         if installed := _version(name):
             found.append(Finding(name, "ok", installed))
@@ -75,27 +73,22 @@ def _version(distribution: str) -> str:
 def _cards() -> list[Finding]:
     cuda: Any = torch.cuda
     if not cuda.is_available():
-        advice = (
-            "the testbed trains on a CPU in minutes; for the real data sets use a machine with an NVIDIA GPU"
-        )
+        advice = "training on the testbed takes minutes on a CPU; the real data sets need an NVIDIA GPU"
         return [Finding("gpu", "note", "none that PyTorch can use", advice)]
     found: list[Finding] = []
-    for index in range(cuda.device_count()):
-        card = cuda.get_device_properties(index)
+    for index, card in enumerate(map(cuda.get_device_properties, range(cuda.device_count()))):
         bf16 = "bf16" if card.major >= 8 else "no bf16: use precision fp32 or fp16"
         kind = f"compute capability {card.major}.{card.minor}, {bf16}"
-        fact = f"{card.name}, {card.total_memory / 2**30:.0f} GiB, {kind}"
-        found.append(Finding(f"gpu {index}", "ok", fact))
+        found.append(
+            Finding(f"gpu {index}", "ok", f"{card.name}, {card.total_memory / 2**30:.0f} GiB, {kind}")
+        )
     return found
 
 
 def _triton() -> Finding:
+    without = "the loss uses its PyTorch implementation"
     if importlib.util.find_spec("triton") is None:
-        return Finding(
-            "triton", "note", "not installed; the loss uses its PyTorch implementation", "pip install triton"
-        )
+        return Finding("triton", "note", f"not installed; {without}", "pip install triton")
     if not torch.cuda.is_available():
-        return Finding(
-            "triton", "note", f"{_version('triton')}, without a GPU; the loss uses its PyTorch implementation"
-        )
+        return Finding("triton", "note", f"{_version('triton')}, without a GPU; {without}")
     return Finding("triton", "ok", f"{_version('triton')}; the loss can use its kernels")

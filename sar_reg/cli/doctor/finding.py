@@ -16,7 +16,7 @@ Verdict = Literal["ok", "note", "warning", "failure"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, how it stands, and what to do.
+    """What was checked, the result, and what to do.
 
     `note`: optional; `warning`: a run continues with doubtful results; `failure`: a run stops or is wrong.
     """
@@ -48,14 +48,8 @@ def show(findings: Sequence[Finding], *, as_json: bool = False) -> str:
 
 def _wrapped(line: str) -> list[str]:
     """Advice at 80 columns; a command stays in one piece, to be copied."""
-    first, other = "        -> ", " " * 11
+    mark = "        -> "
     if _COMMAND.match(line):
-        return [first + line]
-    return textwrap.wrap(
-        line,
-        80,
-        initial_indent=first,
-        subsequent_indent=other,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+        return [mark + line]
+    wrapper = textwrap.TextWrapper(80, mark, " " * 11, break_long_words=False, break_on_hyphens=False)
+    return wrapper.wrap(line)

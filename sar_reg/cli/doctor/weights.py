@@ -27,31 +27,33 @@ def check_weights(name: str, pretrained: str) -> tuple[list[Finding], Loaded | N
         open_clip: Any = require("open_clip", extra="open_clip")
     except MissingExtraError as error:
         return [Finding(subject, "note", "cannot be checked", str(error))], None
-    file, known = (
-        (Path(pretrained), "") if os.path.isfile(pretrained) else _on_disk(open_clip, name, pretrained)
-    )
+    given = os.path.isfile(pretrained)
+    file, known = (Path(pretrained), "") if given else _on_disk(open_clip, name, pretrained)
     if file is None:
-        known_tags: list[str] = open_clip.list_pretrained_tags_by_model(name)
-        if pretrained not in known_tags:
-            fact = f"open_clip {open_clip.__version__} knows no such weights"
-            return [
-                Finding(
-                    subject, "failure", fact, f"use a file or one of: {', '.join(known_tags) or '(no tag)'}"
-                )
-            ], None
-        load = f"import open_clip; open_clip.create_model('{name}', pretrained='{pretrained}')"
-        advice = f'download once (some hundred MB):\npython -c "{load}"'
-        return [Finding(subject, "note", "not on this machine", advice)], None
+        return [_absent(open_clip, subject, name, pretrained)], None
     findings = [_file(subject, file, known), *_activation(open_clip, subject, name, pretrained)]
     try:
         loaded = load_open_clip(name, str(file))
     except InputError as error:
         return [*findings, Finding(subject, "failure", str(error))], None
-    return [*findings, _fingerprint(subject, loaded)], loaded
+    tower: Any = text_tower(loaded.model, loaded.tokenizer)
+    mark = tower.fingerprint()[:16]
+    fact = f"text tower {mark}..., width {tower.width}, temperature {tower.temperature:.4f}"
+    return [*findings, Finding(subject, "ok", fact)], loaded
+
+
+def _absent(open_clip: Any, subject: str, name: str, tag: str) -> Finding:
+    tags: list[str] = open_clip.list_pretrained_tags_by_model(name)
+    if tag not in tags:
+        advice = f"use a file or one of: {', '.join(tags) or '(no tag)'}"
+        return Finding(subject, "failure", f"open_clip {open_clip.__version__} knows no such weights", advice)
+    load = f"import open_clip; open_clip.create_model('{name}', pretrained='{tag}')"
+    advice = f'download once (some hundred MB):\npython -c "{load}"'
+    return Finding(subject, "note", "not on this machine", advice)
 
 
 def _on_disk(open_clip: Any, name: str, tag: str) -> tuple[Path | None, str]:
-    """The cached file of a tag, and its sha256 where its address tells it."""
+    """The cached file of a tag, and its sha256 if its address contains it."""
     settings: dict[str, Any] = open_clip.get_pretrained_cfg(name, tag) or {}
     address = str(settings.get("url", ""))
     plain = Path("~/.cache/clip").expanduser() / os.path.basename(address)
@@ -72,9 +74,8 @@ def _file(subject: str, file: Path, known: str) -> Finding:
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if known and digest != known:
-        return Finding(
-            subject, "failure", f"{file} is damaged: sha256 {digest}, expected {known}", "delete it"
-        )
+        fact = f"{file} is damaged: sha256 {digest}, expected {known}"
+        return Finding(subject, "failure", fact, "delete it")
     return Finding(subject, "ok", f"{file}, sha256 {digest}{' as published' if known else ''}")
 
 
@@ -85,10 +86,3 @@ def _activation(open_clip: Any, subject: str, name: str, pretrained: str) -> lis
         return []
     fact = "the weights were trained with QuickGELU and this model uses GELU: accuracy drops without an error"
     return [Finding(subject, "warning", fact, f"use the model {name}-quickgelu")]
-
-
-def _fingerprint(subject: str, loaded: Loaded) -> Finding:
-    tower: Any = text_tower(loaded.model, loaded.tokenizer)
-    mark = tower.fingerprint()[:16]
-    fact = f"text tower {mark}..., width {tower.width}, temperature {tower.temperature:.4f}"
-    return Finding(subject, "ok", fact)

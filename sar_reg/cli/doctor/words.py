@@ -16,16 +16,18 @@ def check_words() -> list[Finding]:
 
 
 def _wordnet() -> Finding:
+    subject = "words: WordNet"
     try:
         from sar_reg.novel import WordNetClasses
 
-        words = WordNetClasses().generate(["golden retriever", "tabby cat"], 2, exclude=(), seed=0)
-    except Exception as error:  # whatever stops the words is what the doctor has to report
-        fact = f"cannot be used ({type(error).__name__}: {error})"
-        return Finding(
-            "words: WordNet", "failure", fact, "reinstall the package; its word data is missing or cut"
+        words = WordNetClasses().generate(["golden retriever", "tabby cat"], 2)
+    except Exception as error:  # any error here is a finding
+        fact, advice = (
+            f"cannot be used ({type(error).__name__}: {error})",
+            "reinstall the package; its word data is cut",
         )
-    return Finding("words: WordNet", "ok", f"near two pets it finds {', '.join(words)}")
+        return Finding(subject, "failure", fact, advice)
+    return Finding(subject, "ok", f"near two pets it finds {', '.join(words)}")
 
 
 def _language_model() -> Finding:
@@ -40,6 +42,5 @@ def _language_model() -> Finding:
         advice = "set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own; WordNet needs neither"
         return Finding(subject, "note", "no key and no server address in the environment", advice)
     where = address or "the address built into the client"
-    return Finding(
-        subject, "ok", f"OPENAI_API_KEY is {'set' if key else 'not set'}; server: {where} (not contacted)"
-    )
+    fact = f"OPENAI_API_KEY is {'set' if key else 'not set'}; server: {where} (not contacted)"
+    return Finding(subject, "ok", fact)

@@ -157,7 +157,7 @@ class Preview:
     def __str__(self) -> str:
         return (
             f"{self.prompt}\n\n"
-            f"requests:  {self.requests} if every answer is good; nobody was called\n"
+            f"requests:  {self.requests} if every answer is good; nothing was sent\n"
             f"tokens:    about {self.tokens_in} in, {self.tokens_out} out\n"
             f"received:  {self.received} names before this call\n"
             f"cache key: {self.cache_key}"

@@ -16,11 +16,10 @@ from sar_reg.errors import InputError, whole_number
 from sar_reg.files import content_key
 from sar_reg.novel.cleaning import Cleaned, Filtering, check_filtering
 from sar_reg.novel.llm.asking import Preview, Task, estimate, fill
-from sar_reg.novel.llm.client import check_base_url, chosen_url, open_client
+from sar_reg.novel.llm.client import check_base_url, chosen_url, hide_secrets, open_client, public_url
 from sar_reg.novel.llm.conversation import ChatError, Conversation
 from sar_reg.novel.llm.journal import Journal
 from sar_reg.novel.llm.prompt import class_prompt
-from sar_reg.novel.llm.redaction import hide_secrets, public_url
 from sar_reg.novel.source import NovelClassesError, NovelNames, outcome
 
 log = logging.getLogger(__name__)
@@ -32,13 +31,13 @@ _OPENAI = "https://api.openai.com/v1"
 class LLMClasses:
     """Novel classes from a language model, asked in batches until there are enough.
 
-    Each request lists the names so far and asks only for what is missing; it ends with an error that counts what was
-    dropped when the model repeats itself. Answers are asked for by JSON schema; where a
-    server cannot do that, in JSON mode, then as a plain list. The key comes from the environment
-    (`OPENAI_API_KEY`) or from `client` and is never kept, shown or written.
+    Each request lists the names so far and asks for the missing number. When the model only repeats names, the call
+    ends with an error that counts what was dropped. The answer format is a JSON schema; if the server does not take
+    it, JSON mode, then a plain list. The key comes from the environment (`OPENAI_API_KEY`) or from `client`; it is
+    not kept, shown or written.
 
-    A model does not repeat itself from day to day: what makes a run repeatable is the list of names, kept in
-    the cache or written by `python -m sar_reg novel`. `seed` only keeps separate lists apart.
+    Another day the same model gives other names. To repeat a run, keep the list of names: in the cache, or in a
+    file written by `python -m sar_reg novel`. `seed` only distinguishes lists made with the same settings.
 
     Attributes:
         model: the model's name at the server; the paper used ChatGPT-4o.
@@ -51,8 +50,8 @@ class LLMClasses:
         timeout: seconds for one answer.
         max_requests: bound on all requests of a call, repeats included; by default 4 a batch and 8 more.
         allow_fewer: return what there is, with a warning in the log, when the model has no more.
-        cache_dir: where answers are kept, so that a second call goes on where the first stopped.
-        offline: never touch the network; use only answers in `cache_dir`.
+        cache_dir: where answers are kept, so that a second call continues from there.
+        offline: do not use the network, only answers in `cache_dir`.
         progress: called with (usable names, names wanted) after each answer.
         sleep: how to wait before a repeat.
 

@@ -6,16 +6,19 @@ import ipaddress
 import os
 import re
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
 
 from sar_reg.errors import InputError, require
 from sar_reg.novel.llm.deadline import in_request, watch
 
 MAX_ERROR_BYTES = 64_000
 _ERROR_SECONDS = 10.0  # where the request has no time-out
+_LOOKS_LIKE_A_KEY = re.compile(r"\b(?:sk|rk|pk)-[A-Za-z0-9_-]{12,}|(?<=[Bb]earer )\S{8,}")
+_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
+_SHORTEST_SECRET = 6
 
 
 def check_base_url(url: str, argument: str = "base_url") -> str:
@@ -55,7 +58,7 @@ def _names_a_host(netloc: str) -> bool:
 
 
 def chosen_url(base_url: str | None) -> str | None:
-    """The address that is given or stands in the environment, checked; None for that of OpenAI."""
+    """The given address or else that of the environment, checked; None means OpenAI's server."""
     if base_url is not None:
         return check_base_url(base_url)
     url = os.environ.get("OPENAI_BASE_URL")
@@ -81,8 +84,8 @@ def check_key(key: str, origin: str) -> str:
 def open_client(client: Any | None, base_url: str | None) -> Generator[Any, None, None]:
     """The user's client, or one made by the conventions of `openai` (key and URL from the environment).
 
-    Servers of one's own need no key: where `base_url` is given and no key is set, a placeholder is sent. Redirects
-    are not followed, since the prompt and the key would go to another host, and bodies of errors are cut.
+    A server given by `base_url` may need no key; if none is set, a placeholder is sent. Redirects are not followed,
+    since the prompt and the key would go to another host. Only the beginning of an error's body is read.
 
     Raises:
         MissingExtraError: without the package `openai`.
@@ -152,3 +155,40 @@ def _cut_error(response: Any) -> None:
     response.headers.pop("location", None)  # or it would be followed
     response._content = bytes(body[:MAX_ERROR_BYTES])  # what read() returns from now on
     response.close()
+
+
+def hide_secrets(text: str, client: Any) -> str:
+    """The text without the client's key, secret headers and URL password, and what looks like a key.
+
+    Examples:
+        >>> hide_secrets("bad key sk-abcdefghijklmnop", client=None)
+        'bad key [key]'
+    """
+    for secret in _secrets_of(client):
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "[key]")
+    return _LOOKS_LIKE_A_KEY.sub("[key]", text)
+
+
+def public_url(url: object) -> str:
+    """A URL without user, password, query and fragment.
+
+    Examples:
+        >>> public_url("http://me:secret@host:8000/v1?token=1")
+        'http://host:8000/v1'
+    """
+    parts = urlsplit(str(url))
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
+
+
+def _secrets_of(client: Any) -> Iterator[str]:
+    yield os.environ.get("OPENAI_API_KEY", "")
+    key = getattr(client, "api_key", None)
+    if isinstance(key, str):
+        yield key
+    url = urlsplit(str(getattr(client, "base_url", "")))
+    yield from (url.password or "", url.username or "", url.query)
+    headers = getattr(client, "default_headers", None)
+    for name, value in cast("Mapping[str, object]", headers or {}).items():
+        if _SECRET_HEADER.search(name) and isinstance(value, str):
+            yield value.rpartition(" ")[2]

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from sar_reg.errors import SarRegError, require
+from sar_reg.novel.llm.client import hide_secrets, public_url
 from sar_reg.novel.llm.deadline import within
 from sar_reg.novel.llm.failure import Failure, from_status
 from sar_reg.novel.llm.journal import Answer, utc_now
 from sar_reg.novel.llm.prompt import AnswerFormat
-from sar_reg.novel.llm.redaction import hide_secrets, public_url
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class ChatError(SarRegError):
     """The exchange cannot go on; the message says why and what to do.
 
     Attributes:
-        exhausted: whether the model has no more to say, so that the caller may go on with what there is.
+        exhausted: whether the model has no further names, so that the caller may continue with fewer.
     """
 
     def __init__(self, message: str, *, exhausted: bool = False) -> None:
@@ -183,7 +183,7 @@ class Conversation:
             return Failure(
                 "again",
                 f"{self.host} answered with something that is not a chat completion ({start!r}); "
-                "check base_url= (it usually ends in /v1) and whether a proxy stands between",
+                "check base_url= (it usually ends in /v1) and whether a proxy is in between",
             )
         # a lone surrogate could not be kept in a file
         reply = hide_secrets(reply, self.client).encode("utf-8", "replace").decode()

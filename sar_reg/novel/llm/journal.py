@@ -35,14 +35,14 @@ class Answer:
     finish: str
 
     def names(self, known: frozenset[str] = frozenset()) -> list[str]:
-        """The names in the answer, as they stand there; `known` as in `names_in`."""
+        """The names in the answer, unchanged; `known` as in `names_in`."""
         return names_in(self.reply, known)
 
 
 class Journal:
     """The answers received so far: in memory, and one readable JSON file each where a folder is given.
 
-    One file for each answer lets two processes write at once and a crash lose nothing that had arrived.
+    Each answer has its own file, so two processes can write at once, and a crash loses nothing that had arrived.
 
     Args:
         folder: where the files are kept (made when the first answer comes), or `None` for memory only.

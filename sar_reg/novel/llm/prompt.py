@@ -1,13 +1,16 @@
 """The prompt that asks a language model for novel classes.
 
-The paper's own prompt is lost; this one follows its description: a list of base classes, and new ones that
-are semantically aligned with them, at the same level of detail and named in the same format.
+The paper's prompt is a picture in its appendix A that we do not have as text. This one follows the description:
+a list of base classes, and new ones that are semantically aligned with them, at the same level of detail and in
+the same format.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
+
+from sar_reg.class_names import spoken
 
 AnswerFormat = Literal["schema", "json", "list"]
 
@@ -24,11 +27,8 @@ Name {count} further classes that could stand in the same list. Each of them mus
 {known}
 {ending}"""
 
-_ENDINGS: dict[AnswerFormat, str] = {
-    "schema": 'Answer with JSON of the form {"names": ["...", "..."]} and nothing else.',
-    "json": 'Answer with JSON of the form {"names": ["...", "..."]} and nothing else.',
-    "list": "Answer with one name on each line, without numbers, explanations or any other text.",
-}
+_AS_JSON = 'Answer with JSON of the form {"names": ["...", "..."]} and nothing else.'
+_AS_LINES = "Answer with one name on each line, without numbers, explanations or any other text."
 
 
 def class_prompt(
@@ -38,7 +38,7 @@ def class_prompt(
 
     Args:
         base_classes: the classes to extend.
-        known: novel names accepted so far, which are not to be repeated; never a held-out class.
+        known: novel names accepted so far, which must not be repeated; without held-out classes.
         count: how many names to ask for.
         domain: one line that says what the data set shows, or `None`.
         form: in which form the answer is wanted.
@@ -48,9 +48,9 @@ def class_prompt(
         base=_bullets(base_classes),
         count=count,
         known=f"\nAlready named, do not repeat:\n{_bullets(known)}\n" if known else "",
-        ending=_ENDINGS[form],
+        ending=_AS_LINES if form == "list" else _AS_JSON,
     )
 
 
 def _bullets(names: Sequence[str]) -> str:
-    return "\n".join(f"- {' '.join(name.replace('_', ' ').split())}" for name in names)
+    return "\n".join(f"- {' '.join(spoken(name).split())}" for name in names)

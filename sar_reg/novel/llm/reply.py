@@ -1,4 +1,4 @@
-"""Names out of whatever a language model answered: the best list of strings in it, wherever it stands."""
+"""Reading names from the answer of a language model: the best list of strings found anywhere in it."""
 
 from __future__ import annotations
 
@@ -39,32 +39,20 @@ _OLD_KEY = re.compile(
     r"base|known|given|existing|original|input|forbid|exclu|avoid|already|\bold|previous|current|seen|reason|thought"
     r"|thinking|analysis|note|reject|comment|explan|descri|example|step|plan", re.IGNORECASE,
 )  # fmt: skip
-_ENTRY_KEYS = (
-    "name",
-    "class",
-    "class_name",
-    "classname",
-    "label",
-    "title",
-    "new_class",
-    "value",
-    "term",
-    "item",
-    "text",
-)
+_ENTRY_KEYS = "name class class_name classname label title new_class value term item text".split()
 _MARKS = re.compile(r'\\.|["\[\]{}]', re.DOTALL)
 _LOOKS_LIKE_JSON = re.compile(r"""[\[{]\s*(?:["'“{\[]|[\w-]+\s*:\s*["'\[{])""")
 
 
 class _Found(NamedTuple):
-    """A list of strings, and how much speaks for it: the key above it, then whether it was written as a list."""
+    """A list of strings, and its rank by the key above it."""
 
     rank: int
     names: list[str]
 
 
 def names_in(text: str, known: Iterable[str] = ()) -> list[str]:
-    """The names in one answer, as they stand there; an empty list if there are none.
+    """The names in one answer, unchanged; an empty list if there are none.
 
     Args:
         text: the answer.
@@ -88,9 +76,8 @@ def _names_in(text: str, known: frozenset[str]) -> tuple[str, ...]:
         found += _lists([v for v in values if isinstance(v, dict)], rank=0, depth=0)
     found = [f for f in found if _new(f.names, known)]
     best = max(reversed(found), key=lambda f: (f.rank, _new(f.names, known), len(f.names)), default=None)
-    whole = (
-        answer.removeprefix("```json").removeprefix("```").lstrip().startswith("[")
-    )  # a list and not prose
+    # a list and not prose
+    whole = answer.removeprefix("```json").removeprefix("```").lstrip().startswith("[")
     if best is not None and (best.rank > 0 or len(best.names) > 1 or whole):
         return tuple(best.names[:_MAX_NAMES])
     if any(isinstance(value, dict) for value in values) and not answer.startswith(("-", "*", "1", "|")):
@@ -206,9 +193,8 @@ def _in_object(fields: dict[str, Any], rank: int, depth: int) -> Iterator[_Found
         yield from _lists(inner, rank=ranks[key], depth=depth + 1)
     plain = all(own == rank or own == 0 for own in ranks.values())
     if len(fields) > 1 and plain and all(isinstance(inner, list) for inner in fields.values()):
-        # lists by kind
-        names = [name for inner in fields.values() for name in map(_entry, inner) if name is not None]
-        yield _Found(rank, names)
+        entries = (_entry(item) for inner in fields.values() for item in inner)  # lists by kind
+        yield _Found(rank, [name for name in entries if name is not None])
     elif len(fields) > 1 and plain and all(key.strip().isdecimal() for key in fields):
         yield _Found(rank, [inner for inner in fields.values() if isinstance(inner, str)])
     elif len(fields) > 2 and plain and not any(isinstance(inner, list) for inner in fields.values()):

@@ -25,12 +25,8 @@ def names_in_text(text: str) -> list[str]:
     if len(rows) > 1:
         return _column([row for row in rows if not all(set(cell) <= set("-:= ") for cell in row)])
     comma = [[cell.strip(" \"'") for cell in line.split(",")] for line in lines]
-    if (
-        len(lines) > 2
-        and len({len(row) for row in comma}) == 1
-        and len(comma[0]) in (2, 3, 4)
-        and _is_header(comma[0])
-    ):
+    same_length = len(lines) > 2 and len({len(row) for row in comma}) == 1
+    if same_length and len(comma[0]) in (2, 3, 4) and _is_header(comma[0]):
         return _column(comma)
     marked = [_MARKED.sub("", line) for line in lines if _MARKED.match(line)]
     if len(marked) > 1 or (marked and len(lines) < 3):
@@ -74,14 +70,12 @@ def _column(rows: list[list[str]]) -> list[str]:
     header, body = rows[0], rows[1:]
     named = [i for i, cell in enumerate(header) if _NAME_COLUMN.search(cell)]
     if not named and not _is_header(header) and len({len(row) for row in rows}) == 1:
-        header_like = any(
-            cell.lower() in {"kind", "type", "description", "category", "notes"} for cell in header
-        )
-        body = body if header_like else rows
-    numbers = {
-        i
-        for i in range(len(header))
-        if body and all(row[i : i + 1] and not re.search(r"[^\W\d_]", row[i]) for row in body)
-    }
-    column = next((i for i in [*named, *range(len(header))] if i not in numbers), 0)
+        about = {"kind", "type", "description", "category", "notes"}
+        body = body if any(cell.lower() in about for cell in header) else rows
+
+    def numbers(column: int) -> bool:
+        cells = [row[column : column + 1] for row in body]
+        return bool(cells) and all(cell and not re.search(r"[^\W\d_]", cell[0]) for cell in cells)
+
+    column = next((i for i in [*named, *range(len(header))] if not numbers(i)), 0)
     return [row[column] for row in body if column < len(row)]

@@ -40,7 +40,7 @@ class WordNetClasses:
     clusters of similar adjectives. Where it does not, common nouns are drawn at random. The log, and
     `provenance["outcome"]` of what `generate` returns, say which of these was done.
 
-    `"random"`: common nouns drawn at random whatever the classes are, as in the paper's Figure 5.
+    `"random"`: common nouns drawn at random, independent of the classes, as in the paper's Figure 5.
 
     Single letters and codes are not looked up. Neither a class in other words nor a kind of a class is given,
     nor a word that WordNet or a public list marks as offensive.
@@ -100,10 +100,8 @@ class WordNetClasses:
                 negative, or WordNet does not know the domain.
             NovelClassesError: if WordNet has fewer names; it carries those.
         """
-        base, excluded = (
-            name_tuple(base_classes, "base_classes"),
-            name_tuple(exclude, "exclude", ordered=False),
-        )
+        base = name_tuple(base_classes, "base_classes")
+        excluded = name_tuple(exclude, "exclude", ordered=False)
         if not base:
             raise InputError("base_classes must hold at least one class name")
         whole_number(n, "n")
@@ -179,9 +177,8 @@ def _taken(
 
 def _warn(account: dict[str, Any], classes: int) -> None:
     """Say in the log how far the names can be trusted."""
-    asked, kept, kind, related, random, found = (
-        account[key] for key in ("asked", "kept", "kind", "of_that_kind", "at_random", "found")
-    )
+    names = ("asked", "kept", "kind", "of_that_kind", "at_random", "found")
+    asked, kept, kind, related, random, found = map(account.__getitem__, names)
     if kept < asked:
         log.warning("WordNet has %d of the %d names asked for; going on with these", kept, asked)
     if kind is None:

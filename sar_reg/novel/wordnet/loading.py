@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ _loaded: dict[str | None, WordNet] = {}
 
 
 def load_wordnet(root: str | os.PathLike[str] | None = None) -> WordNet:
-    """The packaged WordNet, or one from a folder; read once per process, whatever the number of threads.
+    """The packaged WordNet, or one from a folder; read once per process, also with several threads.
 
     Args:
         root: None for the packaged WordNet 3.0; a folder with WNDB files (`data.noun`, `data.adj`,
@@ -50,14 +51,10 @@ def _read(root: str | None) -> WordNet:
 def _nltk_corpus() -> Any:
     """Where nltk has its WordNet corpus, as a folder or still packed."""
     finder = require("nltk.data", extra="wordnet")
-    try:
-        return finder.find("corpora/wordnet")
-    except LookupError:
-        pass
-    try:
-        return finder.find("corpora/wordnet.zip/wordnet/")
-    except LookupError as error:
-        raise InputError(
-            'wordnet_root="nltk" was asked for, but nltk finds no WordNet corpus. Run '
-            "`python -m nltk.downloader wordnet`, or leave wordnet_root out to use the packaged WordNet"
-        ) from error
+    for place in ("corpora/wordnet", "corpora/wordnet.zip/wordnet/"):
+        with suppress(LookupError):
+            return finder.find(place)
+    raise InputError(
+        'wordnet_root="nltk" was asked for, but nltk finds no WordNet corpus. Run '
+        "`python -m nltk.downloader wordnet`, or leave wordnet_root out to use the packaged WordNet"
+    )

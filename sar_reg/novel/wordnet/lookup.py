@@ -21,7 +21,7 @@ _AFTER_HEAD = {"of", "in", "on", "at", "with", "for", "from", "to", "and", "or",
 class Reading:
     """One meaning that a class name can have; `share` is how likely it is before the other names are considered.
 
-    `whole` tells whether the whole name was found, or its head only, and `plural` whether the name is a plural.
+    `whole` says whether the whole name was found, or its head only, and `plural` whether the name is a plural.
     """
 
     synset: int

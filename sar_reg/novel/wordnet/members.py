@@ -71,9 +71,8 @@ def _fitting(wordnet: WordNet, kind: Kind, front: set[int]) -> set[int]:
     classes = kind.classes.values()
     general = MORE_GENERAL * max([2, *(int(wordnet.sizes[0, synset]) for synset in kind.whole.values())])
     proper = sum(bool(wordnet.flags[synset] & INSTANCE) for synset in classes) * 2 > len(classes)
-    found = {
-        s for s in below if bool(wordnet.flags[s] & INSTANCE) == proper and wordnet.sizes[0, s] <= general
-    }
+    of_sort = {s for s in below if bool(wordnet.flags[s] & INSTANCE) == proper}
+    found = {s for s in of_sort if wordnet.sizes[0, s] <= general}
     if front != {kind.synset} or not classes:
         return found
     steps = [wordnet.ancestors(synset)[kind.synset] for synset in classes]

@@ -13,6 +13,7 @@ from sar_reg.errors import InputError
 from sar_reg.novel.wordnet.graph import ADJECTIVE, INSTANCE, NOUN, OFFENSIVE, UNFIT, Sense, WordNet
 
 OpenFile = Callable[[str], IO[bytes]]
+_Key = tuple[str, int]  # part of speech and byte offset
 
 _FILES = {"n": "data.noun", "a": "data.adj"}
 _PARENT = {"@", "@i", "&"}
@@ -34,7 +35,7 @@ class _Entry:
     topic: int
     satellite: bool
     words: list[str]
-    pointers: list[tuple[str, tuple[str, int]]]
+    pointers: list[tuple[str, _Key]]
     gloss: str
 
 
@@ -56,17 +57,7 @@ def read_wndb(open_file: OpenFile) -> WordNet:
             "as in nltk's corpus folder corpora/wordnet"
         ) from error
     number = {key: i for i, key in enumerate(entries)}
-    wordnet = WordNet(
-        version,
-        [],
-        [],
-        [],
-        [],
-        [],
-        [],
-        _mentions(entries),
-        elsewhere,
-    )
+    wordnet = WordNet(version, [], [], [], [], [], [], _mentions(entries), elsewhere)
     for key, entry in entries.items():
         to = [(mark, number[target]) for mark, target in entry.pointers if target in number]
         usages = _usage_domains(entry, entries)
@@ -90,11 +81,8 @@ def _link_same(wordnet: WordNet, glosses: list[str]) -> None:
     """
     defined = [gloss.partition(";")[0].strip() for gloss in glosses]
     for siblings in wordnet.children:
-        ordered = sorted(
-            (s for s in siblings if wordnet.kind[s] == NOUN and not wordnet.flags[s] & INSTANCE),
-            key=lambda s: defined[s],
-        )
-        for one, other in pairwise(ordered):
+        kinds = (s for s in siblings if wordnet.kind[s] == NOUN and not wordnet.flags[s] & INSTANCE)
+        for one, other in pairwise(sorted(kinds, key=defined.__getitem__)):
             if f"{defined[other]} ".startswith(f"{defined[one]} "):
                 wordnet.links[one] += (other,)
                 wordnet.links[other] += (one,)
@@ -105,8 +93,8 @@ def _targets(to: list[tuple[str, int]], marks: set[str], heads_only: bool = Fals
     return tuple(dict.fromkeys(i for mark, i in to if mark in marks and not (heads_only and mark == "&")))
 
 
-def _entries(open_file: OpenFile) -> tuple[dict[tuple[str, int], _Entry], str]:
-    entries: dict[tuple[str, int], _Entry] = {}
+def _entries(open_file: OpenFile) -> tuple[dict[_Key, _Entry], str]:
+    entries: dict[_Key, _Entry] = {}
     version = "unknown"
     for pos, name in _FILES.items():
         with open_file(name) as stream:
@@ -120,7 +108,7 @@ def _entries(open_file: OpenFile) -> tuple[dict[tuple[str, int], _Entry], str]:
     return entries, version
 
 
-def _entry(pos: str, line: str) -> tuple[tuple[str, int], _Entry]:
+def _entry(pos: str, line: str) -> tuple[_Key, _Entry]:
     data, _, gloss = line.partition(" | ")
     fields = data.split()
     n_words = int(fields[3], 16)
@@ -134,11 +122,9 @@ def _entry(pos: str, line: str) -> tuple[tuple[str, int], _Entry]:
     return (pos, int(fields[0])), entry
 
 
-def _usage(
-    open_file: OpenFile,
-) -> tuple[dict[tuple[tuple[str, int], str], tuple[int, int]], dict[str, int]]:
+def _usage(open_file: OpenFile) -> tuple[dict[tuple[_Key, str], tuple[int, int]], dict[str, int]]:
     """From `index.sense`: (synset, word) → (tag count, sense number), and tag counts as verb or adverb."""
-    usage: dict[tuple[tuple[str, int], str], tuple[int, int]] = {}
+    usage: dict[tuple[_Key, str], tuple[int, int]] = {}
     elsewhere: Counter[str] = Counter()
     kinds = {"1": "n", "3": "a", "5": "a"}
     with open_file("index.sense") as stream:
@@ -153,20 +139,18 @@ def _usage(
     return usage, dict(elsewhere)
 
 
-def _usage_domains(entry: _Entry, entries: dict[tuple[str, int], _Entry]) -> set[str]:
+def _usage_domains(entry: _Entry, entries: dict[_Key, _Entry]) -> set[str]:
     domains = [entries[key] for mark, key in entry.pointers if mark == ";u" and key in entries]
     return {word for domain in domains for word in domain.words}
 
 
-def _mentions(entries: dict[tuple[str, int], _Entry]) -> dict[str, int]:
+def _mentions(entries: dict[_Key, _Entry]) -> dict[str, int]:
     """How many definitions and examples use each word or phrase: a plain sign of how common it is."""
     known = {word.lower() for entry in entries.values() for word in entry.words}
     counts: Counter[str] = Counter()
     for entry in entries.values():
-        text = [
-            part.rstrip("s") if part not in known else part
-            for part in re.findall(r"[a-z'-]+", entry.gloss.lower())
-        ]
+        parts = re.findall(r"[a-z'-]+", entry.gloss.lower())
+        text = [part if part in known else part.rstrip("s") for part in parts]
         phrases = {" ".join(text[i : i + n]) for n in (1, 2, 3) for i in range(len(text) - n + 1)}
         counts.update(phrases & known)
     return dict(counts)

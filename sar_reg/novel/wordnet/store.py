@@ -43,15 +43,8 @@ def unpack(stream: IO[bytes]) -> WordNet:
     """The WordNet that `pack` stored."""
     with np.load(stream, allow_pickle=False) as columns:
         words = columns["words"].tobytes().decode().split("\n")
-        senses = [
-            Sense(words[word], count, rank)
-            for word, count, rank in zip(
-                columns["sense_word"].tolist(),
-                columns["sense_count"].tolist(),
-                columns["sense_rank"].tolist(),
-                strict=True,
-            )
-        ]
+        numbers = (columns[f"sense_{name}"].tolist() for name in ("word", "count", "rank"))
+        senses = [Sense(words[word], count, rank) for word, count, rank in zip(*numbers, strict=True)]
         return WordNet(
             version=columns["version"].tobytes().decode(),
             kind=columns["kind"].tolist(),

@@ -1,4 +1,4 @@
-"""Which word names a WordNet meaning: a common one, that mostly means this, and that nobody minds."""
+"""Which word names a WordNet meaning: a common word that mostly has this meaning and is not offensive."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Words:
 
     @cached_property
     def _banned(self) -> frozenset[str]:
-        """The blocklist, and every word with an offensive meaning, whatever else it means."""
+        """The blocklist, and every word that has an offensive meaning among others."""
         offensive = [i for i, flags in enumerate(self._wordnet.flags) if flags & OFFENSIVE]
         return blocklist()["words"].union(s.word.lower() for i in offensive for s in self._wordnet.senses[i])
 
@@ -76,7 +76,7 @@ class Words:
         return any(p in self._banned or not self._banned.isdisjoint(singular_forms(p)) for p in phrases)
 
     def commonness(self, word: str) -> float:
-        """0 for words that nobody uses to 1 for the most frequent; a phrase counts as its rarest word.
+        """0 for the rarest words to 1 for the most frequent; a phrase counts as its rarest word.
 
         By the order in which CLIP's vocabulary learned whole words, and by how many of WordNet's definitions use
         the phrase.

@@ -11,7 +11,7 @@ import pytest
 
 from sar_reg.errors import InputError
 from sar_reg.novel.llm.classes import LLMClasses
-from sar_reg.novel.llm.redaction import hide_secrets
+from sar_reg.novel.llm.client import hide_secrets
 from sar_reg.novel.source import NovelClassesError
 from tests.novel.conftest import KEY
 from tests.novel.llm import chat_server as chat
