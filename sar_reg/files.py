@@ -23,9 +23,9 @@ def file_path(path: object) -> Path:
     """A path given as text or as a `Path`.
 
     Raises:
-        InputError: for other types and for an empty path.
+        InputError: for other types, for an empty path and for a null byte in it.
     """
-    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+    if not isinstance(path, str | os.PathLike) or not (text := str(path)) or "\0" in text:
         raise InputError(f"expected the path of a file as text or pathlib.Path, not {path!r:.60}")
     return Path(path)  # pyright: ignore[reportUnknownArgumentType]
 
@@ -47,6 +47,8 @@ def write_atomic(path: str | os.PathLike[str], content: bytes | str) -> Path:
         WriteError: if the file cannot be written, for instance because the disk is full.
     """
     target = file_path(path)
+    if not isinstance(content, bytes | str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"the content of {target} must be bytes or text, not {type(content).__name__}")
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     try:
         if target.is_dir():
@@ -55,7 +57,7 @@ def write_atomic(path: str | os.PathLike[str], content: bytes | str) -> Path:
             target.write_bytes(data)
         else:
             _replace(Path(os.path.realpath(target)), data)
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+    except OSError as error:
         raise WriteError(f"cannot write {str(path)!r:.300}: {error!s:.300}") from error
     return target
 

@@ -80,7 +80,7 @@ def build_anchor_bank(
         raise InputError("base_classes is empty; pass the names of the classes that have training images")
     refuse_repeats(base, len(base) if allow_repeated else 0)
     prompts = resolve_templates(templates)
-    wanted = whole_number(n_novel, "n_novel")
+    wanted, seed = whole_number(n_novel, "n_novel"), whole_number(seed, "seed")
     size = whole_number(batch_size, "batch_size", least=1)
     excluded = name_tuple(exclude, "exclude", ordered=False)
     _check_novel(novel)

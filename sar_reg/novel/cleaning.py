@@ -101,8 +101,6 @@ def clean_names(
         (['siamese cat'], {'near a base class': 1, 'duplicate': 1})
     """
     check_filtering(filtering)
-    if isinstance(raw, str):
-        raise InputError(f"raw must be a list of names, not one string; write [{raw!r}]")
     base, exclude = name_tuple(base, "base"), name_tuple(exclude, "exclude", ordered=False)
     style, known = _Style(base), KnownNames()
     strict = filtering == "strict"
@@ -112,7 +110,7 @@ def clean_names(
         (known, "duplicate", "near-duplicate" if strict else None),
     )
     cleaned = Cleaned([])
-    for given in raw:
+    for given in name_tuple(raw, "raw", ordered=False):
         name = style.follow(tidy(given))
         reason = style.refuse(name)
         for names, same, near in filters:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from sar_reg.class_names import name_tuple
 from sar_reg.errors import InputError, whole_number
-from sar_reg.files import sha256
+from sar_reg.files import file_path, sha256
 from sar_reg.novel.cleaning import Filtering, check_filtering, clean_names
 from sar_reg.novel.source import NovelClassesError, NovelNames, outcome
 
@@ -29,7 +29,7 @@ def read_names(path: str | os.PathLike[str]) -> list[str]:
 def _read(path: str | os.PathLike[str]) -> tuple[list[str], dict[str, Any] | None]:
     """The names in a file, and where they came from if the file says so."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = file_path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read class names from {path} ({error})") from error
     origin = None
@@ -119,6 +119,7 @@ class WordList:
             NovelClassesError: if fewer than `n` usable words are in the list.
         """
         whole_number(n, "n")
+        rng = random.Random(whole_number(seed, "seed"))
         cleaned = clean_names(self.words, base=base_classes, exclude=exclude, filtering=self.filtering)
         usable = cleaned.names
         if len(usable) < n and not (self.allow_fewer and usable):
@@ -128,7 +129,7 @@ class WordList:
                 "add words, lower n_novel (--n), or allow fewer (--allow-fewer)",
                 usable,
             )
-        chosen = sorted(random.Random(seed).sample(range(len(usable)), min(n, len(usable))))
+        chosen = sorted(rng.sample(range(len(usable)), min(n, len(usable))))
         account = outcome(n, len(chosen), cleaned.counts())
         return NovelNames(tuple(usable[i] for i in chosen), {**self.describe(), "outcome": account})
 

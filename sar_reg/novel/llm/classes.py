@@ -9,11 +9,10 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from sar_reg.errors import InputError, whole_number
-from sar_reg.files import content_key
+from sar_reg.files import content_key, file_path
 from sar_reg.novel.cleaning import Cleaned, Filtering, check_filtering
 from sar_reg.novel.llm.asking import Preview, Task, estimate, fill
 from sar_reg.novel.llm.client import check_base_url, chosen_url, hide_secrets, open_client, public_url
@@ -150,13 +149,16 @@ class LLMClasses:
 
     def _key(self, task: Task, seed: int) -> str:
         return content_key(
-            source=self.describe(), base=list(task.base_classes), exclude=sorted(task.exclude), seed=seed
+            source=self.describe(),
+            base=list(task.base_classes),
+            exclude=sorted(task.exclude),
+            seed=whole_number(seed, "seed"),
         )
 
     def _journal(self, task: Task, seed: int) -> Journal:
         key = self._key(task, seed)
         if self.cache_dir is not None:
-            return Journal(Path(self.cache_dir) / f"answers-{key}")
+            return Journal(file_path(self.cache_dir) / f"answers-{key}")
         return self._journals.setdefault(key, Journal(None))
 
     def _ask(self, journal: Journal, task: Task, n: int) -> tuple[ChatError | None, int]:

@@ -50,7 +50,7 @@ class Journal:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        stored = map(_read, sorted(folder.glob("*.json")) if folder else ())
+        stored = map(_read, sorted(folder.glob("*.json")) if folder and os.path.isdir(folder) else ())
         self.answers = [answer for answer in stored if answer is not None]
 
     def open_folder(self) -> None:
@@ -62,7 +62,7 @@ class Journal:
         if self.folder is not None:
             with suppress(OSError):
                 self.folder.mkdir(parents=True, exist_ok=True)
-            if not (self.folder.is_dir() and os.access(self.folder, os.W_OK)):
+            if not (os.path.isdir(self.folder) and os.access(self.folder, os.W_OK)):
                 raise InputError(f"cannot keep answers in {self.folder}; choose another cache_dir")
 
     def add(self, answer: Answer) -> None:

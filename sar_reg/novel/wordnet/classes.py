@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from sar_reg.class_names import name_tuple
 from sar_reg.errors import InputError, whole_number
-from sar_reg.novel.cleaning import Cleaned, Filtering, clean_names
+from sar_reg.novel.cleaning import Cleaned, Filtering, check_filtering, clean_names
 from sar_reg.novel.name_format import NameFormat
 from sar_reg.novel.source import NovelClassesError, NovelNames, outcome
 from sar_reg.novel.wordnet.graph import WordNet
@@ -53,7 +53,7 @@ class WordNetClasses:
         allow_fewer: return what there is, with a warning in the log, where WordNet has no more.
 
     Raises:
-        InputError: if `strategy` is neither, or `domain` is not a word.
+        InputError: if `strategy` or `filtering` is neither of its values, or `domain` is not a word.
 
     Examples:
         >>> found = WordNetClasses().generate(["beagle", "tabby cat", "pug"], 5)
@@ -74,6 +74,7 @@ class WordNetClasses:
             raise InputError(f'strategy must be "related" or "random", not {strategy!r}')
         if domain is not None and not (isinstance(domain, str) and domain.strip()):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InputError(f'domain must be a noun such as "bird", or None, not {domain!r}')
+        check_filtering(filtering)
         self.strategy: Strategy = strategy
         self.wordnet_root = wordnet_root
         self.domain = domain
@@ -81,7 +82,7 @@ class WordNetClasses:
         self.allow_fewer = allow_fewer
 
     def __repr__(self) -> str:
-        root = "" if self.wordnet_root is None else f", wordnet_root={os.fspath(self.wordnet_root)!r}"
+        root = "" if self.wordnet_root is None else f", wordnet_root={str(self.wordnet_root)!r}"
         domain = "" if self.domain is None else f", domain={self.domain!r}"
         return f"WordNetClasses({self.strategy!r}{root}{domain}, filtering={self.filtering!r})"
 
@@ -105,6 +106,7 @@ class WordNetClasses:
         if not base:
             raise InputError("base_classes must hold at least one class name")
         whole_number(n, "n")
+        seed = whole_number(seed, "seed")
         wordnet = load_wordnet(self.wordnet_root)
         readings = [look_up(wordnet, name) for name in base]
         kinds, label = self._kinds(wordnet, readings)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sar_reg.errors import InputError, require
+from sar_reg.files import file_path
 from sar_reg.novel.wordnet.graph import WordNet
 from sar_reg.novel.wordnet.reading import read_wndb
 from sar_reg.novel.wordnet.store import unpack
@@ -29,7 +30,7 @@ def load_wordnet(root: str | os.PathLike[str] | None = None) -> WordNet:
         InputError: if the folder does not hold a WordNet database, or nltk has no such corpus.
         MissingExtraError: if `root` is "nltk" and nltk is not installed.
     """
-    key = None if root is None else os.fspath(root)
+    key = None if root is None else str(file_path(root))
     with _lock:
         if key not in _loaded:
             wordnet = _read(key)

@@ -134,6 +134,8 @@ def test_a_folder_that_cannot_be_used_is_told_before_asking(
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot keep answers in .*file.*; choose another cache_dir"):
         source(cache_dir=tmp_path / "file").generate(BASE, 9)
+    with pytest.raises(InputError, match=r"cannot keep answers in .*xxx.*; choose another cache_dir"):
+        source(cache_dir=tmp_path / ("x" * 300)).generate(BASE, 9)
     assert server.requests == []
 
 
