@@ -40,8 +40,6 @@ def check_options(
 
 def are_names(names: Any) -> bool:
     """Whether this is a list, a tuple or an array of names."""
-    return isinstance(names, Iterable) and not isinstance(names, str | Set) and all(map(_is_name, names))
-
-
-def _is_name(name: object) -> bool:
-    return isinstance(name, str) and bool(spoken(name).strip())
+    if not isinstance(names, Iterable) or isinstance(names, str | Set):
+        return False
+    return all(isinstance(name, str) and spoken(name).strip() for name in names)

@@ -100,10 +100,8 @@ def _own_block(
 
 
 def _rest_of_block(block: Block, x: Tensor, read: Tensor) -> Tensor:
-    update = block.out(read)
-    x = x + (block.scale1(update) if block.scale1 else update)
-    update = block.mlp(block.norm2(x))
-    return x + (block.scale2(update) if block.scale2 else update)
+    x = x + block.scale1(block.out(read))
+    return x + block.scale2(block.mlp(block.norm2(x)))
 
 
 def _causal(length: int, like: Tensor) -> Tensor | None:

@@ -101,7 +101,7 @@ class _Shared:
 def _run_shared(tower: TextTower, plan: GroupedPlan, learned: Learned) -> _Shared:
     stack = stack_of(tower)
     rows = plan.shared.embed(tower, learned.context)
-    edits = _shared_edits(plan, learned)
+    edits = _edits(plan.shared, learned)
     if learned.class_tokens is None:
         before, rows = run_shared(stack.blocks, rows, edits, 0, len(stack.blocks))
         return _Shared(before, rows, [])
@@ -115,7 +115,7 @@ def _encode_chunk(
 ) -> Float[Tensor, "classes features"]:
     stack, learned = stack_of(tower), Learned.of_parts(*parts)
     x = chunk.own.embed(tower, learned.context)
-    edits = _own_edits(plan, chunk.own, learned)
+    edits = _edits(chunk.own, learned)
     x = run_own(stack.blocks, x, shared.before, chunk.layout, edits, first=0, recompute=recompute)
     if learned.class_tokens is not None:
         x = _enter_class_tokens(plan, chunk, shared.at_entry, x, learned.class_tokens)
@@ -142,17 +142,8 @@ def _enter_class_tokens(
     return pool[index]
 
 
-def _shared_edits(plan: GroupedPlan, learned: Learned) -> Mapping[int, Edit]:
-    start = plan.rows.start
-    if plan.n_shared < start + plan.n_ctx:
+def _edits(rows: Rows, learned: Learned) -> Mapping[int, Edit]:
+    """The deep prompts by block, where `rows` hold context vectors."""
+    if not len(rows.places):
         return {}
-    rows = torch.arange(start, start + plan.n_ctx, device=plan.unsort.device)
-    return {block: Edit(rows, values) for block, values in enumerate(learned.deep, start=1)}
-
-
-def _own_edits(plan: GroupedPlan, own: Rows, learned: Learned) -> Mapping[int, Edit]:
-    if not learned.deep or plan.n_shared >= plan.rows.start + plan.n_ctx:
-        return {}
-    return {
-        block: Edit(own.places, values[own.vectors]) for block, values in enumerate(learned.deep, start=1)
-    }
+    return {block: Edit(rows.places, deep[rows.vectors]) for block, deep in enumerate(learned.deep, start=1)}

@@ -46,17 +46,19 @@ def packed_block(
     read = read.transpose(1, 2).reshape(len(x), -1)
     if ends is not None:
         x, read = x.index_select(0, ends), read.index_select(0, ends)
-    update = block.out(read)
-    x = x + (block.scale1(update) if block.scale1 else update)
+    x = x + block.scale1(block.out(read))
     if _fusible(block):
         return _fused_half(block, x, keep_hidden)
-    update = block.mlp(block.norm2(x))
-    return x + (block.scale2(update) if block.scale2 else update)
+    return x + block.scale2(block.mlp(block.norm2(x)))
 
 
 def _fusible(block: Block) -> bool:
     """Whether the perceptron may run as one node of autograd: plain layers, an activation with a known derivative."""
-    plain = is_plain_linear(block.mlp.up) and is_plain_linear(block.mlp.down) and block.scale2 is None
+    plain = (
+        is_plain_linear(block.mlp.up)
+        and is_plain_linear(block.mlp.down)
+        and type(block.scale2.module) is nn.Identity
+    )
     known = block.mlp.quick or type(block.mlp.activation) is nn.GELU
     return plain and known and functions_allowed()
 

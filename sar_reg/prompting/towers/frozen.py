@@ -34,15 +34,12 @@ class Frozen:
         module = self.module
         if type(module) in LINEAR and isinstance(module, nn.Linear):
             return F.linear(inputs[0], module.weight.detach(), detached(module.bias))
-        if isinstance(module, nn.LayerNorm) and (norm := _NORMS.get(_full_name(module))):
+        norm = _NORMS.get(f"{type(module).__module__}.{type(module).__qualname__}")
+        if norm and isinstance(module, nn.LayerNorm):
             return norm(module, *inputs)
         if not any(weight.requires_grad for weight in module.parameters()):
             return module(*inputs)
         return frozen_twins(module)[module](*inputs)
-
-
-def _full_name(module: nn.Module) -> str:
-    return f"{type(module).__module__}.{type(module).__qualname__}"
 
 
 def _norm(module: nn.LayerNorm, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from sar_reg.prompting.towers.frozen import LINEAR, Frozen
 from sar_reg.prompting.towers.layers import Mlp
 from sar_reg.prompting.towers.tokens import checked_tokenizer
-from sar_reg.prompting.towers.tower import Block, Stack, TextTower
+from sar_reg.prompting.towers.tower import NO_SCALE, Block, Stack, TextTower
 from sar_reg.shapes import Tensor
 
 NOT_CAUSAL = "its attention is not causal"
@@ -93,25 +93,23 @@ def _why_not_plain_blocks(blocks: Sequence[nn.Module]) -> str:
     """The reason why these blocks are not pre-norm attention + MLP blocks known here; empty if they are."""
     for block in blocks:
         attention: Any = getattr(block, "attn", None)
-        if type(attention) is not nn.MultiheadAttention or type(attention.out_proj) not in LINEAR:
-            return f"its blocks ({type(block).__name__}) are not the standard ones"
-        known = (
-            getattr(attention, "in_proj_weight", None) is not None
+        mlp = getattr(block, "mlp", None)
+        standard = (
+            type(attention) is nn.MultiheadAttention
+            and type(attention.out_proj) in LINEAR
+            and getattr(attention, "in_proj_weight", None) is not None
             and attention.bias_k is None
             and not attention.add_zero_attn
+            and isinstance(mlp, nn.Sequential)
+            and [name for name, _ in mlp.named_children()] == ["c_fc", "gelu", "c_proj"]
+            and [hasattr(block, norm) for norm in ("ln_1", "ln_2", "ln_attn", "ln_1_kv")]
+            == [True, True, False, False]
         )
-        parts = hasattr(block, "ln_1") and hasattr(block, "ln_2") and _is_plain_mlp(block)
-        if not (known and parts) or hasattr(block, "ln_attn") or hasattr(block, "ln_1_kv"):
+        if not standard:
             return f"its blocks ({type(block).__name__}) are not the standard ones"
         if attention.dropout > 0:
             return "its attention has dropout"
     return ""
-
-
-def _is_plain_mlp(block: nn.Module) -> bool:
-    mlp = getattr(block, "mlp", None)
-    parts = ["c_fc", "gelu", "c_proj"]
-    return isinstance(mlp, nn.Sequential) and [name for name, _ in mlp.named_children()] == parts
 
 
 def is_causal(mask: Tensor | None) -> bool:
@@ -124,25 +122,18 @@ def is_causal(mask: Tensor | None) -> bool:
 
 def _resblock(block: Any) -> Block:
     attention: nn.MultiheadAttention = block.attn
-
-    def queries(x: Tensor) -> Tensor:
-        return _in_projection(attention, x, slice(0, attention.embed_dim))
-
-    def keys_values(x: Tensor) -> tuple[Tensor, Tensor]:
-        keys, values = _in_projection(attention, x, slice(attention.embed_dim, None)).chunk(2, dim=-1)
-        return keys, values
-
+    width = attention.embed_dim
     return Block(
         heads=attention.num_heads,
         norm1=Frozen(block.ln_1),
-        queries=queries,
-        keys_values=keys_values,
+        queries=lambda x: _in_projection(attention, x, slice(width)),
+        keys_values=lambda x: _in_projection(attention, x, slice(width, None)).chunk(2, dim=-1),
         qkv=lambda x: _in_projection(attention, x, slice(None)),
         out=Frozen(attention.out_proj),
         norm2=Frozen(block.ln_2),
         mlp=Mlp(block.mlp.c_fc, block.mlp.gelu, block.mlp.c_proj),
-        scale1=_scale(block, "ls_1"),
-        scale2=_scale(block, "ls_2"),
+        scale1=Frozen(block.ls_1) if hasattr(block, "ls_1") else NO_SCALE,
+        scale2=Frozen(block.ls_2) if hasattr(block, "ls_2") else NO_SCALE,
     )
 
 
@@ -150,11 +141,6 @@ def _in_projection(attention: Any, x: Tensor, part: slice) -> Tensor:
     weight = attention.in_proj_weight.detach()[part]
     bias = None if attention.in_proj_bias is None else attention.in_proj_bias.detach()[part]
     return F.linear(x, weight, bias)
-
-
-def _scale(block: nn.Module, name: str) -> Frozen | None:
-    scale = getattr(block, name, None)
-    return None if scale is None or isinstance(scale, nn.Identity) else Frozen(scale)
 
 
 def _project(head: nn.Module | Tensor | None, x: Tensor) -> Tensor:

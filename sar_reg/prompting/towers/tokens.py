@@ -29,11 +29,12 @@ def checked_tokenizer(tokenizer: Any, context_length: int, advice: str) -> Calla
     tokenizer = inner_tokenizer(tokenizer)
     if not callable(tokenizer):
         raise InputError(f"the tokenizer must be callable, not {tokenizer!r}: {advice}")
+    read = _fixed_width_ids
     if hasattr(tokenizer, "convert_tokens_to_ids") and hasattr(tokenizer, "pad"):
-        return lambda texts: _transformers_ids(tokenizer, list(texts), context_length)
-    if "context_length" not in inspect.signature(tokenizer).parameters:
-        return lambda texts: _fixed_width_ids(tokenizer, list(texts), context_length)
-    return lambda texts: _chosen_width_ids(tokenizer, list(texts), context_length)
+        read = _transformers_ids
+    elif "context_length" in inspect.signature(tokenizer).parameters:
+        read = _chosen_width_ids
+    return lambda texts: read(tokenizer, list(texts), context_length)
 
 
 def inner_tokenizer(tokenizer: Any) -> Any:

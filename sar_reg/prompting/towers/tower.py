@@ -16,6 +16,8 @@ from sar_reg.prompting.towers.layers import Mlp
 from sar_reg.prompting.towers.watch import altered
 from sar_reg.shapes import Float, Int, Tensor
 
+NO_SCALE = Frozen(nn.Identity())
+
 
 @dataclass(frozen=True)
 class Block:
@@ -28,13 +30,13 @@ class Block:
     heads: int
     norm1: Callable[[Tensor], Tensor]
     queries: Callable[[Tensor], Tensor]
-    keys_values: Callable[[Tensor], tuple[Tensor, Tensor]]
+    keys_values: Callable[[Tensor], Sequence[Tensor]]
     qkv: Callable[[Tensor], Tensor]
     out: Callable[[Tensor], Tensor]
     norm2: Callable[[Tensor], Tensor]
     mlp: Mlp
-    scale1: Callable[[Tensor], Tensor] | None = None
-    scale2: Callable[[Tensor], Tensor] | None = None
+    scale1: Frozen = NO_SCALE
+    scale2: Frozen = NO_SCALE
 
 
 @dataclass(frozen=True)
