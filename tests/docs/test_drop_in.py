@@ -55,8 +55,7 @@ class CustomCLIP(nn.Module):
 
 @pytest.fixture(scope="module")
 def trace() -> Trace:
-    golden = GOLDEN
-    return next(t for path in traces_of(golden, "CoOp") if (t := Trace(path)).has_sar)
+    return next(t for name in traces_of(GOLDEN, "CoOp") if (t := Trace(GOLDEN, name)).has_sar)
 
 
 @pytest.fixture(scope="module")

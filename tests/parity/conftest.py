@@ -14,12 +14,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         folder: Path = metafunc.config.getoption("--golden-dir")
         if not any(folder.glob("*.npz")):  # else every test would be skipped, and the run green
             raise pytest.UsageError(f"--golden-dir {folder} holds no traces (*.npz)")
-        paths = traces_of(folder, metafunc.module.METHOD)
-        metafunc.parametrize("trace", paths, ids=[path.stem for path in paths], indirect=True, scope="module")
+        names = traces_of(folder, metafunc.module.METHOD)
+        metafunc.parametrize("trace", names, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
-def trace(request: pytest.FixtureRequest) -> Trace:
+def trace(request: pytest.FixtureRequest, golden_dir: Path) -> Trace:
     """One recorded run, with its model."""
-    path: Path = request.param
-    return Trace(path, getattr(request.module, "NAMES", None))
+    return Trace(golden_dir, request.param, getattr(request.module, "NAMES", None))

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn.functional import normalize
 
 from examples.protocol.method import PromptMethod, Step
 from sar_reg import similarity_alignment_loss
 from sar_reg.shapes import Tensor
+from tests.golden import reading
 from tests.parity.clip_weights import TINY, tiny_clip, tokenizer
 
 START, GRADIENT, AFTER = 1e-5, 5e-5, 1e-4
@@ -40,25 +40,19 @@ DATASETS = {
 """The official name of each data set → its key here."""
 
 
-def traces_of(folder: Path, method: str) -> list[Path]:
+def traces_of(folder: Path, method: str) -> list[str]:
     """The recorded runs of one method in a folder, whatever they are called."""
-    return [path for path in sorted(folder.glob("*.npz")) if _meta(path).get("method") == method]
-
-
-def _meta(path: Path) -> dict[str, Any]:
-    with np.load(path) as arrays:
-        return json.loads(str(arrays["meta"])) if "meta" in arrays else {}
+    return [name for name in reading.names(folder) if reading.meta(folder, name).get("method") == method]
 
 
 class Trace:
-    """One recorded run: `meta` and `arrays` as in the file, and what our code needs, in its own terms."""
+    """One recorded run: `meta` and `arrays` as recorded, and what our code needs, in its own terms."""
 
-    def __init__(self, path: Path, names: Mapping[str, str] | None = None) -> None:
-        self.name = path.stem
+    def __init__(self, folder: Path, name: str, names: Mapping[str, str] | None = None) -> None:
+        self.name = name
         self.names = names or {}  # official start of a learned tensor's name → ours
-        self.meta = _meta(path)
-        with np.load(path) as arrays:
-            self.arrays = {name: arrays[name] for name in arrays.files if name != "meta"}
+        self.arrays = reading.read(folder, name)
+        self.meta = json.loads(str(self.arrays.pop("meta")))
         sizes = self.meta.get("clip_shapes", TINY)
         self.model, self.clip_sha256 = tiny_clip(self.meta["clip_seed"], tuple(sizes.items()))
         self.tokenizer = tokenizer()

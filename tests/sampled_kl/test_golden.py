@@ -1,16 +1,10 @@
-"""The recorded fp64 values of the loss alone and inside the five methods (`*_sar.npz`).
-
-The traces of the loss alone are in one archive, `sar.npz`, whose arrays are called `CASE/ARRAY`. A case that
-has its own file `sar_CASE.npz` in `--golden-dir` is read from there. `python -m tests.sampled_kl.test_golden FOLDER`
-packs such files into the archive.
-"""
+"""The recorded fp64 values of the loss alone (`sar_*`) and inside the five methods (`*_sar`)."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import sys
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +15,7 @@ import torch
 from sar_reg import similarity_alignment_loss
 from sar_reg.sampled_kl import torch_ring
 from tests import GOLDEN
-
-Trace = dict[str, Any]
+from tests.golden.reading import Trace, names, pack, read
 
 NAMES = [
     "dup_n12_d32_k8", "full_n13_d16_k12", "n1200_d512_k64", "n17_d64_k16_full", "n250_d512_k64", "n2_d4_k1",
@@ -32,42 +25,29 @@ TAUS = ["0.01", "0.07"]
 METHODS = ["coop", "kgcoop", "tcp", "maple", "coprompt"]
 
 
-def read(path: Path, start: str = "") -> Trace:
-    """The arrays of a file, or those whose names begin with `start`, by the rest of their names."""
-    with np.load(path) as arrays:
-        return {name.removeprefix(start): arrays[name] for name in arrays.files if name.startswith(start)}
+def test_a_packed_folder_holds_the_same_traces(tmp_path: Path) -> None:
+    expected = {f"sar_{name}_tau{tau}" for name in NAMES for tau in TAUS}
+    assert {name for name in names(GOLDEN) if name.startswith("sar_")} == expected
+    for name in expected:
+        np.savez(tmp_path / f"{name}.npz", **read(GOLDEN, name))
+    pack(tmp_path, "sar")
+    for name in expected:
+        (tmp_path / f"{name}.npz").unlink()
+    assert set(names(tmp_path)) == expected
+    for name in expected:
+        packed, trace = read(tmp_path, name), read(GOLDEN, name)
+        assert packed.keys() == trace.keys()
+        for key, array in trace.items():
+            assert packed[key].dtype == array.dtype
+            np.testing.assert_array_equal(packed[key], array)
 
 
-def pack(folder: Path) -> None:
-    """Put all `sar_CASE.npz` of a folder into its `sar.npz`."""
-    traces = {path.stem.removeprefix("sar_"): read(path) for path in sorted(folder.glob("sar_*.npz"))}
-    arrays = {f"{case}/{name}": array for case, trace in traces.items() for name, array in trace.items()}
-    np.savez_compressed(folder / "sar.npz", **arrays)
-
-
-@pytest.fixture(scope="session")
-def trace_of(golden_dir: Path) -> Callable[[str], Trace]:
-    """Read one case of the loss alone, from its own file if there is one."""
-
-    def trace(case: str) -> Trace:
-        alone = golden_dir / f"sar_{case}.npz"
-        return read(alone) if alone.is_file() else read(golden_dir / "sar.npz", f"{case}/")
-
-    return trace
-
-
-def test_separate_files_and_the_archive_hold_the_same(tmp_path: Path) -> None:
-    everything = read(GOLDEN / "sar.npz")
-    cases = {name.partition("/")[0] for name in everything}
-    assert cases == {f"{name}_tau{tau}" for name in NAMES for tau in TAUS}
-    for case in cases:
-        np.savez(tmp_path / f"sar_{case}.npz", **read(GOLDEN / "sar.npz", f"{case}/"))
-    pack(tmp_path)
-    packed = read(tmp_path / "sar.npz")
-    assert packed.keys() == everything.keys()
-    for name, array in everything.items():
-        assert packed[name].dtype == array.dtype
-        np.testing.assert_array_equal(packed[name], array)
+def test_a_file_of_its_own_comes_before_the_archive(tmp_path: Path) -> None:
+    shutil.copy(GOLDEN / "sar.npz", tmp_path)
+    np.savez(tmp_path / "sar_n2_d4_k1_tau0.01.npz", loss=np.float64(7))
+    assert read(tmp_path, "sar_n2_d4_k1_tau0.01")["loss"] == 7
+    assert read(tmp_path, "sar_n2_d4_k1_tau0.07")["loss"] < 7
+    assert names(tmp_path) == [name for name in names(GOLDEN) if name.startswith("sar_")]
 
 
 def features(trace: Trace, meta: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -90,10 +70,8 @@ def features(trace: Trace, meta: dict[str, Any]) -> tuple[np.ndarray, np.ndarray
     ("name", "impl"),
     [(name, "torch") for name in NAMES] + [(name, "reference") for name in NAMES if "n1200" not in name],
 )
-def test_loss_alone(
-    trace_of: Callable[[str], Trace], name: str, tau: str, impl: str, dtype: torch.dtype
-) -> None:
-    trace = trace_of(f"{name}_tau{tau}")
+def test_loss_alone(golden_dir: Path, name: str, tau: str, impl: str, dtype: torch.dtype) -> None:
+    trace = read(golden_dir, f"sar_{name}_tau{tau}")
     meta = json.loads(str(trace["meta"]))
     learned, target = (torch.from_numpy(x).to(dtype) for x in features(trace, meta))
     learned.requires_grad_()
@@ -122,9 +100,9 @@ def compare_gradient(grad: np.ndarray, trace: Trace, tolerance: float, tau: floa
 
 @pytest.mark.parametrize("tau", TAUS)
 @pytest.mark.parametrize("name", ["full_n13_d16_k12", "n17_d64_k16_full"])
-def test_all_other_classes_without_indices(trace_of: Callable[[str], Trace], name: str, tau: str) -> None:
+def test_all_other_classes_without_indices(golden_dir: Path, name: str, tau: str) -> None:
     """`sample_size=None` and the band of K = N - 1 are the same sets as the recorded full ones."""
-    trace = trace_of(f"{name}_tau{tau}")
+    trace = read(golden_dir, f"sar_{name}_tau{tau}")
     learned, target = (torch.from_numpy(trace[x]).double() for x in "LT")
     temperature = float(trace["tau"])
     loss = similarity_alignment_loss(learned, target, temperature=temperature)
@@ -139,14 +117,10 @@ def test_all_other_classes_without_indices(trace_of: Callable[[str], Trace], nam
 @pytest.mark.parametrize("method", METHODS)
 def test_loss_inside_a_method(golden_dir: Path, method: str) -> None:
     """The SAR term of the first step, from the text features that the official learner produced."""
-    trace = read(golden_dir / f"{method}_sar.npz")
+    trace = read(golden_dir, f"{method}_sar")
     meta = json.loads(str(trace["meta"]))
     loss = similarity_alignment_loss(
         torch.from_numpy(trace["text_features"]), torch.from_numpy(trace["target"]), temperature=meta["tau"],
         indices=torch.from_numpy(trace["idx"][0]),
     )  # fmt: skip
     np.testing.assert_allclose(loss.item(), trace["steps/sar"][0], rtol=2e-5)
-
-
-if __name__ == "__main__":
-    pack(Path(sys.argv[1]))
