@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import tyro
 
+from examples.paper.modelled import PUBLISHED, modelled_table
 from examples.paper.options import Options
 from examples.paper.rehearsal import rehearse
 from examples.paper.reproduce import reproduce
@@ -19,7 +20,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = tyro.cli(Options, args=argv, prog="python -m examples.paper", description=Options.__doc__)
     with one_line_errors():
         names = NAMES if options.what == "all" else (options.what,)
-        if options.rehearse:
+        if options.estimate and options.data == PUBLISHED:
+            print(modelled_table(names, options).markdown())
+            failures = []
+        elif options.rehearse:
             failures = rehearse(names, options)
         else:
             failures = [failure for name in names for failure in reproduce(name, options)]

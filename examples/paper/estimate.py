@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from examples.paper.engine import Execution, in_order_of_images, open_run
 from examples.paper.sweep import METHODS, PlannedRun
 from examples.paper.table import Column, Table
 from examples.protocol.runs.duration import Counts, Speed, count, duration, lists_of_views, measure
 
+MEASURED = "Counts are exact. Times are a *model*: a few steps and images measured here, on one device."
+
 
 @dataclass
 class Work:
-    """What the runs of one method come to.
+    """What some runs come to.
 
     Attributes:
-        method: its name, or "all".
+        name: of the method or table they belong to, or "all".
         runs: training runs.
         steps: optimiser steps.
         views: image views to decode and to encode, if runs share nothing.
@@ -26,7 +28,7 @@ class Work:
         shared_seconds: the same with the feature store.
     """
 
-    method: str
+    name: str
     runs: int = 0
     steps: int = 0
     views: int = 0
@@ -34,6 +36,38 @@ class Work:
     stored: int = 0
     seconds: float = 0.0
     shared_seconds: float = 0.0
+
+
+class Tally:
+    """Adds up runs; with the store, a list of image views counts for the first run that has it.
+
+    Args:
+        stores: False for runs that keep no features.
+    """
+
+    def __init__(self, *, stores: bool = True) -> None:
+        self.stores = stores
+        self._stored: set[tuple[object, ...]] = set()
+
+    def add(self, work: Work, run: PlannedRun, sizes: Counts, speed: Speed) -> None:
+        """Add one run to `work`; `speed.decode` is the time between two decoded views."""
+        kept = self.stores and not METHODS[run.config.method].trains_image_side
+        steps = run.config.recipe.epochs * max(1, sizes.train // run.config.recipe.batch_size)
+        work.runs += 1
+        work.steps += steps
+        work.seconds += steps * speed.step + speed.once
+        work.shared_seconds += steps * speed.step + speed.once
+        for key, views, in_step in _views(run, sizes):
+            # a trained image tower's part of a step was measured with the step
+            seconds = views * (speed.decode + (0.0 if in_step else speed.encode))
+            work.views += views
+            work.seconds += seconds
+            if kept and key in self._stored:
+                continue
+            self._stored.add(key)
+            work.shared_views += views
+            work.shared_seconds += seconds
+            work.stored += views * sizes.feature if kept else 0
 
 
 def estimate_plan(planned: Sequence[PlannedRun], execution: Execution) -> list[Work]:
@@ -53,41 +87,34 @@ def estimate_plan(planned: Sequence[PlannedRun], execution: Execution) -> list[W
         for group, runs in _groups(ordered).items()
     }
     works = {method: Work(method) for method in dict.fromkeys(run.config.method for run in planned)}
-    seen: set[tuple[object, ...]] = set()
+    tally = Tally()
     for run in ordered:
-        sizes, work, recipe = counts[_data_of(run)], works[run.config.method], run.config.recipe
-        frozen = not METHODS[run.config.method].trains_image_side
+        sizes = counts[_data_of(run)]
         speed = _between(speeds[run.config.method, run.variant], names_of(run, sizes))
-        steps = recipe.epochs * max(1, sizes.train // recipe.batch_size)
-        decode = speed.decode / max(1, execution.workers)
-        work.runs += 1
-        work.steps += steps
-        work.seconds += steps * speed.step + speed.once
-        work.shared_seconds += steps * speed.step + speed.once
-        for key, views, in_step in _views(run, sizes):
-            # a trained image tower's part of a step was measured with the step
-            seconds = views * (decode + (0.0 if in_step else speed.encode))
-            work.views += views
-            work.seconds += seconds
-            if frozen and key in seen:
-                continue
-            seen.add(key)
-            work.shared_views += views
-            work.shared_seconds += seconds
-            work.stored += views * sizes.feature if frozen else 0
+        shared = replace(speed, decode=speed.decode / max(1, execution.workers))
+        tally.add(works[run.config.method], run, sizes, shared)
     return list(works.values())
 
 
 def total(works: Sequence[Work]) -> Work:
-    """The sum over methods."""
-    names = [name for name in vars(works[0]) if name != "method"]
+    """The sum."""
+    names = [name for name in vars(works[0]) if name != "name"]
     return Work("all", **{name: sum(getattr(work, name) for work in works) for name in names})
 
 
-def table_of(name: str, works: Sequence[Work]) -> Table:
-    """The estimate as a table."""
+def table_of(
+    name: str, works: Sequence[Work], *, of: str = "method", notes: Sequence[str] = (MEASURED,)
+) -> Table:
+    """The estimate as a table.
+
+    Args:
+        name: what is estimated.
+        works: one per line, which the sum follows.
+        of: what a line is.
+        notes: where counts and times come from.
+    """
     columns = (
-        Column[Work]("method", lambda work: work.method),
+        Column[Work](of, lambda work: work.name),
         Column[Work]("runs", lambda work: f"{work.runs:,}"),
         Column[Work]("steps", lambda work: f"{work.steps:,}"),
         Column[Work]("image views", lambda work: f"{work.views:,}"),
@@ -96,7 +123,6 @@ def table_of(name: str, works: Sequence[Work]) -> Table:
         Column[Work]("time", lambda work: duration(work.seconds)),
         Column[Work]("with the store", lambda work: duration(work.shared_seconds)),
     )
-    notes = ["Counts are exact. Times are a *model*: a few steps and images measured here, on one device."]
     return Table.of(
         name, f"Estimate of {name}", columns, [*works, total(works)], lambda work: [vars(work)], notes
     )
@@ -110,10 +136,11 @@ def names_of(run: PlannedRun, sizes: Counts) -> int:
 def _views(run: PlannedRun, sizes: Counts) -> Iterator[tuple[tuple[object, ...], int, bool]]:
     """Lists of views of a run: a key that equal lists share, how many, and whether they are encoded in the step."""
     method, recipe, data = METHODS[run.config.method], run.config.recipe, _data_of(run)
+    encoded = recipe.precision, recipe.test_batch_size
     for epoch in range(lists_of_views(method, recipe)):
-        key = (*data, recipe.augmentation, recipe.precision, run.config.seed, epoch)
+        key = (*data, recipe.augmentation, *encoded, run.config.seed, epoch)
         yield key, sizes.train * method.views, method.trains_image_side
-    yield (*data, recipe.precision, "test"), sizes.test, False
+    yield (*data, *encoded, "test"), sizes.test, False
 
 
 def _data_of(run: PlannedRun) -> tuple[object, ...]:

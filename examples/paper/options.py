@@ -68,7 +68,8 @@ class Options:
     runs_per_gpu: int = 1
     """With --engine ray: runs at the same time on one GPU."""
     estimate: bool = False
-    """Say what the plan takes on this machine, from a short measurement, and stop."""
+    """Say what the plan takes on this machine, from a short measurement, and stop. With --data published: without
+    data, from the published sizes of the data sets and a model of one GPU."""
     rehearse: bool = False
     """Do the plan on made-up images of all classes with a small random CLIP, one step per run, then remove it all."""
 
