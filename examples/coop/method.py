@@ -1,12 +1,12 @@
 """CoOp (Zhou et al., 2022): context vectors learned in place of "a photo of a".
 
-The prompt of class c is `t_c = E(SOS, v_1 … v_M, name_c, ".", EOT)` with M vectors v shared by all classes;
-E is CLIP's frozen text tower. Images keep CLIP's frozen features f. With s = 1/τ and n(x) = x/‖x‖
+The prompt of class c is `t_c = E(SOS, v_1 … v_M, name_c, ".", EOT)` with M vectors v that all classes share;
+E is the frozen text tower of CLIP, and f the frozen image features. With s = 1/τ and n(x) = x/‖x‖
 
     p(c | x) = softmax_c  s · n(f) · n(t_c)        over the base classes
     L_CE = −log p(y | x), mean over the batch
 
-and v is all that is learned: M · width numbers, 2,048 for ViT-B/16 and M = 4.
+Only v is learned: M · width numbers, 2,048 for ViT-B/16 and M = 4.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sar_reg.shapes import Float, Tensor
 
 
 class CoOp(PromptMethod):
-    """One context, shared by all classes, in front of the class name (or around it: `class_position`)."""
+    """One context for all classes, before the class name or around it (`class_position`)."""
 
     uses = PromptMethod.uses | {"class_position"}
 
@@ -34,7 +34,7 @@ class CoOp(PromptMethod):
         if words and n_ctx != len(words.split()):
             raise InputError(
                 f"n_ctx={n_ctx} does not fit ctx_init={words!r}, which has {len(words.split())} words; "
-                "give as many words as vectors, or none for random vectors"
+                "pass as many words as vectors, or none for random vectors"
             )
         self.encoder = PromptEncoder(
             model, tokenizer, self.classnames, n_ctx=n_ctx, class_position=self.recipe.class_position
@@ -47,7 +47,7 @@ class CoOp(PromptMethod):
         return self.encoder(self.ctx)
 
     def step(self, images: Any, labels: Tensor, *, image_features: Tensor | None = None) -> Step:
-        """`L_CE` over the base classes; the novel rows are there for SAR alone."""
+        """`L_CE` over the base classes; only SAR uses the novel rows."""
         features = self.encode_images(images[0]) if image_features is None else image_features
         text = self.encode_text()
         ce = cross_entropy(self.classify(features, text[: self.n_base]), labels)

@@ -5,7 +5,7 @@ from pathlib import Path
 from examples.protocol.cli.errors import one_line_errors
 
 if __name__ == "__main__":
-    with one_line_errors():  # also of the imports, which need the examples' packages
+    with one_line_errors():  # also for the imports, which need optional packages
         from examples.coprompt.method import CoPrompt
         from examples.protocol.cli.command import main
 

@@ -1,4 +1,4 @@
-"""`python -m examples.coprompt.describe`: a language model describes classes, in CoPrompt's file format."""
+"""`python -m examples.coprompt.describe`: descriptions of classes by a language model, in CoPrompt's file format."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from sar_reg.novel.llm import Conversation, names_in, open_client
 tyro: Any = require("tyro", extra="examples")
 
 LONGEST = 40
-"""Words in a sentence, so that it fits CLIP's 77 tokens."""
+"""Most words in a sentence, so that it fits CLIP's 77 tokens."""
 PATIENCE = 3
-"""Answers without a new sentence, after which a class is given up."""
+"""Give up on a class after this number of answers without a new sentence."""
 
 ENDINGS = {
     "schema": 'Answer with JSON of the form {"names": ["sentence", "sentence"]} and nothing else.',
@@ -32,26 +32,26 @@ ENDINGS = {
 
 @dataclass(frozen=True)
 class Options:
-    """Which classes to describe, and who writes."""
+    """Write descriptions of classes with a language model."""
 
     classes: Path
-    """File with class names: one a line, or a JSON list."""
+    """File with class names: one per line, or a JSON list."""
     out: Path
-    """File to write; classes it describes already are not asked for again."""
+    """Output file; classes that it already describes are skipped."""
     n: int = 50
-    """Sentences a class."""
+    """Number of sentences per class."""
     domain: str = ""
-    """One line that says what the pictures show, such as "breeds of cats and dogs"."""
+    """What the images show, in one line, such as "breeds of cats and dogs"."""
     model: str = "gpt-4o"
-    """Name of the model at the server."""
+    """Name of the model on the server."""
     base_url: str = ""
-    """An OpenAI-compatible server; empty: OPENAI_BASE_URL or OpenAI. The key comes from OPENAI_API_KEY."""
+    """URL of an OpenAI-compatible server; if empty, OPENAI_BASE_URL or OpenAI. OPENAI_API_KEY holds the key."""
     timeout: float = 60.0
-    """Seconds for one answer."""
+    """Time limit for one answer, in seconds."""
 
 
 def prompt(name: str, count: int, domain: str, known: Sequence[str], form: str) -> str:
-    """The text that asks for `count` sentences about one class."""
+    """The prompt for `count` sentences about one class."""
     about = f" The pictures show {domain}." if domain else ""
     written = "".join(f"\n- {sentence}" for sentence in known)
     return (
@@ -66,7 +66,7 @@ def describe_class(name: str, n: int, domain: str, talk: Conversation) -> list[s
     """Ask until there are `n` different sentences about one class.
 
     Raises:
-        SarRegError: if the server fails for good or the model has no more to say.
+        SarRegError: if the server keeps failing, or the model gives no new sentences.
     """
     known: list[str] = []
     barren = 0
@@ -88,7 +88,7 @@ def describe_class(name: str, n: int, domain: str, talk: Conversation) -> list[s
 
 
 def describe(names: Sequence[str], options: Options, client: Any = None) -> dict[str, list[str]]:
-    """Describe every class that `options.out` does not describe yet; the file is written after each."""
+    """Describe every class that `options.out` does not describe yet, and write the file after each class."""
     done = read_descriptions(options.out) if options.out.is_file() else {}
     with open_client(client, options.base_url or None) as opened:
         for number, name in enumerate((name.replace("_", " ") for name in names), start=1):
@@ -102,7 +102,7 @@ def describe(names: Sequence[str], options: Options, client: Any = None) -> dict
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The command line; mistakes end in one line."""
+    """The command line; errors are printed in one line."""
     with one_line_errors():
         options = tyro.cli(Options, args=argv, prog="python -m examples.coprompt.describe")
         described = describe(read_names(options.classes), options)

@@ -1,4 +1,4 @@
-"""Sentences that describe each class: what CoPrompt's text teacher reads."""
+"""Descriptions of the classes, the input of CoPrompt's text teacher."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ FILES = {
     **{key: key for key in ("dtd", "eurosat", "food101", "oxford_flowers", "oxford_pets")},
     **{key: key for key in ("stanford_cars", "sun397", "ucf101")},
 }
-"""Data set → stem of its official file `STEM_prompt.json`; there is none for ImageNet."""
+"""Data set → stem of its official file `STEM_prompt.json`; ImageNet has none."""
 
 
 class DescriptionsMissingWarning(UserWarning):
-    """CoPrompt runs without its descriptions, on handcrafted prompts instead."""
+    """CoPrompt runs without descriptions and uses handcrafted prompts instead."""
 
 
 @cache
 def warn_of_missing(dataset: str) -> None:
-    """Say it once in a process, however many runs there are; Python's own filter forgets between them."""
+    """Warn once per process; Python's own filter is reset between runs."""
     warnings.warn(
-        f"CoPrompt has no descriptions for {dataset}: handcrafted prompts stand in for them. Give "
+        f"CoPrompt has no descriptions for {dataset}: handcrafted prompts stand in for them. Pass "
         "--descriptions FILE (the official JSON files, or one that "
         "`python -m examples.coprompt.describe` writes).",
         DescriptionsMissingWarning,
@@ -46,10 +46,10 @@ def find_descriptions(source: str | Path, dataset: str, classnames: Sequence[str
 
     Args:
         source: a JSON file in the official format (class name → list of sentences), a folder of such files
-            under their official names (`dtd_prompt.json`), or "": then the data set's handcrafted prompts
-            stand in and a `DescriptionsMissingWarning` says so.
-        dataset: key of the data set, which picks the file in a folder and the prompts that stand in.
-        classnames: names of the classes; "_" counts as a space.
+            under their official names (`dtd_prompt.json`), or "" for the data set's handcrafted prompts, with a
+            `DescriptionsMissingWarning`.
+        dataset: key of the data set; it selects the file in a folder, and the handcrafted prompts.
+        classnames: names of the classes; "_" is read as a space.
 
     Raises:
         InputError: if the file is missing, is not of that format, or does not describe every class.
@@ -63,7 +63,7 @@ def find_descriptions(source: str | Path, dataset: str, classnames: Sequence[str
     if not path.is_file():
         raise InputError(
             f"the description file {path} does not exist. Write one with "
-            "`python -m examples.coprompt.describe`, or leave descriptions away to use handcrafted prompts."
+            "`python -m examples.coprompt.describe`, or omit the descriptions to use handcrafted prompts."
         )
     return select_descriptions(read_descriptions(path), classnames, origin=str(path))
 
@@ -78,14 +78,14 @@ def read_descriptions(path: Path) -> dict[str, list[str]]:
         isinstance(value, list) and all(isinstance(sentence, str) for sentence in value)
         for value in content.values()
     ):
-        raise InputError(f"{path} must hold one object: class name → list of sentences.")
+        raise InputError(f"{path} must contain one JSON object: class name → list of sentences.")
     return content
 
 
 def select_descriptions(
     sentences: Mapping[str, Sequence[str]], classnames: Sequence[str], *, origin: str
 ) -> list[list[str]]:
-    """Pick the classes' sentences; each must have as many as the first, since all share one drawn index."""
+    """Select the sentences of the classes; all need the same number, because they share one drawn index."""
     by_name = {name.replace("_", " "): list(found) for name, found in sentences.items()}
     names = [name.replace("_", " ") for name in classnames]
     missing = [name for name in names if not by_name.get(name)]
@@ -105,7 +105,7 @@ def select_descriptions(
 
 
 def template_descriptions(dataset: str, classnames: Sequence[str]) -> list[list[str]]:
-    """The stand-in without descriptions: handcrafted prompts, the same ones for every class.
+    """Handcrafted prompts that replace missing descriptions, the same ones for every class.
 
     >>> template_descriptions("dtd", ["polka-dotted"])[0][-1]
     'a photo of a polka-dotted, a type of texture.'

@@ -1,10 +1,10 @@
-"""CoPrompt (Roy and Etemad, 2024): MaPLe with adapters, held near a frozen CLIP that sees other inputs.
+"""CoPrompt (Roy and Etemad, 2024): MaPLe with adapters, kept close to a frozen CLIP that receives other inputs.
 
 With MaPLe's features f of images and t of classes, and n(x) = x/‖x‖:
 
     f' = 0.9 f + 0.1 A_img(f),  t' = 0.8 t + 0.2 A_txt(t)          A(x) = ReLU(W₂ ReLU(W₁ x))
     g_i = n(frozen image feature of another view of image i)
-    w_c = n(frozen text feature of description r of class c)       one r a step, the same for all classes
+    w_c = n(frozen text feature of description r of class c)       one r per step, shared by all classes
 
     L = L_CE(f', t') + W · [(1 − mean_c cos(t'_c, w_c)) + (1 − mean_i cos(f'_i, g_i))]
 
@@ -32,7 +32,7 @@ IMAGE_RATIO, TEXT_RATIO = 0.1, 0.2
 
 
 class Adapter(nn.Module):
-    """`(1 − ratio) · x + ratio · ReLU(W₂ ReLU(W₁ x))`, W₁ to a quarter of the width; no bias."""
+    """`(1 − ratio) · x + ratio · ReLU(W₂ ReLU(W₁ x))`, without bias; W₁ reduces the width to a quarter."""
 
     def __init__(self, width: int, ratio: float, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Adapter(nn.Module):
 
 
 class CoPrompt(MaPLe):
-    """MaPLe's prompts, an adapter behind each tower, and two teachers."""
+    """MaPLe's prompts, an adapter after each tower, and two teachers."""
 
     uses = MaPLe.uses | {"reg_weight", "descriptions"}
     views = 2
@@ -59,7 +59,7 @@ class CoPrompt(MaPLe):
         self.adapter_text = Adapter(width, TEXT_RATIO, device, self.prompt_dtype)
 
     def encode_text(self) -> Float[Tensor, "classes width"]:
-        """`t'_c` for all names: what the classifier uses, and SAR."""
+        """`t'_c` for all names; the classifier and SAR use these."""
         return self.adapter_text(super().encode_text())
 
     def encode_images(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch width"]:
@@ -75,7 +75,7 @@ class CoPrompt(MaPLe):
         )
 
     def step(self, images: Sequence[Tensor], labels: Tensor, *, image_features: Tensor | None = None) -> Step:
-        """`L_CE + W · (reg_text + reg_image)`; the first view is the student's, the second the teacher's."""
+        """`L_CE + W · (reg_text + reg_image)`; the student gets the first view, the teacher the second."""
         student_view, teacher_view = images
         text = self.encode_text()
         base = text[: self.n_base]

@@ -1,11 +1,11 @@
-"""KgCoOp (Yao et al., 2023): CoOp whose text features stay near those of a handcrafted sentence.
+"""KgCoOp (Yao et al., 2023): CoOp with text features that stay close to those of a handcrafted sentence.
 
-t_c is CoOp's feature of class c, w_c = n(E("a photo of a NAME.")) the frozen feature of the data set's own
-sentence, with n(x) = x/‖x‖:
+t_c is CoOp's feature of class c. w_c = n(E("a photo of a NAME.")) is the frozen feature of a sentence that depends on
+the data set, with n(x) = x/‖x‖:
 
     L = L_CE + W · (1 − mean_c cos(t_c, w_c))        over the base classes, W = 8
 
-The method's paper writes a squared distance instead, for unit vectors 2 (1 − cos). The code is followed.
+The paper of KgCoOp has a squared distance instead, 2 (1 − cos) for unit vectors. This follows the official code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sar_reg.bank import SPECIFIC, encode_templates
 from sar_reg.shapes import Float, Tensor
 
 SENTENCE = {**SPECIFIC, "fgvc_aircraft": "a photo of a {}, a type of aircraft."}
-"""The teacher's sentence of each data set; "a photo of a {}." for all others."""
+"""The teacher's sentence of each data set; all others use "a photo of a {}."."""
 
 
 class KgCoOp(CoOp):

@@ -1,14 +1,14 @@
 """MaPLe (Khattak et al., 2023): learned tokens in the first J blocks of both towers.
 
-    text,  block 0: SOS, p_0, "of a", name_c, ".", EOT     p_0: M rows, from the words "a photo"
+    text,  block 0: SOS, p_0, "of a", name_c, ".", EOT     p_0: M rows, initialised from "a photo"
     text,  block b: rows 1 … M := p_b                      b = 1 … J − 1; p_b from N(0, 0.02²)
     image, block 0: CLS, patches, F_0(p_0)                 without positions, before the first LayerNorm
     image, block b: last M rows := F_b(p_b)                F_b linear, text width → vision width
 
     L = L_CE = −log softmax(s · n(f) · n(t)ᵀ)_y            over the base classes
 
-All p_b are shared by all classes. F_1 … F_{J−1} start as copies of one layer, as in the
-authors' code. Blocks count from 0.
+All classes share all p_b. F_1 … F_{J−1} start as copies of one layer, as in the official code. Blocks are counted
+from 0.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sar_reg.shapes import Float, Tensor
 
 
 class MaPLe(PromptMethod):
-    """Textual prompts of depth J and the visual prompts that are their linear images."""
+    """Textual prompts of depth J, and visual prompts that are linear projections of them."""
 
     uses = PromptMethod.uses | {"depth"}
     trains_image_side = True
@@ -44,7 +44,7 @@ class MaPLe(PromptMethod):
         if words and n_ctx > len(words):
             raise InputError(
                 f"n_ctx={n_ctx} needs as many words to start from, but ctx_init={self.recipe.ctx_init!r} has "
-                f"{len(words)}; give more words, or none for random vectors"
+                f"{len(words)}; pass more words, or none for random vectors"
             )
         self.encoder = PromptEncoder(
             model, tokenizer, self.classnames, n_ctx=n_ctx, infix=" ".join(words[n_ctx:])

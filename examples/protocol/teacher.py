@@ -1,4 +1,4 @@
-"""Holding learned features near those of the frozen CLIP: the part that KgCoOp, TCP and CoPrompt share."""
+"""Keep learned features close to those of the frozen CLIP, as KgCoOp, TCP and CoPrompt do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def cosine_gap(
     teacher: Float[Tensor, "rows width"],
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, ""]:
-    """`1 − mean_i cos(learned_i, teacher_i)`, in 0 … 2; the rows need no unit length.
+    """`1 − mean_i cos(learned_i, teacher_i)`, in 0 … 2; rows may have any length.
 
     >>> round(float(cosine_gap(torch.tensor([[3.0, 0.0], [0.0, 1.0]]), torch.eye(2))), 6)
     0.0

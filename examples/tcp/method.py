@@ -1,4 +1,4 @@
-"""TCP (Yao et al., 2024): tokens made from each class's frozen text feature enter the text encoder half-way.
+"""TCP (Yao et al., 2024): tokens computed from each class's frozen text feature enter the text encoder half-way.
 
 With n(x) = x/‖x‖ and E the frozen text tower:
 
@@ -7,8 +7,8 @@ With n(x) = x/‖x‖ and E the frozen text tower:
     t_c = E(SOS, v_1 … v_M, rest of the student sentence, EOT), rows 1 … M := P_c at the input of block 8
     L   = L_CE + W · (1 − mean_c cos(t_c, w_c))                over the base classes, W = 8
 
-Learned: the context v, drawn from N(0, 0.02²), and W₁, b₁, W₂, b₂ (hidden width: a quarter of the feature's).
-The context matters only through what later rows read from it in blocks 0 … 7.
+Learned: the context v, drawn from N(0, 0.02²), and W₁, b₁, W₂, b₂ (hidden width: a quarter of the feature width).
+The context has an effect only through what later rows read from it in blocks 0 … 7.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sar_reg.errors import InputError
 from sar_reg.shapes import Float, Tensor
 
 TEACHER = {**SPECIFIC, "food101": "a photo of a {}, a type of food."}
-"""The sentence behind w_c; "a photo of a {}." for data sets without one of their own."""
+"""The sentence of w_c; data sets that are not listed use "a photo of a {}."."""
 
 STUDENT = {
     "oxford_pets": ("", ", a type of pet."),
@@ -39,7 +39,7 @@ STUDENT = {
     "dtd": ("", " texture."),
     "ucf101": ("person doing", "."),
 }
-"""What stands before and after the class name in the learned sentence; nothing and "." elsewhere."""
+"""Text before and after the class name in the learned sentence; "" and "." for all other data sets."""
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 
 class TCP(PromptMethod):
-    """A shared context before block `class_block`, class-aware tokens from there on."""
+    """A shared context up to block `class_block`, class-aware tokens from there on."""
 
     uses = frozenset({"n_ctx", "class_block", "reg_weight"})
 
@@ -67,7 +67,7 @@ class TCP(PromptMethod):
         )
         self.teacher = encode_templates(
             self.tower, self.classnames, [TEACHER.get(self.dataset, "a photo of a {}.")]
-        ).to(self.prompt_dtype)  # w_c, of the novel names too: they need tokens of their own
+        ).to(self.prompt_dtype)  # w_c; the novel names need tokens as well
         self.ctx = nn.Parameter(self.encoder.random_context(std=0.02).to(self.prompt_dtype))
         placed = {"device": self.tower.device, "dtype": self.prompt_dtype}
         self.linear1 = nn.Linear(joint, joint // 4, **placed)

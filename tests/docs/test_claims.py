@@ -123,7 +123,7 @@ def averages(runs: list[dict[str, float]]) -> list[float]:
 
 @pytest.mark.parametrize("method", METHODS[1:])
 def test_means_over_the_testbed_on_the_page_of_each_method(method: str) -> None:
-    page = read(f"examples/{method.lower()}/README.md")
+    page = " ".join(read(f"examples/{method.lower()}/README.md").split())
     means = []
     for title in (method, f"{method} + SAR"):
         runs = [results for dataset, results in accuracies(method, title) if dataset != "food"]

@@ -61,7 +61,11 @@ def test_unequal_numbers_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "is not JSON"), (["a"], "must hold one object"), ({"a": "b"}, "must hold one object")],
+    [
+        ("{", "is not JSON"),
+        (["a"], "must contain one JSON object"),
+        ({"a": "b"}, "must contain one JSON object"),
+    ],
 )
 def test_another_format_is_refused(content: object, message: str, tmp_path: Path) -> None:
     source = write(tmp_path / "mine.json", content)
