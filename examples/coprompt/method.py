@@ -24,9 +24,10 @@ from torch.nn.functional import cross_entropy, relu
 
 from examples.coprompt.descriptions import encode_descriptions, find_descriptions
 from examples.maple.method import MaPLe
+from examples.protocol.data.images import pinned
 from examples.protocol.method import Step, Tokenizer
 from examples.protocol.teacher import cosine_gap
-from sar_reg.shapes import Float, Tensor
+from sar_reg.shapes import Float, Int, Tensor
 
 IMAGE_RATIO, TEXT_RATIO = 0.1, 0.2
 
@@ -74,15 +75,32 @@ class CoPrompt(MaPLe):
             self.tower, find_descriptions(self.recipe.descriptions, self.dataset, names)
         )
 
-    def step(self, images: Sequence[Tensor], labels: Tensor, *, image_features: Tensor | None = None) -> Step:
-        """`L_CE + W · (reg_text + reg_image)`; the student gets the first view, the teacher the second."""
+    def draw(self) -> dict[str, Tensor]:
+        """The number r of the step's description."""
+        number = torch.tensor([random.randrange(len(self.description_bank))])
+        return {"description": pinned(number).to(self.tower.device, non_blocking=True)}
+
+    def step(
+        self,
+        images: Sequence[Tensor],
+        labels: Tensor,
+        *,
+        image_features: Tensor | None = None,
+        description: Int[Tensor, " one"] | None = None,
+    ) -> Step:
+        """`L_CE + W · (reg_text + reg_image)`; the student gets the first view, the teacher the second.
+
+        Without `description`, r is drawn here.
+        """
+        if description is None:
+            description = self.draw()["description"]
         student_view, teacher_view = images
         text = self.encode_text()
         base = text[: self.n_base]
         features = self.encode_images(student_view)
         with torch.no_grad():
             g = self.image_encoder(teacher_view.to(self.tower.dtype))
-        w = self.description_bank[random.randrange(len(self.description_bank))]
+        w = self.description_bank.index_select(0, description)[0]
         ce = cross_entropy(self.classify(features, base), labels)
         reg_text = cosine_gap(base, w, self.prompt_dtype)
         reg_image = cosine_gap(features, g, self.prompt_dtype)

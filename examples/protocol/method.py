@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from examples.protocol.recipe import Recipe
+from sar_reg import PromptEncoder
 from sar_reg.errors import InputError
 from sar_reg.prompting import text_tower
 from sar_reg.shapes import Float, Int, Tensor
@@ -46,7 +47,12 @@ class PromptMethod(nn.Module):
         n_base: how many of them carry labels; they come first.
         recipe: hyper-parameters.
         dataset: key of the data set, for what a method keeps per data set (templates, descriptions).
+
+    Attributes:
+        encoder: the text side, made by `__init__`.
     """
+
+    encoder: PromptEncoder
 
     views: ClassVar[int] = 1
     """How many differently transformed copies of each image `step` wants."""
@@ -100,6 +106,13 @@ class PromptMethod(nn.Module):
         """The model's tokenizer."""
         return self._frozen[1]
 
+    def draw(self) -> dict[str, Tensor]:
+        """What the method draws for one batch, as further arguments of `step`; the parts of a batch share it.
+
+        A captured step repeats its operations and no Python code, so nothing may be drawn in `step` itself.
+        """
+        return {}
+
     def step(
         self,
         images: Sequence[Float[Tensor, "batch 3 height width"]],
@@ -150,7 +163,9 @@ class PromptMethod(nn.Module):
 
     def autocast(self) -> torch.autocast:
         """The context in which towers run: bf16 where the recipe says so, else nothing."""
-        return torch.autocast(self.tower.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16")
+        bf16 = self.recipe.precision == "bf16"
+        # a cached cast of a learned tensor would tie a captured step to memory that is free again
+        return torch.autocast(self.tower.device.type, torch.bfloat16, enabled=bf16, cache_enabled=False)
 
     @property
     def prompt_dtype(self) -> torch.dtype:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from examples.protocol.checkpoint import load_checkpoint, save_checkpoint
+from examples.protocol.cuda_graph import StepGraph
 from examples.protocol.data.images import Batch, TrainingImages
 from examples.protocol.distributed import SINGLE_PROCESS, ProcessGroup
 from examples.protocol.method import PromptMethod
@@ -62,6 +63,7 @@ def train(
     group: ProcessGroup = SINGLE_PROCESS,
     checkpoints: Checkpoints = NOT_KEPT,
     on_epoch: Callable[[int, dict[str, float]], None] | None = None,
+    cuda_graph: bool = False,
 ) -> tuple[Curves, int]:
     """Train the method's learned tensors in place.
 
@@ -73,13 +75,16 @@ def train(
         group: the processes that share each batch.
         checkpoints: where to go on from, if there is something, and where to save.
         on_epoch: called after each epoch with its number and its means.
+        cuda_graph: replay forward and backward as one CUDA graph.
 
     Returns:
         The curves, and the epoch at which this call took up the run (0: from the start).
 
     Raises:
+        InputError: if the steps cannot be captured as a CUDA graph.
         SarRegError: if the loss is no longer finite.
     """
+    graph = StepGraph(method, sar, recipe) if cuda_graph else None
     optimizer = make_optimizer(method.learned().values(), recipe)
     curves: Curves = {}
     if checkpoints.path is not None:
@@ -92,7 +97,8 @@ def train(
         set_rate(optimizer, rate)
         means = Means()
         for batch in images.epoch(epoch):
-            means.add(train_step(method, sar, batch.to(method.tower.device), optimizer, recipe, group))
+            placed = batch.to(method.tower.device)
+            means.add(train_step(method, sar, placed, optimizer, recipe, group, graph))
         group.add_up(means.sums.values())
         values = {"lr": rate, **means.values()}
         _check_finite(values, epoch)
@@ -114,6 +120,7 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     recipe: Recipe,
     group: ProcessGroup = SINGLE_PROCESS,
+    graph: StepGraph | None = None,
 ) -> dict[str, Tensor]:
     """One step of the optimiser; returns this process's share of each term, detached.
 
@@ -122,24 +129,41 @@ def train_step(
     """
     optimizer.zero_grad()
     terms: dict[str, Tensor] = {}
-    drawn = random.getstate()
+    with method.autocast():
+        drawn = method.draw()
     for number, part in enumerate(batch.parts(recipe.accumulate)):
-        share = len(part.labels) / batch.whole
-        random.setstate(drawn)  # a method that draws in its step draws once for the whole batch
-        with method.autocast():
-            step = method.step(part.images, part.labels, image_features=part.features)
-        loss = share * step.loss
-        computed = {name: share * term for name, term in step.terms.items()}
-        if sar is not None and number == 0:
-            term = len(batch.labels) / batch.whole * sar(step.text_features)
-            loss = loss + recipe.lam * term
-            computed["sar"] = term
-        loss.backward()
-        for name, value in {"loss": loss, **computed}.items():
+        share = len(batch.labels) / batch.whole
+        losses = partial(part_losses, method, sar if number == 0 else None, recipe, share)
+        if graph is not None:
+            found = graph(losses, part, drawn)
+        else:
+            found = losses(part, drawn)
+            found["loss"].backward()
+        for name, value in found.items():
             terms[name] = terms.get(name, 0.0) + value.detach().float()
     group.add_up(tensor.grad for tensor in method.learned().values() if tensor.grad is not None)
     optimizer.step()
     return terms
+
+
+def part_losses(
+    method: PromptMethod,
+    sar: SimilarityAlignmentLoss | None,
+    recipe: Recipe,
+    sar_share: float,
+    part: Batch,
+    drawn: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """A part's share of `loss` and of its terms, with gradient; `sar_share` is that of SAR, where it is given."""
+    share = len(part.labels) / part.whole
+    with method.autocast():
+        step = method.step(part.images, part.labels, image_features=part.features, **drawn)
+    loss = share * step.loss
+    terms = {name: share * term for name, term in step.terms.items()}
+    if sar is not None:
+        terms["sar"] = sar_share * sar(step.text_features)
+        loss = loss + recipe.lam * terms["sar"]
+    return {"loss": loss, **terms}
 
 
 def _check_finite(values: dict[str, float], epoch: int) -> None:

@@ -142,10 +142,12 @@ def test_results_stay_when_the_encoder_is_called_again(graph_device: torch.devic
     kept.sum().backward()
     assert context.grad is not None
     gradient, first = context.grad, context.grad.clone()
+    (pull,) = torch.autograd.grad(graphed(context).sum(), context)
     (other,) = _placed(_shared(1), graph_device)
     graphed(other).square().sum().backward()
     assert torch.equal(kept, before)
     assert torch.equal(gradient, first)
+    assert torch.equal(pull, first)
 
     graphed(context).sum().backward()  # added to what was there
     expected = torch.autograd.grad(usual(context).sum(), context)[0]

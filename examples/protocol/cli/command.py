@@ -16,6 +16,7 @@ from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.cli.pictures import draw_comparison
 from examples.protocol.cli.progress import Progress
 from examples.protocol.cli.table import JOINT_HEADS, as_text, joint_rows_of, rows_of
+from examples.protocol.cuda_graph import refuse_without_gpu
 from examples.protocol.data.features import FeatureStore
 from examples.protocol.distributed import ProcessGroup, choose_device
 from examples.protocol.method import PromptMethod
@@ -54,6 +55,8 @@ class Options:
     """cpu, cuda or cuda:N; empty takes a GPU if there is one."""
     workers: int = 0
     """Processes that load images."""
+    cuda_graph: bool = False
+    """Replay forward and backward of each step as one CUDA graph: fewer launches, on a GPU only."""
     tensorboard: bool = False
     """Write the curves for TensorBoard as well, under OUT/tensorboard."""
     json: bool = False
@@ -120,6 +123,8 @@ def compare(method: type[PromptMethod], options: Options) -> None:
             "--seeds takes one whole number or more, none of them negative, such as --seeds 1 2 3"
         )
     device = choose_device(options.device)
+    if options.cuda_graph:
+        refuse_without_gpu(device, options.recipe)
     group = ProcessGroup.join(device)
     store = FeatureStore(options.out / "features") if options.recipe.views else NO_STORE
     setup = Setup.of(options.recipe)
@@ -154,7 +159,8 @@ def list_runs(method: type[PromptMethod], options: Options, experiment: Experime
         for sar in (kinds[-1:] if options.source.final else kinds)
         for seed in (options.seeds[:1] if options.source.final else options.seeds)
     ]
-    return [Run(method, config, experiment, options.out, save_every=options.save_every) for config in cells]
+    kept = {"save_every": options.save_every, "cuda_graph": options.cuda_graph}
+    return [Run(method, config, experiment, options.out, **kept) for config in cells]
 
 
 def do_runs(runs: Sequence[Run], options: Options, group: ProcessGroup) -> list[Record]:

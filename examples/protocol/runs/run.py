@@ -61,6 +61,7 @@ class Run:
         experiment: model and data of the cell's source and recipe.
         out: folder of records.
         save_every: epochs between checkpoints; 0 keeps none.
+        cuda_graph: replay the training steps as a CUDA graph, which changes times only.
     """
 
     def __init__(
@@ -71,11 +72,13 @@ class Run:
         out: Path,
         *,
         save_every: int = 1,
+        cuda_graph: bool = False,
     ) -> None:
         self.method_class = method
         self.config = config
         self.experiment = experiment
         self.save_every = save_every
+        self.cuda_graph = cuda_graph
         shots = fingerprint(experiment.training_set(config.seed))
         # what the bank is made from, and not its rows: these differ between processors by rounding
         bank = [experiment.bank.classnames, experiment.bank.templates] if config.sar else None
@@ -111,8 +114,9 @@ class Run:
         checkpoints = Checkpoints(self.files.checkpoint, self.save_every, self.identity)
         log = Log(self.files.log if group.first else None, self.config.title, on_epoch, tensorboard)
         curves, taken_up = train(
-            method, sar, images, self.config.recipe, group=group, checkpoints=checkpoints, on_epoch=log
-        )
+            method, sar, images, self.config.recipe, group=group, checkpoints=checkpoints, on_epoch=log,
+            cuda_graph=self.cuda_graph,
+        )  # fmt: skip
         log.close()
         trained = time.time()
         results, joint = evaluate(self.experiment, method)

@@ -1,0 +1,179 @@
+"""Training steps of each method replayed as a CUDA graph: the same as without, or refused in words.
+
+On a CPU the graphs are recorded ones, see `tests.recorded_graph`.
+"""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from examples.protocol.cuda_graph import StepGraph
+from examples.protocol.data.images import Batch
+from examples.protocol.schedule import make_optimizer, set_rate
+from examples.protocol.training import train_step
+from sar_reg import SarRegError, SimilarityAlignmentLoss
+from sar_reg.errors import InputError
+from tests.methods.conftest import BASE, METHODS, NOVEL, Build
+from tests.methods.test_operations import descriptions, packed
+from tests.recorded_graph import graph_device
+
+__all__ = ["descriptions", "graph_device", "packed"]
+
+
+@pytest.fixture
+def graphs(graph_device: torch.device, packed: None, monkeypatch: pytest.MonkeyPatch) -> torch.device:
+    """A device on which steps can be captured."""
+    if graph_device.type == "cpu":
+        monkeypatch.setattr("examples.protocol.cuda_graph._has_graphs", lambda _: True)
+    return graph_device
+
+
+def _sar(method: Any, sampling: Any) -> SimilarityAlignmentLoss:
+    generator = torch.Generator().manual_seed(5)
+    rows = torch.randn(len(method.classnames), 32, generator=generator)
+    bank = SimpleNamespace(embeddings=rows, temperature=0.01, classnames=method.classnames)
+    return SimilarityAlignmentLoss(bank, 3, sampling=sampling).to(method.tower.device)
+
+
+def _batches(device: torch.device, count: int, *, features: bool = False) -> list[Batch]:
+    generator = torch.Generator().manual_seed(1)
+    batches = []
+    for _ in range(count):
+        views = [torch.randn(5, 3, 16, 16, generator=generator) for _ in range(2)]
+        labels = torch.randint(0, len(BASE), (5,), generator=generator)
+        kept = torch.randn(5, 32, generator=generator) if features else None
+        batches.append(Batch([] if features else views, labels, kept, 5).to(device))
+    return batches
+
+
+def _steps(
+    method: Any, sar: SimilarityAlignmentLoss | None, batches: list[Batch], graphed: bool
+) -> tuple[list[dict[str, Tensor]], StepGraph | None]:
+    """The terms of each step; the learned tensors are trained in place."""
+    graph = StepGraph(method, sar, method.recipe) if graphed else None
+    optimizer = make_optimizer(method.learned().values(), method.recipe)
+    random.seed(3)
+    terms: list[dict[str, Tensor]] = []
+    for number, batch in enumerate(batches):
+        set_rate(optimizer, 0.01 / (1 + number))
+        view = Batch(batch.images[: method.views], batch.labels, batch.features, batch.whole)
+        terms.append(train_step(method, sar, view, optimizer, method.recipe, graph=graph))
+    return terms, graph
+
+
+@pytest.mark.usefixtures("descriptions")
+@pytest.mark.parametrize(
+    ("precision", "sampling"), [("fp32", "independent"), ("fp32", "ring"), ("fp32", None), ("bf16", "ring")]
+)
+def test_replayed_steps_train_as_others_do(
+    name: str, precision: Any, sampling: Any, build: Build, graphs: torch.device
+) -> None:
+    settings = {"precision": precision, "optimizer": "adam" if sampling == "ring" else "sgd"}
+    torch.manual_seed(0)
+    usual = build(name, **settings)
+    graphed = build(name, **settings)
+    graphed.load_learned(usual.learned())
+    found, counters = [], []
+    for method, on in ((usual, False), (graphed, True)):
+        sar = _sar(method, sampling) if sampling else None
+        terms, graph = _steps(method, sar, _batches(graphs, 4), on)
+        found.append(terms)
+        counters.append(0 if sar is None else int(sar.step))
+    assert counters == [4 if sampling else 0] * 2
+    assert graph is not None
+    assert graph._captured is not None
+    for one, other in zip(*found, strict=True):
+        assert list(one) == list(other)
+        for term in one:
+            torch.testing.assert_close(one[term], other[term], rtol=1e-4, atol=1e-5)
+    moved = False
+    for key, tensor in usual.learned().items():
+        torch.testing.assert_close(graphed.learned()[key], tensor, rtol=1e-4, atol=1e-6)
+        moved |= not torch.equal(tensor, build(name, **settings).learned()[key])
+    assert moved
+
+
+@pytest.mark.parametrize("method", ["coop", "kgcoop", "tcp"])
+def test_kept_image_features(method: str, build: Build, graphs: torch.device) -> None:
+    usual = build(method)
+    graphed = build(method)
+    graphed.load_learned(usual.learned())
+    for each, on in ((usual, False), (graphed, True)):
+        _steps(each, _sar(each, "ring"), _batches(graphs, 3, features=True), on)
+    for key, tensor in usual.learned().items():
+        torch.testing.assert_close(graphed.learned()[key], tensor, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.usefixtures("descriptions")
+def test_coprompt_draws_in_every_replay(
+    build: Build, graphs: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = build("coprompt")
+    numbers = iter([0, 1, 1, 0])
+    monkeypatch.setattr("random.randrange", lambda n: next(numbers))
+    batches = _batches(graphs, 1) * 4
+    (first, second, third, fourth), _ = _steps(method, None, batches, True)
+    assert first["reg_text"] != second["reg_text"]
+    # the learning rates are small, so equal descriptions give nearly equal terms
+    gap = (first["reg_text"] - second["reg_text"]).abs()
+    assert (second["reg_text"] - third["reg_text"]).abs() < gap
+    assert (first["reg_text"] - fourth["reg_text"]).abs() < gap
+
+
+def test_batches_of_other_shapes_and_replaced_tensors_are_refused(build: Build, graphs: torch.device) -> None:
+    method = build("coop")
+    graph = StepGraph(method, None, method.recipe)
+    optimizer = make_optimizer(method.learned().values(), method.recipe)
+    (batch,) = _batches(graphs, 1)
+    train_step(method, None, batch, optimizer, method.recipe, graph=graph)
+    for other in (
+        Batch([view[:3] for view in batch.images], batch.labels[:3], None, 5),
+        Batch(batch.images, batch.labels, None, 10),
+    ):
+        with pytest.raises(InputError, match=r"captured for batches of other shapes.*leave --cuda-graph out"):
+            train_step(method, None, other, optimizer, method.recipe, graph=graph)
+    method.ctx.data = method.ctx.data.clone()
+    with pytest.raises(InputError, match="or other learned tensors"):
+        train_step(method, None, batch, optimizer, method.recipe, graph=graph)
+
+
+def test_a_step_that_reads_from_the_device_is_refused(
+    build: Build, graphs: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = build("coop")
+    usual = type(method).classify
+    monkeypatch.setattr(
+        type(method), "classify", lambda *given: usual(*given) * float(given[1].detach().sum() * 0 + 1)
+    )
+    with pytest.raises(
+        SarRegError, match=r"could not be captured as a CUDA graph \(.*leave --cuda-graph out"
+    ):
+        _steps(method, None, _batches(graphs, 1), True)
+
+
+def test_what_cannot_be_captured_is_refused(build: Build, graphs: torch.device) -> None:
+    method = build("coop", accumulate=2)
+    with pytest.raises(InputError, match="--accumulate 2 cuts it into parts: leave one of them out"):
+        StepGraph(method, None, method.recipe)
+    method = build("coop")
+    hook = method.model.transformer.register_forward_hook(lambda *_: None)
+    try:
+        with pytest.raises(InputError, match=r"encoded in full: .*has hooks; leave --cuda-graph out"):
+            StepGraph(build("coop"), None, method.recipe)
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_cpu_is_refused(method: str, build: Build) -> None:
+    built = build(method, BASE + NOVEL)
+    with pytest.raises(
+        InputError, match="needs a GPU, and this run is on cpu: leave it out, or give --device"
+    ):
+        StepGraph(built, None, built.recipe)
