@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import io
 import re
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from sar_reg.files import write_atomic
 from sar_reg.novel.wordnet.graph import WordNet
 from sar_reg.novel.wordnet.reading import read_wndb
-from sar_reg.novel.wordnet.store import pack
 
 DATA = Path(__file__).parents[1] / "sar_reg" / "novel" / "data"
 # the public list also holds these, which are names of ordinary things
@@ -31,6 +34,32 @@ HARMLESS = {
     "shag", "shagging", "slope", "steamy", "strip", "stroke", "suck", "tampon", "teat", "thrust", "toots", "tramp",
     "undies", "urinal", "uterus", "vixen", "vodka", "weed", "womb", "woody",
 }  # fmt: skip
+
+
+def pack(wordnet: WordNet) -> bytes:
+    """The content of an npz file that holds `wordnet`."""
+    words = sorted({sense.word for senses in wordnet.senses for sense in senses})
+    word_number = {word: i for i, word in enumerate(words)}
+    senses = [sense for senses in wordnet.senses for sense in senses]
+    columns: dict[str, Any] = {
+        "version": np.frombuffer(wordnet.version.encode(), np.uint8),
+        "words": np.frombuffer("\n".join(words).encode(), np.uint8),
+        "mentions": np.array([min(wordnet.mentions.get(w.lower(), 0), 65535) for w in words], np.uint16),
+        "elsewhere": np.array([min(wordnet.elsewhere.get(w.lower(), 0), 65535) for w in words], np.uint16),
+        "kind": np.array(wordnet.kind, np.uint8),
+        "topic": np.array(wordnet.topic, np.uint8),
+        "flags": np.array(wordnet.flags, np.uint8),
+        "n_senses": np.array([len(senses) for senses in wordnet.senses], np.uint8),
+        "sense_word": np.array([word_number[s.word] for s in senses], np.int32),
+        "sense_count": np.array([min(s.count, 65535) for s in senses], np.uint16),
+        "sense_rank": np.array([s.rank for s in senses], np.uint8),
+    }
+    for name, lists in (("parents", wordnet.parents), ("links", wordnet.links)):
+        columns[f"n_{name}"] = np.array([len(targets) for targets in lists], np.uint8)
+        columns[name] = np.array([target for targets in lists for target in targets], np.int32)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **columns)
+    return buffer.getvalue()
 
 
 def common_words(wordnet: WordNet) -> str:

@@ -20,10 +20,9 @@ from examples.protocol.data.checks import findings as findings_of_data_sets
 from examples.protocol.data.fabricate import fabricate
 from sar_reg.cli import main
 from sar_reg.cli.doctor import Finding, command, show
-from sar_reg.cli.doctor.data import GROUP, check_data
-from sar_reg.cli.doctor.environment import OPTIONAL, check_environment, free_space
+from sar_reg.cli.doctor.command import GROUP, check_data
+from sar_reg.cli.doctor.environment import OPTIONAL, check_environment, check_words, free_space
 from sar_reg.cli.doctor.weights import check_weights
-from sar_reg.cli.doctor.words import check_words
 from tests import ROOT
 
 TINY = {
@@ -51,7 +50,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The examples' checks are found, whatever is installed."""
     check = EntryPoint("data", "examples.protocol.data.checks:findings", GROUP)
     monkeypatch.setattr(
-        "sar_reg.cli.doctor.data.entry_points", lambda group: [check] if group == GROUP else []
+        "sar_reg.cli.doctor.command.entry_points", lambda group: [check] if group == GROUP else []
     )
 
 
@@ -199,7 +198,7 @@ def test_without_open_clip(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sar_reg.cli.doctor.data.entry_points", lambda group: [])
+    monkeypatch.setattr("sar_reg.cli.doctor.command.entry_points", lambda group: [])
     (finding,) = check_data(tmp_path, ["dtd"], decode=1, zero_shot=(), loaded=None)
     assert (finding.verdict, "part of the repository's examples" in finding.fact) == ("failure", True)
     assert finding.advice == (
@@ -209,7 +208,7 @@ def test_without_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_examples_that_are_registered_but_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     absent = EntryPoint("data", "no_such_examples.checks:findings", GROUP)
-    monkeypatch.setattr("sar_reg.cli.doctor.data.entry_points", lambda group: [absent])
+    monkeypatch.setattr("sar_reg.cli.doctor.command.entry_points", lambda group: [absent])
     (finding,) = check_data(tmp_path, ["dtd"], decode=1, zero_shot=(), loaded=None)
     assert "cannot be used (No module named 'no_such_examples')" in finding.fact
     assert finding.advice.startswith("clone the repository")

@@ -1,19 +1,27 @@
-"""The command `doctor`: one list of findings."""
+"""The command `doctor`: one list of findings.
+
+Other packages register checks of data sets under the entry point group `sar_reg.doctor`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from sar_reg.cli.doctor.data import check_data
-from sar_reg.cli.doctor.environment import check_environment, free_space
+from sar_reg.cli.doctor.environment import check_environment, check_words, free_space
 from sar_reg.cli.doctor.finding import Finding, show
 from sar_reg.cli.doctor.weights import check_weights
-from sar_reg.cli.doctor.words import check_words
 from sar_reg.cli.open_clip_model import MODEL, PRETRAINED, Loaded
 from sar_reg.cli.terminal import give
+
+GROUP = "sar_reg.doctor"
+_ADVICE = (
+    'clone the repository, pip install -e ".[examples]" in it, and run this command from its root folder'
+)
 
 
 def add_to(commands: Any) -> None:
@@ -68,6 +76,36 @@ def _data_sets(options: argparse.Namespace, loaded: Loaded | None) -> list[Findi
         findings.append(Finding("zero-shot", "note", "accuracy not compared with the published one", advice))
     elif loaded is None and options.zero_shot:
         findings.append(Finding("zero-shot", "failure", "needs the weights", "see the line on weights above"))
+    return findings
+
+
+def check_data(
+    root: Path, only: Sequence[str], *, decode: int, zero_shot: Sequence[str], loaded: Loaded | None
+) -> list[Finding]:
+    """Run every registered check.
+
+    An entry point names a function `check(root, *, only, decode, zero_shot, loaded) -> list[Finding]`.
+
+    Args:
+        root: folder that holds the data sets.
+        only: keys of the data sets to look at; all by default.
+        decode: images to decode in each; -1 for all.
+        zero_shot: keys of the data sets to classify with the loaded model.
+        loaded: a model and its tokenizer, or `None`.
+    """
+    registered = list(entry_points(group=GROUP))
+    if not registered:
+        fact = "the checks of data sets are part of the repository's examples, which are not installed"
+        return [Finding("data", "failure", fact, _ADVICE)]
+    findings: list[Finding] = []
+    for entry in registered:
+        try:
+            check: Any = entry.load()
+        except ImportError as error:
+            fact = f"the check {entry.value} cannot be used ({error})"
+            findings.append(Finding("data", "failure", fact, _ADVICE))
+        else:
+            findings += check(root, only=only, decode=decode, zero_shot=zero_shot, loaded=loaded)
     return findings
 
 

@@ -1,19 +1,23 @@
-"""The packaged WordNet or another one, read once per process."""
+"""The packaged WordNet, a file of `scripts/build_wordnet.py`, or another one; read once per process."""
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sar_reg.errors import InputError, require
 from sar_reg.files import file_path
-from sar_reg.novel.wordnet.graph import WordNet
+from sar_reg.novel.wordnet.graph import Sense, WordNet
 from sar_reg.novel.wordnet.reading import read_wndb
-from sar_reg.novel.wordnet.store import unpack
 
 _lock = threading.Lock()
 _loaded: dict[str | None, WordNet] = {}
@@ -59,3 +63,36 @@ def _nltk_corpus() -> Any:
         'wordnet_root="nltk" was asked for, but nltk finds no WordNet corpus. Run '
         "`python -m nltk.downloader wordnet`, or leave wordnet_root out to use the packaged WordNet"
     )
+
+
+def unpack(stream: IO[bytes]) -> WordNet:
+    """The WordNet in a file that `pack` of `scripts/build_wordnet.py` made."""
+    with np.load(stream, allow_pickle=False) as columns:
+        words = columns["words"].tobytes().decode().split("\n")
+        numbers = (columns[f"sense_{name}"].tolist() for name in ("word", "count", "rank"))
+        senses = [Sense(words[word], count, rank) for word, count, rank in zip(*numbers, strict=True)]
+        return WordNet(
+            version=columns["version"].tobytes().decode(),
+            kind=columns["kind"].tolist(),
+            topic=columns["topic"].tolist(),
+            flags=columns["flags"].tolist(),
+            senses=[tuple(senses[a:b]) for a, b in _spans(columns["n_senses"])],
+            parents=_lists(columns, "parents"),
+            links=_lists(columns, "links"),
+            mentions=_by_word(words, columns["mentions"]),
+            elsewhere=_by_word(words, columns["elsewhere"]),
+        )
+
+
+def _by_word(words: list[str], counts: NDArray[np.uint16]) -> dict[str, int]:
+    # spellings that differ in case only have the same count
+    return {word.lower(): count for word, count in zip(words, counts.tolist(), strict=True) if count}
+
+
+def _lists(columns: Any, name: str) -> list[tuple[int, ...]]:
+    targets = columns[name].tolist()
+    return [tuple(targets[a:b]) for a, b in _spans(columns[f"n_{name}"])]
+
+
+def _spans(lengths: NDArray[np.uint8]) -> Iterable[tuple[int, int]]:
+    return pairwise([0, *np.cumsum(lengths, dtype=np.int64).tolist()])

@@ -16,8 +16,6 @@ OpenFile = Callable[[str], IO[bytes]]
 _Key = tuple[str, int]  # part of speech and byte offset
 
 _FILES = {"n": "data.noun", "a": "data.adj"}
-_PARENT = {"@", "@i", "&"}
-_LINK = {"^", "="}
 _UNFIT = {"slang", "street name", "archaism", "trade name", "trademark", "plural", "combining form"}
 _OFFENSIVE = {"ethnic slur", "disparagement", "obscenity"}
 _OFFENSIVE_GLOSS = re.compile(
@@ -57,22 +55,39 @@ def read_wndb(open_file: OpenFile) -> WordNet:
             "as in nltk's corpus folder corpora/wordnet"
         ) from error
     number = {key: i for i, key in enumerate(entries)}
-    wordnet = WordNet(version, [], [], [], [], [], [], _mentions(entries), elsewhere)
-    for key, entry in entries.items():
-        to = [(mark, number[target]) for mark, target in entry.pointers if target in number]
-        usages = _usage_domains(entry, entries)
-        offensive = bool(usages & _OFFENSIVE or _OFFENSIVE_GLOSS.search(entry.gloss))
-        instance = any(mark == "@i" for mark, _ in entry.pointers)
-        wordnet.kind.append(NOUN if key[0] == "n" else ADJECTIVE)
-        wordnet.topic.append(entry.topic)
-        wordnet.flags.append(INSTANCE * instance + UNFIT * bool(usages & _UNFIT) + OFFENSIVE * offensive)
-        wordnet.senses.append(
+    listed = list(entries.values())
+    wordnet = WordNet(
+        version=version,
+        kind=[NOUN if pos == "n" else ADJECTIVE for pos, _ in entries],
+        topic=[entry.topic for entry in listed],
+        flags=[_flags(entry, entries) for entry in listed],
+        senses=[
             tuple(Sense(word, *usage.get((key, word.lower()), (0, 99))) for word in entry.words)
-        )
-        wordnet.parents.append(_targets(to, _PARENT, heads_only=not entry.satellite and key[0] == "a"))
-        wordnet.links.append(_targets(to, _LINK))
-    _link_same(wordnet, [entry.gloss for entry in entries.values()])
+            for key, entry in entries.items()
+        ],
+        # a head adjective lists its satellites with the same mark as they list it
+        parents=[
+            _targets(entry, number, {"@", "@i", "&"} if entry.satellite else {"@", "@i"}) for entry in listed
+        ],
+        links=[_targets(entry, number, {"^", "="}) for entry in listed],
+        mentions=_mentions(entries),
+        elsewhere=elsewhere,
+    )
+    _link_same(wordnet, [entry.gloss for entry in listed])
     return wordnet
+
+
+def _flags(entry: _Entry, entries: dict[_Key, _Entry]) -> int:
+    domains = [entries[key] for mark, key in entry.pointers if mark == ";u" and key in entries]
+    usages = {word for domain in domains for word in domain.words}
+    offensive = bool(usages & _OFFENSIVE or _OFFENSIVE_GLOSS.search(entry.gloss))
+    instance = any(mark == "@i" for mark, _ in entry.pointers)
+    return INSTANCE * instance + UNFIT * bool(usages & _UNFIT) + OFFENSIVE * offensive
+
+
+def _targets(entry: _Entry, number: dict[_Key, int], marks: set[str]) -> tuple[int, ...]:
+    targets = (number[key] for mark, key in entry.pointers if mark in marks and key in number)
+    return tuple(dict.fromkeys(targets))
 
 
 def _link_same(wordnet: WordNet, glosses: list[str]) -> None:
@@ -86,11 +101,6 @@ def _link_same(wordnet: WordNet, glosses: list[str]) -> None:
             if f"{defined[other]} ".startswith(f"{defined[one]} "):
                 wordnet.links[one] += (other,)
                 wordnet.links[other] += (one,)
-
-
-def _targets(to: list[tuple[str, int]], marks: set[str], heads_only: bool = False) -> tuple[int, ...]:
-    # a head adjective lists its satellites with the same mark as they list it
-    return tuple(dict.fromkeys(i for mark, i in to if mark in marks and not (heads_only and mark == "&")))
 
 
 def _entries(open_file: OpenFile) -> tuple[dict[_Key, _Entry], str]:
@@ -137,11 +147,6 @@ def _usage(open_file: OpenFile) -> tuple[dict[tuple[_Key, str], tuple[int, int]]
             elif int(count):
                 elsewhere[word] += int(count)
     return usage, dict(elsewhere)
-
-
-def _usage_domains(entry: _Entry, entries: dict[_Key, _Entry]) -> set[str]:
-    domains = [entries[key] for mark, key in entry.pointers if mark == ";u" and key in entries]
-    return {word for domain in domains for word in domain.words}
 
 
 def _mentions(entries: dict[_Key, _Entry]) -> dict[str, int]:

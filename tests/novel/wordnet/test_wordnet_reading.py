@@ -12,9 +12,9 @@ import pytest
 
 from sar_reg.errors import InputError
 from sar_reg.novel.wordnet.graph import ADJECTIVE, INSTANCE, NOUN, OFFENSIVE, UNFIT, WordNet
+from sar_reg.novel.wordnet.loading import unpack
 from sar_reg.novel.wordnet.reading import read_wndb
-from sar_reg.novel.wordnet.store import pack, unpack
-from scripts.build_wordnet import DATA
+from scripts.build_wordnet import DATA, pack
 from tests.novel.wordnet.wndb import BREEDS, ENTRIES, write_wndb
 
 
