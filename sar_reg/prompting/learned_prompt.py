@@ -17,7 +17,6 @@ from torch.nn.functional import normalize
 from sar_reg.errors import InputError
 from sar_reg.files import write_atomic
 from sar_reg.prompting.encoder import PromptEncoder
-from sar_reg.prompting.prompts import ClassPosition
 from sar_reg.prompting.towers import TextTower, text_tower
 from sar_reg.shapes import Float, Tensor
 
@@ -76,7 +75,7 @@ class LearnedPrompt:
         self.classnames = tuple(encoder.classnames if classnames is None else classnames)
         self.n_ctx = encoder.n_ctx
         self.infix, self.suffix = encoder.infix, encoder.suffix
-        self.class_position: ClassPosition = cast(ClassPosition, encoder.class_position)
+        self.class_position = encoder.class_position
         self.model, self.lam, self.made = model, lam, dict(made or {})
         self.fingerprint = encoder.tower.fingerprint()
         self._tower = encoder.tower

@@ -17,11 +17,7 @@ def check_options(
     chunk_size: int | None,
     buckets: int | None,
 ) -> None:
-    """Refuse what no encoder can be made of.
-
-    Raises:
-        InputError: for the first option that does not fit.
-    """
+    """Refuse the first option that does not fit."""
     if not classnames:
         raise InputError("classnames must be a list of at least one name, none of them empty.")
     if type(n_ctx) is not int or n_ctx < 1:

@@ -155,11 +155,7 @@ def which_sets(n: int, k: int, sampling: Sampling) -> Sets:
 def choose_implementation(
     impl: Implementation, device: torch.device, dtypes: tuple[torch.dtype, ...], k: int, sets: Sets
 ) -> Literal["reference", "torch", "triton"]:
-    """What `impl` means for these inputs: `"auto"` is Triton for CUDA tensors wherever it can run, else PyTorch.
-
-    Raises:
-        InputError: if `impl="triton"` cannot run, with the reason.
-    """
+    """What `impl` means for these inputs: `"auto"` is Triton for CUDA tensors where it can run, else PyTorch."""
     if impl in ("reference", "torch"):
         return impl
     reason = why_not_triton(device, dtypes, sets)

@@ -49,7 +49,7 @@ class GroupedPlan:
     @property
     def n_own(self) -> int:
         """Rows computed class by class, over all classes."""
-        return sum(chunk.layout.rows for chunk in self.chunks)
+        return sum(len(chunk.layout.column) for chunk in self.chunks)
 
     def to(self, device: torch.device) -> GroupedPlan:
         """The same on another device."""
@@ -80,13 +80,8 @@ def group(
         own = rows_of(rows, classes[layout.class_index], layout.column)
         chunks.append(Chunk(layout, own, pack(rows.last, classes, min(rows.start, shared), buckets)))
     first = torch.zeros(shared, dtype=torch.long)
-    return GroupedPlan(
-        rows=rows,
-        shared=rows_of(rows, first, torch.arange(shared)),
-        chunks=tuple(chunks),
-        unsort=torch.argsort(order),
-        n_ctx=n_ctx,
-    )
+    embedded = rows_of(rows, first, torch.arange(shared))
+    return GroupedPlan(rows, embedded, tuple(chunks), torch.argsort(order), n_ctx)
 
 
 @dataclass(frozen=True)
@@ -101,12 +96,9 @@ class _Shared:
 def _run_shared(tower: TextTower, plan: GroupedPlan, learned: Learned) -> _Shared:
     stack = stack_of(tower)
     rows = plan.shared.embed(tower, learned.context)
-    edits = _edits(plan.shared, learned)
-    if learned.class_tokens is None:
-        before, rows = run_shared(stack.blocks, rows, edits, 0, len(stack.blocks))
-        return _Shared(before, rows, [])
-    before, rows = run_shared(stack.blocks, rows, edits, 0, learned.class_layer)
-    after, _ = run_shared(stack.blocks, rows[: plan.rows.start], {}, learned.class_layer, len(stack.blocks))
+    entry = len(stack.blocks) if learned.class_tokens is None else learned.class_layer
+    before, rows = run_shared(stack.blocks, rows, _edits(plan.shared, learned), 0, entry)
+    after, _ = run_shared(stack.blocks, rows[: plan.rows.start], {}, entry, len(stack.blocks))
     return _Shared(before, rows, after)
 
 

@@ -42,11 +42,6 @@ class Layout:
     groups: tuple[Group, ...]
     padded: bool
 
-    @property
-    def rows(self) -> int:
-        """Number of rows in the stream."""
-        return len(self.column)
-
 
 def pack(
     last: Int[Tensor, " all"], classes: Int[Tensor, " classes"], shared: int, buckets: int | None

@@ -83,10 +83,8 @@ def frozen_twins(root: nn.Module) -> dict[nn.Module, nn.Module]:
         for name, value in module.__dict__.items():
             if name in _OWN:
                 twin.__dict__[name] = type(value)(rebind(dict(value))) if value else type(value)()
-            elif type(value) not in _ATOMS:
-                twin.__dict__[name] = rebind(value)
             else:
-                twin.__dict__[name] = value
+                twin.__dict__[name] = rebind(value)
         twin.__dict__["_parameters"] = {key: detached(weight) for key, weight in module._parameters.items()}
         twin.__dict__["_buffers"] = {key: detached(buffer) for key, buffer in module._buffers.items()}
         twin.__dict__["_modules"] = {key: twins.get(child) for key, child in module._modules.items()}  # type: ignore[arg-type]

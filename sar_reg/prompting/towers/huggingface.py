@@ -52,11 +52,7 @@ def clip_tower(model: Any, tokenizer: Any) -> TextTower:
 
 
 def full_length_tower(model: Any, tokenizer: Any) -> TextTower:
-    """The text tower of another dual encoder, one of `FULL_LENGTH`.
-
-    Raises:
-        InputError: if the tokenizer's padding cannot be told from its end-of-text where a mask is needed.
-    """
+    """The text tower of another dual encoder, one of `FULL_LENGTH`."""
     name, config = type(model).__name__, model.config.text_config
     inner = inner_tokenizer(tokenizer)
     mask_id = None

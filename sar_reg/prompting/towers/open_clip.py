@@ -20,11 +20,9 @@ _ADVICE = "its vocabulary is not CLIP's, so give open_clip.get_tokenizer(...) or
 
 
 def open_clip_tower(model: Any, tokenizer: Any = None) -> TextTower:
-    """The text tower of an open_clip `CLIP`, `CustomTextCLIP` or `CoCa`.
+    """The text tower of an open_clip `CLIP`, `CustomTextCLIP` or `CoCa`: CLIP-like, SigLIP-like or of transformers.
 
-    Args:
-        model: its text side is CLIP-like, SigLIP-like or a transformers encoder.
-        tokenizer: open_clip's calling convention; None takes CLIP's own where the vocabulary is CLIP's.
+    Without a tokenizer it takes CLIP's own where the vocabulary is CLIP's.
     """
     text = getattr(model, "text", model)
     if not hasattr(text, "token_embedding"):

@@ -17,12 +17,7 @@ def has_openai_layout(model: nn.Module) -> bool:
 
 
 def openai_clip_tower(model: Any, tokenizer: Any) -> TextTower:
-    """The text tower of an OpenAI-style CLIP.
-
-    Args:
-        model: a model whose blocks take `(rows, prompts, width)` and hold their own `attn_mask`.
-        tokenizer: such as `clip.tokenize`, a callable `(texts, context_length=77) -> ids`.
-    """
+    """The text tower of an OpenAI-style CLIP, whose blocks take `(rows, prompts, width)` and hold their own mask."""
     causal = all(is_causal(getattr(block, "attn_mask", None)) for block in model.transformer.resblocks)
     return resblock_tower(
         model,

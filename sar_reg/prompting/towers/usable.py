@@ -14,11 +14,7 @@ _IMAGE_SIDE = ("visual.", "vision_")
 
 
 def unwrapped(model: Any) -> Any:
-    """The model inside torch.compile, DataParallel, DistributedDataParallel and peft's wrappers.
-
-    Raises:
-        InputError: if a wrapper adds prompts of its own, or splits the weights.
-    """
+    """The model inside torch.compile, (Distributed)DataParallel and peft's wrappers, if it is whole there."""
     while True:
         name = type(model).__name__
         if name == "FullyShardedDataParallel":
@@ -38,11 +34,7 @@ def unwrapped(model: Any) -> Any:
 
 
 def refuse_unusable(model: nn.Module) -> None:
-    """Refuse a model whose text side cannot be computed with.
-
-    Raises:
-        InputError: for TorchScript, quantised, empty (meta or fake), split or inference-mode weights.
-    """
+    """Refuse TorchScript, and quantised, empty (meta or fake), split and inference-mode weights of the text side."""
     if isinstance(model, torch.jit.ScriptModule):
         raise InputError("the model is TorchScript, which cannot be looked into: load it with jit=False.")
     text = {name: m for name, m in model.named_modules() if not name.startswith(_IMAGE_SIDE)}
