@@ -212,6 +212,7 @@ class AnchorBank:
                 rows = cast(Tensor, stored.get_tensor("embeddings"))
             if metadata["sha256"] != _digest(metadata["bank"], rows):
                 raise InputError(f"{path} is damaged (its checksum does not match); build it again")
+            header |= {name: tuple(header[name]) for name in ("classnames", "templates")}
             bank = cls(embeddings=rows, **{name: header[name] for name in _HEADER})
         except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise InputError(f"{path} is damaged or not an anchor bank ({error}); build it again") from error
