@@ -32,6 +32,11 @@ class Bench:
         """The GPU; the CPU in a dry run."""
         return torch.device("cpu" if self.dry else "cuda")
 
+    @property
+    def graphs(self) -> bool:
+        """Whether the device has CUDA graphs."""
+        return not self.dry
+
     def left(self) -> float:
         """Seconds that remain."""
         return self.seconds - (time.monotonic() - self.started)
@@ -65,8 +70,8 @@ class Bench:
         write_atomic(self.out / "gpu.json", json.dumps(self.record, indent=1, default=str) + "\n")
         write_atomic(self.out / "gpu.md", markdown(self.record) + "\n")
 
-    def timed(self, run: Callable[[], Any], budget: float = 0.4) -> dict[str, Any]:
-        """Milliseconds of `run` alone, back to back and as a CUDA graph; kernels and peak memory.
+    def timed(self, run: Callable[[], Any], budget: float = 0.4, *, graph: bool = True) -> dict[str, Any]:
+        """Milliseconds of `run` alone, back to back and, with `graph`, as a CUDA graph; kernels and peak memory.
 
         `alone` waits for the device after each call, `loop` does not: what a training loop pays. p20, p50 and p80
         are those of `alone`.
@@ -87,7 +92,7 @@ class Bench:
         row |= {"p20_ms": low, "p50_ms": middle, "p80_ms": high}
         repeats = max(1 if self.dry else 3, min(100, int(1e3 * budget / middle)))
         row["loop_ms"] = self._per_call(run, repeats)
-        if not self.dry:
+        if graph and not self.dry:
             row["graph_ms"] = self._graphed(run, repeats)
         return row
 

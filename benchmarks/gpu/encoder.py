@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from sar_reg.bank import encode_templates, resolve_templates
 from sar_reg.prompting import text_tower
 
 Dtype = torch.dtype
+Sampling = Literal["ring", "independent"]
 
 
 def model(bench: Bench, dtype: Dtype) -> Any:
@@ -82,11 +83,19 @@ def correctness(bench: Bench) -> dict[str, Any]:
 
         plain = both(PromptEncoder(clip, None, names(24), **settings).encode_plain)
         floor = torch.finfo(torch.bfloat16 if autocast else dtype).eps
-        for layout in ("grouped", "packed"):
-            found = both(PromptEncoder(clip, None, names(24), layout=layout, **settings))
-            errors[f"{label}, {layout}"] = {"error": found, "the model's own": plain}
+        ways: dict[str, dict[str, Any]] = {
+            "grouped": {"layout": "grouped"},
+            "packed": {"layout": "packed"},
+            **({"packed, cuda_graph": {"cuda_graph": True, "layout": "packed"}} if bench.graphs else {}),
+        }
+        for way, options in ways.items():
+            encoder = PromptEncoder(clip, None, names(24), **settings, **options)
+            if "cuda_graph" in options:  # captured with other values than those that are checked
+                both(lambda x, encoder=encoder: encoder(x + 1))
+            found = both(encoder)
+            errors[f"{label}, {way}"] = {"error": found, "the model's own": plain}
             if not all(ours <= 2 * usual + 4 * floor for ours, usual in zip(found, plain, strict=True)):
-                failed.append(f"{label}, {layout}")
+                failed.append(f"{label}, {way}")
     return {"checks": len(errors), "failed": failed, "errors": errors}
 
 
@@ -104,6 +113,10 @@ def timing(bench: Bench) -> dict[str, Any]:
             for clip, layout in ((half, "grouped"), (half, "packed"), (single, "packed"))
         )
         context = packed.random_context().requires_grad_()
+        replayed: dict[str, tuple[Callable[..., Tensor], bool]] = {}
+        if bench.graphs:
+            graphed = PromptEncoder(half, None, names(count), n_ctx=4, layout="packed", cuda_graph=True)
+            replayed["packed, cuda_graph"] = (partial(graphed, context), False)
         ways: dict[str, tuple[Callable[..., Tensor], bool]] = {
             "grouped": (partial(grouped, context), False),
             "packed": (partial(packed, context), False),
@@ -114,9 +127,9 @@ def timing(bench: Bench) -> dict[str, Any]:
             ways["official, bf16 autocast"] = (partial(official, single, packed.tokens, 77, context), True)
         longest = -(-(int(packed.tokens.argmax(-1).max()) + 1) // 8) * 8
         ways[f"cropped to {longest} rows"] = (partial(official, half, packed.tokens, longest, context), False)
-        for way, (encode, low) in ways.items():
+        for way, (encode, low) in (ways | replayed).items():
             run = partial(_forward_and_backward, encode, context, bench.device.type, low)
-            rows[f"encoder, {way}, {count} classes"] = bench.timed(run)
+            rows[f"encoder, {way}, {count} classes"] = bench.timed(run, graph=way not in replayed)
         rows[f"rows, {count} classes"] = {
             "packed": packed.count_tokens()._asdict(), "grouped": grouped.count_tokens()._asdict()
         }  # fmt: skip
@@ -140,7 +153,7 @@ def step_timing(bench: Bench) -> dict[str, Any]:
     images = torch.randn(
         2 if bench.dry else 32, 3, side, side, device=bench.device, dtype=clip.visual.proj.dtype
     )
-    ways = (
+    ways: tuple[tuple[str, int, Sampling | None], ...] = (
         ("official", 0, None), ("official", 50, "independent"), ("official", 200, "independent"),
         ("ours", 0, None), ("ours", 50, "independent"), ("ours", 200, "independent"), ("ours", 200, "ring"),
     )  # fmt: skip
@@ -148,22 +161,24 @@ def step_timing(bench: Bench) -> dict[str, Any]:
         for way, novel, sampling in ways:
             step = _whole_step(clip, images, base, min(novel, 4) if bench.dry else novel, way, sampling)
             rows[f"step, {way}, {base} + {novel}, {sampling or 'without SAR'}"] = bench.timed(step, 0.6)
+        for novel, sampling in ((0, None), (200, "independent")) if bench.graphs else ():
+            step = _example_step(clip, images, base, min(novel, 4) if bench.dry else novel, sampling)
+            name = f"step, examples.coop --cuda-graph, {base} + {novel}, {sampling or 'without SAR'}"
+            rows[name] = bench.timed(step, 0.6, graph=False)
     with torch.no_grad():
         rows["image tower alone"] = bench.timed(lambda: clip.encode_image(images), 0.2)
     return rows
 
 
 def _whole_step(
-    clip: Any, images: Tensor, base: int, novel: int, way: str, sampling: str | None
+    clip: Any, images: Tensor, base: int, novel: int, way: str, sampling: Sampling | None
 ) -> Callable[[], None]:
     count, device = base + novel, images.device
     encoder = PromptEncoder(clip, None, names(count), n_ctx=4, layout="packed" if way == "ours" else "auto")
     context = nn.Parameter(encoder.random_context())
     optimizer = torch.optim.SGD([context], lr=1e-4, momentum=0.9)
     labels = torch.randint(0, base, (len(images),), device=device)
-    target = F.normalize(torch.randn(count, encoder.tower.embed_dim, device=device), dim=-1)
-    bank = SimpleNamespace(embeddings=target, temperature=0.01, classnames=tuple(map(str, range(count))))
-    sar = SimilarityAlignmentLoss(bank, 64, sampling=sampling).to(device) if sampling else None
+    sar = _sar(count, encoder.tower.embed_dim, sampling, device)
     tokens = encoder.tokens
 
     def step() -> None:
@@ -179,6 +194,38 @@ def _whole_step(
         optimizer.step()
 
     return step
+
+
+def _sar(
+    count: int, width: int, sampling: Sampling | None, device: torch.device
+) -> SimilarityAlignmentLoss | None:
+    if sampling is None:
+        return None
+    target = F.normalize(torch.randn(count, width, device=device), dim=-1)
+    bank = SimpleNamespace(embeddings=target, temperature=0.01, classnames=tuple(map(str, range(count))))
+    return SimilarityAlignmentLoss(bank, 64, sampling=sampling).to(device)
+
+
+def _example_step(
+    clip: Any, images: Tensor, base: int, novel: int, sampling: Sampling | None
+) -> Callable[[], Any]:
+    """The same step as the examples run it with --cuda-graph."""
+    import open_clip
+
+    from examples.coop.method import CoOp
+    from examples.protocol.cuda_graph import StepGraph
+    from examples.protocol.data.images import Batch
+    from examples.protocol.recipe import Recipe
+    from examples.protocol.schedule import make_optimizer
+    from examples.protocol.training import train_step
+
+    recipe, tokenizer = Recipe(), open_clip.SimpleTokenizer()
+    method = CoOp(clip, tokenizer, names(base + novel), n_base=base, recipe=recipe, dataset="imagenet")
+    sar = _sar(base + novel, method.tower.embed_dim, sampling, images.device)
+    labels = torch.randint(0, base, (len(images),), device=images.device)
+    batch = Batch([images], labels, None, len(images))
+    optimizer, graph = make_optimizer(method.learned().values(), recipe), StepGraph(method, sar, recipe)
+    return partial(train_step, method, sar, batch, optimizer, recipe, graph=graph)
 
 
 def bank_building(bench: Bench) -> dict[str, Any]:

@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.gpu import encoder
 from benchmarks.gpu.__main__ import SECTIONS, main
 from benchmarks.gpu.bench import Bench
+from tests.recorded_graph import graph_device
+
+__all__ = ["graph_device"]
 
 
 def test_a_dry_run_does_every_section(tmp_path: Path) -> None:
@@ -26,6 +30,22 @@ def test_a_dry_run_does_every_section(tmp_path: Path) -> None:
     assert "Card: CPU, dry run." in shown
     for row in ("step, official, 4 + 50", "encoder, packed, 8 classes", "loss, ring, N=70"):
         assert f"| {row}" in shown
+
+
+def test_rows_with_cuda_graphs(
+    tmp_path: Path, graph_device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They run with recorded graphs on a CPU, so that nothing fails for the first time on a GPU."""
+    if graph_device.type == "cpu":
+        monkeypatch.setattr("examples.protocol.cuda_graph._has_graphs", lambda _: True)
+    monkeypatch.setattr(Bench, "graphs", True)
+    bench = Bench(tmp_path, seconds=60, dry=True)
+
+    found = encoder.correctness(bench)
+    assert "float16, packed, cuda_graph" in found["errors"]
+    assert found["failed"] == []
+    assert "encoder, packed, cuda_graph, 8 classes" in encoder.timing(bench)
+    assert "step, examples.coop --cuda-graph, 4 + 200, independent" in encoder.step_timing(bench)
 
 
 def test_a_section_that_fails_is_recorded_and_the_next_one_runs(tmp_path: Path) -> None:

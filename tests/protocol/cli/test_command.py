@@ -160,6 +160,7 @@ def test_a_warning_of_wordnet_names_the_options_of_the_command(
         (["--n-novel", "500"], "; give --n-novel 10, or other names with --novel FILE"),
         (["--protocol", "nature"], "recipe.toml has no protocol 'nature'; it has: paper"),
         (["--protocol", "papr"], "; did you mean paper?"),
+        (["--device", "cpu", "--cuda-graph"], "error: --cuda-graph needs a GPU, and this run is on cpu"),
         (["--device", "tpu"], "error: the device 'tpu' cannot be used (Expected one of cpu"),
         (
             ["--depth", "5"],
