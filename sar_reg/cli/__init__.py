@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from sar_reg.cli import bank, doctor, novel, report
@@ -92,7 +93,8 @@ def _set_up_logging(verbose: bool) -> None:
 def _failed(error: Exception, code: int) -> int:
     if isinstance(error, OSError) and error.errno is not None and error.filename is None:
         # standard output is full, or its reader, such as `head`, has enough: drop what is buffered
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if not isinstance(error, BrokenPipeError):
         tell(f"error: {' '.join(str(error).split())}")
     return code

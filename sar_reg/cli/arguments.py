@@ -76,6 +76,9 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             options = [option for option in self._option_string_actions if option.startswith("--")]
             self.error(f"unknown: {' '.join(unknown)}{did_you_mean(unknown[0], options)}")
+        for action in self._actions:  # argparse reads "--" as an empty list
+            if action.nargs is None and getattr(parsed, action.dest, None) == []:
+                self.error(f"argument {'/'.join(action.option_strings)}: expected a value, not '--'")
         return parsed, unknown
 
     def error(self, message: str) -> NoReturn:

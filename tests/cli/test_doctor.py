@@ -87,6 +87,8 @@ def test_every_extra_is_looked_for() -> None:
 
 def test_free_space_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
     assert f"free at {tmp_path}" in free_space(tmp_path / "a" / "b").fact
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert f"free at {tmp_path}" in free_space(tmp_path / "loop" / "data").fact
 
 
 def test_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +163,13 @@ def test_a_file_that_is_no_model(weights: Path, tmp_path: Path, content: bytes |
     findings, loaded = check_weights("tiny-doctor", str(file))
     assert loaded is None
     assert findings[-1].verdict == "failure"
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").is_file(), reason="needs a file that cannot be read")
+def test_weights_that_cannot_be_read() -> None:
+    findings, loaded = check_weights("tiny-doctor", "/proc/self/mem")
+    assert loaded is None
+    assert (findings[-1].verdict, "Input/output error" in findings[-1].fact) == ("failure", True)
 
 
 def test_weights_that_are_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

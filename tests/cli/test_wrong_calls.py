@@ -66,6 +66,12 @@ LLM = ("novel", "--base", BASE, "--source", "llm", "--n", "2")
         (["novel", "--base", LONG + ".txt"], "there is no file xxx"),
         (["novel", "--base", "/" + LONG], "there is no file /xxx"),
         (["novel", "--base", ""], "no class names: give a file"),
+        (["novel", "--base=--"], "argument --base: expected a value, not '--'"),
+        (
+            ["novel", "--base", BASE, "--wordnet-root=--"],
+            "argument --wordnet-root: expected a value, not '--'",
+        ),
+        ([*BANK, "--output=--"], "argument -o/--output: expected a value, not '--'"),
         (["novel", "--base", ",,"], "no class names: give a file"),
         (["novel", "--base", "empty.txt"], "empty.txt holds no class name"),
         (["novel", "--base", "binary.txt"], "cannot read class names from binary.txt"),

@@ -31,10 +31,11 @@ def check_weights(name: str, pretrained: str) -> tuple[list[Finding], Loaded | N
     file, known = (Path(pretrained), "") if given else _on_disk(open_clip, name, pretrained)
     if file is None:
         return [_absent(open_clip, subject, name, pretrained)], None
-    findings = [_file(subject, file, known), *_activation(open_clip, subject, name, pretrained)]
+    findings = _activation(open_clip, subject, name, pretrained)
     try:
+        findings.insert(0, _file(subject, file, known))
         loaded = load_open_clip(name, str(file))
-    except InputError as error:
+    except (InputError, OSError) as error:
         return [*findings, Finding(subject, "failure", str(error))], None
     tower: Any = text_tower(loaded.model, loaded.tokenizer)
     mark = tower.fingerprint()[:16]

@@ -94,12 +94,11 @@ class Conversation:
         Raises:
             ChatError: if the server refuses for good, keeps failing, or the requests are used up.
         """
-        repeats = 0
+        repeats, last = 0, ""
         while True:
             if self.requests >= self.max_requests:
-                raise ChatError(
-                    f"all {self.max_requests} requests are used up; raise max_requests= or call again"
-                )
+                advice = "raise max_requests= or call again"
+                raise ChatError(f"all {self.max_requests} requests are used up; {advice}{last}")
             self.requests += 1
             text = prompt(self.form)
             result = within(
@@ -107,6 +106,7 @@ class Conversation:
             )
             if isinstance(result, Answer):
                 return result
+            last = f". The last one failed: {result.message}"
             log.info("request %d failed: %s", self.requests, result.message)
             if result.remedy == "without temperature" and self.temperature is not None:
                 log.warning(

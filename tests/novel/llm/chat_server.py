@@ -138,9 +138,13 @@ def cut_mid_body(handler: Handler) -> None:
 def trickle(handler: Handler, number: int = 200) -> None:
     """One byte at a time, often enough that no time-out between bytes ever passes."""
     handler.send(number, b"", length=100_000)
+    _repeat(handler, b" ")
+
+
+def _repeat(handler: Handler, piece: bytes) -> None:
     try:
         while not handler.chat.released.wait(0.02):
-            handler.wfile.write(b" ")
+            handler.wfile.write(piece)
             handler.wfile.flush()
     except OSError:
         handler.close_connection = True
@@ -149,12 +153,18 @@ def trickle(handler: Handler, number: int = 200) -> None:
 def trickle_headers(handler: Handler) -> None:
     """A header that never ends, one byte at a time."""
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nx-header: ")
-    try:
-        while not handler.chat.released.wait(0.02):
-            handler.wfile.write(b"x")
-            handler.wfile.flush()
-    except OSError:
-        handler.close_connection = True
+    _repeat(handler, b"x")
+
+
+def trickle_continue(handler: Handler) -> None:
+    """Interim answers without end."""
+    _repeat(handler, b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def trickle_trailers(handler: Handler) -> None:
+    """A whole body, then trailers without end."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
+    _repeat(handler, b"a: b\r\n")
 
 
 def trickle_error(handler: Handler) -> None:

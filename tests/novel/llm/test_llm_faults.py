@@ -199,6 +199,11 @@ def test_requests_are_bounded(server: ChatServer, source: Make) -> None:
     assert len(server.requests) == 24
     with pytest.raises(NovelClassesError, match="all 3 requests are used up"):
         source(max_requests=3, cache_dir=None).generate(BASE, 200)
+    server.script = [status(503, "busy")]
+    with pytest.raises(
+        NovelClassesError, match=r"all 2 requests are used up.* The last one failed: .*\(503\)"
+    ):
+        source(max_requests=2, cache_dir=None).generate(BASE, 200)
 
 
 def test_floods_are_read(server: ChatServer, source: Make) -> None:

@@ -127,7 +127,17 @@ def requests_in_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "sar_reg request"]
 
 
-@pytest.mark.parametrize("fault", [chat.trickle_error, chat.trickle_headers, chat.trickle, chat.silent])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        chat.trickle_error,
+        chat.trickle_headers,
+        chat.trickle_continue,
+        chat.trickle_trailers,
+        chat.trickle,
+        chat.silent,
+    ],
+)
 @pytest.mark.parametrize("own_client", [False, True])
 def test_no_thread_is_left_when_a_server_trickles(
     server: ChatServer, source: Make, fault: Behaviour, own_client: bool
