@@ -109,13 +109,13 @@ def set_up(folder: Path, datasets: Sequence[str]) -> Stage:
     return Stage(data, write_small_clip(folder / "model"), classes)
 
 
-def write_small_clip(folder: Path) -> Path:
+def write_small_clip(folder: Path, config: Mapping[str, Any] = CONFIG) -> Path:
     """Write a CLIP with random weights, register its configuration with open_clip, and return the weights' file."""
     open_clip: Any = require("open_clip", extra="examples")
-    open_clip.add_model_config(write_atomic(folder / f"{MODEL}.json", json.dumps(CONFIG)))
+    open_clip.add_model_config(write_atomic(folder / f"{MODEL}.json", json.dumps(config)))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = open_clip.CLIP(**CONFIG)
+        model = open_clip.CLIP(**config)
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     return write_atomic(folder / f"{MODEL}.safetensors", serialize(tensors))
 
