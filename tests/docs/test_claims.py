@@ -268,3 +268,33 @@ def test_what_follows_from_joint_accuracy() -> None:
     assert max(h, key=h.__getitem__) == "CoOp + SAR, handcrafted for new classes"
     assert h["CoOp"] < h["handcrafted prompts"] < h["CoOp + SAR"] - 0.9
     assert abs(h["CoOp, blended with handcrafted"] - h["CoOp + SAR"]) < 0.25
+
+
+@pytest.mark.parametrize("source", catalogue().values(), ids=lambda source: source.key)
+def test_what_to_fetch_is_what_the_catalogue_says(source: CatalogueEntry) -> None:
+    page = read("docs/reproduce.md")
+    row = next(line for line in page.splitlines() if line.startswith(f"| `{source.key}` |"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1] == (f"{source.gigabytes:.1f}" if source.gigabytes else "not known")
+    assert (cells[2] == "`prepare`") == bool(source.torchvision)
+    assert source.torchvision or not source.mirror or cells[2] == f"mirror, `{source.mirror}`"
+    assert cells[3] == (source.licence or "none known to us")
+
+
+def test_sizes_and_gains_on_the_page_of_reproduction() -> None:
+    page = " ".join(read("docs/reproduce.md").split())
+    everything = sum(source.gigabytes for source in catalogue().values())
+    assert f"about {everything:.0f} GB, of which ImageNet is {catalogue()['imagenet'].gigabytes:.0f}" in page
+    gains = {
+        method: PAPER["3", "average", method, "sar", "h"] - PAPER["3", "average", method, "baseline", "h"]
+        for method in METHODS
+    }
+    assert f"in H for TCP ({gains['TCP']:+.2f}) and KgCoOp ({gains['KgCoOp']:+.2f}) are of that size" in page
+    assert gains["MaPLe"] == pytest.approx(gains["CoPrompt"])
+    assert f"CoOp ({gains['CoOp']:+.2f}), MaPLe and CoPrompt ({gains['MaPLe']:+.2f} each) are not" in page
+    theirs, official = (
+        PAPER["3", "average", "CoPrompt", "baseline", "h"],
+        published.methods()["CoPrompt", 16, "h"],
+    )
+    assert f"publishes an H of {official:.2f}, and the paper's authors got {theirs:.2f}" in page
+    assert not any(shots == 4 for _, shots, _ in published.methods())  # or the page has to name them

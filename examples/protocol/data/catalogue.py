@@ -33,6 +33,8 @@ class CatalogueEntry:
     classes: int
     counts: tuple[int, int, int]
     origin: str
+    gigabytes: float = 0.0
+    licence: str = ""
     needs: tuple[str, ...] = ()
     sha256: Mapping[str, str] = field(default_factory=dict)
     torchvision: str = ""

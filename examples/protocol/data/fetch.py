@@ -44,7 +44,11 @@ def images_advice(source: CatalogueEntry, root: Path) -> str:
             f"(a mirror, with the split file; {known}; open no .pkl file from it)"
         )
     goal = source.home(root) / source.images[0]
-    ways.append(f"by hand from {source.origin} into {goal}; the data set's own licence applies")
+    size = f"{source.gigabytes:.1f} GB, " if source.gigabytes else ""
+    licence = f" ({source.licence})" if source.licence else ""
+    ways.append(
+        f"by hand from {source.origin} into {goal}; {size}the data set's own licence applies{licence}"
+    )
     return "\nor: ".join(ways)
 
 

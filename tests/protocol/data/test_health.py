@@ -126,6 +126,11 @@ def test_the_catalogue_holds_the_published_facts() -> None:
         assert not source.torchvision or hasattr(torchvision.datasets, source.torchvision)
         assert all(len(known) == 64 for known in source.sha256.values())
     assert images_advice(entry_of("stanford_cars"), Path("d")).startswith("hf download zhengli97/")
+    assert images_advice(entry_of("ucf101"), Path("d")).endswith(
+        "midframes; the data set's own licence applies"
+    )
+    aircraft = images_advice(entry_of("fgvc_aircraft"), Path("d"))
+    assert aircraft.endswith("; 2.8 GB, the data set's own licence applies (non-commercial research)")
     assert split_advice(entry_of("fgvc_aircraft"), Path("d")).endswith("into d/fgvc_aircraft")
 
 
