@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from examples import testbed
 from examples.paper.sweep import PlannedRun, Sweep, load_sweep, plan
 from examples.protocol.data.catalogue import catalogue
+from examples.protocol.recipe import Value
 from examples.protocol.runs.config import Source
 from sar_reg.errors import InputError, did_you_mean
 
@@ -97,7 +98,7 @@ def narrowed_sweep(name: str, options: Options) -> Sweep:
 
 
 def planned_runs(
-    sweep: Sweep, options: Options, changes: Mapping[str, Any] = MappingProxyType({})
+    sweep: Sweep, options: Options, changes: Mapping[str, Value] = MappingProxyType({})
 ) -> list[PlannedRun]:
     """The runs of a sweep with the model, words and data sets that are asked for.
 

@@ -25,6 +25,7 @@ from examples.paper.sweep import PlannedRun
 from examples.protocol.data import Numbers, numbers_of, open_dataset
 from examples.protocol.data.catalogue import SHIFTED
 from examples.protocol.data.fabricate import declare, fabricate, names_of
+from examples.protocol.recipe import Value
 from sar_reg.errors import InputError, require
 from sar_reg.files import write_atomic
 
@@ -39,7 +40,7 @@ CONFIG = {
 IMAGES: Mapping[str, tuple[int, int, int]] = {"imagenet": (1, 0, 1), **dict.fromkeys(SHIFTED, (0, 0, 1))}
 """Train, val and test images per class where there are 1,000 classes; the others have `FEW`."""
 FEW = (2, 1, 2)
-RECIPE: Mapping[str, Any] = {"epochs": 1, "batch_size": 2048}
+RECIPE: Mapping[str, Value] = {"epochs": 1, "batch_size": 2048}
 """One epoch of one step."""
 
 

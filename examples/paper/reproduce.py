@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from examples.paper.accuracy_tables import accuracy_table
 from examples.paper.cost_table import cost_table
@@ -32,6 +31,7 @@ from examples.paper.results import find_runs, group_of
 from examples.paper.sweep import PlannedRun, Sweep
 from examples.protocol.cli.progress import Progress
 from examples.protocol.distributed import SINGLE_PROCESS, choose_device
+from examples.protocol.recipe import Value
 from examples.protocol.runs.archive import find_records
 from examples.protocol.runs.novel_names import novel_source
 from examples.protocol.runs.zero_shot import zero_shot_record
@@ -42,7 +42,7 @@ MANY_EPOCHS, LONG = 1000, 600
 
 
 def reproduce(
-    name: str, options: Options, changes: Mapping[str, Any] = MappingProxyType({}), *, isolate: bool = True
+    name: str, options: Options, changes: Mapping[str, Value] = MappingProxyType({}), *, isolate: bool = True
 ) -> list[Failure]:
     """Run and render one table or figure; returns the runs that failed.
 

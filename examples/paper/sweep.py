@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from examples.coop.method import CoOp
 from examples.coprompt.method import CoPrompt
@@ -15,7 +14,7 @@ from examples.kgcoop.method import KgCoOp
 from examples.maple.method import MaPLe
 from examples.protocol.data import TABLE_3
 from examples.protocol.method import PromptMethod
-from examples.protocol.recipe import Recipe, load_recipe
+from examples.protocol.recipe import Recipe, Value, load_recipe
 from examples.protocol.runs.config import RunConfig, Source
 from examples.protocol.runs.novel_names import llm_list
 from examples.tcp.method import TCP
@@ -60,14 +59,14 @@ class Sweep:
 
     name: str
     methods: tuple[str, ...]
-    variants: Mapping[str, Mapping[str, Any]]
+    variants: Mapping[str, Mapping[str, Value]]
     protocol: str = "paper"
     datasets: tuple[str, ...] = TABLE_3
     testbed_datasets: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (1, 2, 3)
     targets: tuple[str, ...] = ()
     testbed_targets: tuple[str, ...] = ()
-    testbed: Mapping[str, Any] = field(default_factory=dict)
+    testbed: Mapping[str, Value] = field(default_factory=dict)
     isolated: bool = False
 
     def on(self, data: str) -> Sweep:
@@ -117,7 +116,7 @@ def plan(
     datasets: Sequence[str] = (),
     origin: Mapping[str, str] = MappingProxyType({}),
     descriptions: str = "",
-    **changes: Any,
+    **changes: Value,
 ) -> list[PlannedRun]:
     """List the runs of a sweep.
 
@@ -164,13 +163,13 @@ def _datasets(sweep: Sweep, testbed: bool) -> tuple[str, ...]:
     return sweep.testbed_datasets or tuple(shipped.DATASETS)
 
 
-def _apply(settings: Mapping[str, Any], recipe: Recipe, source: Source) -> tuple[Recipe, Source]:
+def _apply(settings: Mapping[str, Value], recipe: Recipe, source: Source) -> tuple[Recipe, Source]:
     of_recipe = {f.name for f in fields(Recipe)}
     for name, value in settings.items():
         if name in of_recipe:
             recipe = replace(recipe, **{name: value})
         elif name == "scale_lam":
-            recipe = replace(recipe, lam=recipe.lam * value)
+            recipe = replace(recipe, lam=recipe.lam * float(value))
         elif name not in ("sar", "only"):
             source = replace(source, **{name: value})
     return recipe, source

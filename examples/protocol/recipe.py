@@ -11,6 +11,8 @@ from typing import Any, Literal
 from sar_reg.errors import InputError, did_you_mean
 
 Precision = Literal["fp32", "bf16", "fp16"]
+Value = bool | int | float | str
+"""What a setting can be, in a TOML file or on the command line."""
 OF_METHODS = ("n_ctx", "ctx_init", "class_position", "depth", "class_block", "reg_weight", "descriptions")
 """Settings of some methods only; the others belong to the protocol or to SAR and mean the same for all."""
 

@@ -15,7 +15,7 @@ import torch
 from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.cli.pictures import draw_comparison
 from examples.protocol.cli.progress import Progress
-from examples.protocol.cli.table import JOINT_HEADS, as_text, joint_rows_of, rows_of
+from examples.protocol.cli.table import JOINT_HEADS, Row, as_text, joint_rows_of, rows_of
 from examples.protocol.cuda_graph import refuse_without_gpu
 from examples.protocol.data.features import FeatureStore
 from examples.protocol.distributed import ProcessGroup, choose_device
@@ -191,7 +191,7 @@ def estimate(run: Run, group: ProcessGroup) -> Estimate:
     return estimate_step(run.build(), run.experiment.test_transform.settings["size"], images)
 
 
-def draw(runs: Sequence[Run], experiment: Experiment, rows: Sequence[Any], out: Path) -> Path:
+def draw(runs: Sequence[Run], experiment: Experiment, rows: Sequence[Row], out: Path) -> Path:
     """The picture of the first seed's learned similarities and of all accuracies."""
     names = tuple(name for test in experiment.tests.values() for name in test.classnames)
     handcrafted = torch.cat([experiment.zero_shot_rows(test) for test in experiment.tests.values()])
