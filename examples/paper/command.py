@@ -1,4 +1,4 @@
-"""`python -m examples.paper table3 --data ROOT`: run what is missing, render what is there."""
+"""`python -m examples.paper table3 --data ROOT`: do the missing runs, render the finished ones."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ SHOWN_CLASSES, SHOWN_IMAGES = 40, 600
 
 
 def draw_similarities(planned: Sequence[PlannedRun], execution: Execution, folder: Path) -> list[Path]:
-    """Draw both rows of the figure; a run whose learned tensors are not here is done first."""
+    """Draw both rows of the figure; runs without learned tensors in the folder are done first."""
     runs = [open_run(run.config, execution) for run in planned]
     for run in runs:
         if run.finished() is None:

@@ -41,7 +41,7 @@ class Options:
     """Novel names, where the table does not choose them: related or random (WordNet), llm (novel/KEY.llm.json), or a
     file; empty for related."""
     run: bool = True
-    """Do the runs that are missing; --no-run renders what is there."""
+    """Do the missing runs; --no-run renders the finished ones."""
     descriptions: str = ""
     """Folder with the sentences that CoPrompt reads (dtd_prompt.json …); empty: handcrafted prompts stand in."""
     engine: Literal["inline", "ray"] = "inline"

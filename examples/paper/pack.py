@@ -71,7 +71,7 @@ def _isolated() -> list[str]:
 def _owners() -> dict[str, str]:
     """Settings of every run of the paper's tables, on both kinds of data → the archive that holds it."""
     owners: dict[str, str] = {}
-    for name in sorted(NAMES, key=lambda name: name != "table3"):  # whose runs the other tables share
+    for name in sorted(NAMES, key=lambda name: name != "table3"):  # the other tables share its runs
         if name in _isolated():
             continue
         for data in ("testbed", "folder"):

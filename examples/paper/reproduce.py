@@ -1,4 +1,4 @@
-"""One table or figure from its plan to its files: do the runs that are missing, render what is there."""
+"""One table or figure from its plan to its files: do the missing runs, render the finished ones."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from examples.protocol.runs.zero_shot import zero_shot_record
 from sar_reg.errors import InputError, SarRegError
 
 MANY_EPOCHS, LONG = 1000, 600
-"""Plans of fewer epochs are not worth an estimate; one of more seconds is printed."""
+"""Epochs from which a plan is estimated, and estimated seconds from which the estimate is printed."""
 
 
 def reproduce(
@@ -56,7 +56,7 @@ def reproduce(
     planned = planned_runs(sweep, options, changes)
     if options.runs_per_gpu < 1:
         raise InputError(f"--runs-per-gpu must be 1 or more, not {options.runs_per_gpu}")
-    # time and memory are read off a run that had its process to itself and computed all of it
+    # runs whose time and memory are compared have a process of their own and share no features
     out = options.out / name if sweep.isolated else options.out
     execution = Execution(
         out,
@@ -83,7 +83,7 @@ def reproduce(
         failure = execute_run(planned[options.only], execution)
         return [failure] if failure else []
     if runs_here:
-        # a mistyped device or a list that is missing is the user's mistake, and not that of every run
+        # a mistyped device or a missing list is reported once here, not by every run
         choose_device(options.device)
         for source in dict.fromkeys(run.config.source for run in planned if run.config.source.novel == "llm"):
             novel_source(source, ())
@@ -99,7 +99,7 @@ def reproduce(
 
 
 def announce(name: str, planned: list[PlannedRun], execution: Execution) -> None:
-    """Print the estimate of the runs that are missing if they take more than ten minutes, on stderr."""
+    """Print the estimate of the missing runs to stderr if they take more than ten minutes."""
     found = find_runs(planned, [execution.out])
     missing = [run for run in planned if run.config.seed not in found[group_of(run.config, run.variant)]]
     if sum(run.config.recipe.epochs for run in missing) < MANY_EPOCHS:

@@ -23,7 +23,7 @@ Runs = Mapping[Group, Mapping[int, Record]]
 
 
 def settings_key(settings: Mapping[str, Any]) -> str:
-    """Equal for runs with equal settings, wherever their data lie."""
+    """A key that is equal for runs with equal settings; the folder of the data does not matter."""
     parts = {name: settings[name] for name in ("method", "sar", "seed", "source", "recipe")}
     parts["source"] = {
         **parts["source"],
@@ -59,7 +59,7 @@ def finished_at(record: Record) -> float:
 
 
 def group_of(config: RunConfig, variant: str) -> Group:
-    """Where a run stands in a table."""
+    """The row of a table that a run belongs to."""
     return config.source.dataset, config.method, variant
 
 

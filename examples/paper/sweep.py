@@ -70,7 +70,7 @@ class Sweep:
     isolated: bool = False
 
     def on(self, data: str) -> Sweep:
-        """The sweep without the variants that belong to other data, or need lists of which there is none."""
+        """The sweep without variants for other data or for word lists that do not exist."""
         kept = ("testbed" if data == "testbed" else "real", None)
         asked = any(llm_list("*").parent.glob(llm_list("*").name))
         variants = {
@@ -125,7 +125,7 @@ def plan(
         data: `"testbed"`, or the folder with the paper's data sets.
         datasets: only these, instead of the sweep's.
         origin: `model`, `pretrained` and `novel` of every run's source, where they are not the usual ones. Runs
-            on words of a language model are left out where there are none.
+            with a language model's words are left out if the data set has no such list.
         descriptions: folder with CoPrompt's sentences.
         changes: settings of the recipe to change in every run, such as `epochs=1`.
     """

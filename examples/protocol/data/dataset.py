@@ -72,7 +72,7 @@ def few_shot(dataset: Dataset, shots: int, seed: int) -> Subset:
     """Draw `shots` training and min(shots, 4) validation examples of every class, as the benchmark does.
 
     Python's generator is seeded with `seed`; classes come in order of their first appearance in the list; a
-    class with fewer examples keeps them all, undrawn; train is drawn before val. A data set whose val is its
+    class with fewer examples keeps them all without a draw; train is drawn before val. A data set whose val is its
     test list (ImageNet) keeps it whole. Draw from **all** classes, then call `base_new_split`.
 
     Args:

@@ -40,11 +40,11 @@ class FeatureStore:
         device: torch.device,
         group: ProcessGroup = SINGLE_PROCESS,
     ) -> Float[Tensor, "images width"]:
-        """Read the features, or encode and write them. Both give the same bits.
+        """Read the features, or encode and write them. Both give the same values, bit for bit.
 
         Args:
             depends_on: everything that changes the features, as JSON values.
-            encode: computes them; all processes of the group are in it together.
+            encode: computes them; all processes of the group call it together.
             device: where they go.
             group: the processes that call this together.
         """
@@ -86,7 +86,7 @@ def encode_in_order(
     """
     batches = list(torch.arange(n).split(batch_size))
     places = list(range(len(batches)))[group.rank :: group.size]
-    mine = [batches[place].tolist() for place in places or [0]]  # without a batch of its own: for the shape
+    mine = [batches[place].tolist() for place in places or [0]]  # at least one, for the shape of a feature
     device = method.tower.device
     with torch.random.fork_rng(devices=[]), method.autocast():
         parts = [method.encode_images(view.to(device, non_blocking=True)) for view, *_ in views(mine)]

@@ -42,12 +42,12 @@ class Batch:
 
 
 def pinned(tensor: Tensor) -> Tensor:
-    """The tensor in memory from which a GPU copies by itself, where there is a GPU."""
+    """The tensor in pinned memory, from which a GPU copies asynchronously; unchanged without a GPU."""
     return tensor.pin_memory() if torch.cuda.is_available() and not tensor.is_cuda else tensor
 
 
 class Pictures(TorchDataset[list[Tensor]]):
-    """The transformed views of examples; what is random in them depends on (seed, epoch, example) alone."""
+    """The transformed views of examples; their randomness depends on (seed, epoch, example) alone."""
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ class Source:
     dataset: str
     """Key of the data set."""
     data: str = "testbed"
-    """`testbed`, the folder with the benchmark's data sets, or one with your own (a folder a class)."""
+    """`testbed`, the folder with the benchmark's data sets, or a folder of your own data (one folder per class)."""
     split: Literal["scene", "style"] = "scene"
     """Testbed only: test icons in other scenes, or of other styles than the training icons."""
     model: str = "ViT-B-16-quickgelu"
@@ -84,12 +84,12 @@ class RunConfig:
         """What decides the result, as JSON values; SAR's settings only where SAR is on."""
         recipe = asdict(self.recipe)
         without = {"test_batch_size"} | (set() if self.sar else SAR_SETTINGS)
-        if not self.recipe.views:  # as if it were not there, for records from before it was
+        if not self.recipe.views:  # left out when unused, so that earlier records keep their identity
             without.add("views")
         source = asdict(self.source) | {"targets": list(self.source.targets)}
         if not self.sar:
             source.pop("novel")
-        for name in ("final", "expected"):  # as if they were not there, for runs that do not use them
+        for name in ("final", "expected"):  # left out when unused, as above
             if not source[name]:
                 source.pop(name)
         return {

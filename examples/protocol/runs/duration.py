@@ -20,9 +20,9 @@ REPEATS, SAMPLE = 3, 32
 FEW = 4
 """Images in a timed batch on a CPU."""
 SLOW = 1.0
-"""Seconds from which on a CPU one repetition is enough."""
+"""A pass longer than this is timed once on a CPU."""
 LONG = 600
-"""Seconds from which an estimate says what would be quicker."""
+"""Estimates of more seconds also name quicker settings."""
 KEPT_VIEWS = 4
 """The number of kept views that is suggested."""
 

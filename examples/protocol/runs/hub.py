@@ -1,4 +1,4 @@
-"""Weights from the hub's cache alone where there is no network: the hub's own retries last more than a minute."""
+"""Use cached weights when the hub cannot be reached: its own retries take more than a minute."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def without_retries() -> Iterator[None]:
 
 
 def answers(endpoint: str, seconds: float = 5.0) -> bool:
-    """Whether a connection can be made, or a proxy is set that may make it."""
+    """Whether the hub accepts a connection; also True if a proxy is set."""
     if getproxies():
         return True
     place = urlsplit(endpoint)

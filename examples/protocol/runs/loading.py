@@ -48,7 +48,7 @@ def load_clip(source: Source, precision: Precision, device: torch.device) -> tup
                 precision=towers,
                 device=device,
             )
-    except Exception as error:  # open_clip lets through whatever its downloads and loaders raise
+    except Exception as error:  # open_clip does not wrap the errors of its downloads and loaders
         why = str(error).splitlines()[0]
         raise InputError(
             f"the weights {source.pretrained!r} of {source.model!r} could not be loaded ({why}). Without network, "

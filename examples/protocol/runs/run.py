@@ -58,7 +58,7 @@ class Run:
     Args:
         method: the method's class.
         config: what to run.
-        experiment: model and data of the cell's source and recipe.
+        experiment: the opened model and data of the config's source and recipe.
         out: folder of records.
         save_every: epochs between checkpoints; 0 keeps none.
         cuda_graph: replay the training steps as a CUDA graph, which changes times only.
@@ -87,13 +87,13 @@ class Run:
         self.files = Files.of(out, f"{experiment.name}-{kind}-seed{config.seed}-{self.identity[:8]}")
 
     def finished(self) -> Record | None:
-        """The record, if this very run is done and its learned tensors are there."""
+        """The record, if this run is finished and its learned tensors exist."""
         record = read_record(self.files.record)
         done = record is not None and record["identity"] == self.identity and self.files.weights.is_file()
         return record if done else None
 
     def forget(self) -> None:
-        """Remove what earlier starts of this run left."""
+        """Remove the files of earlier starts of this run."""
         for path in (self.files.record, self.files.weights, self.files.checkpoint, self.files.log):
             path.unlink(missing_ok=True)
 
@@ -104,7 +104,7 @@ class Run:
         on_epoch: OnEpoch | None = None,
         tensorboard: bool = False,
     ) -> Record:
-        """Train and evaluate, going on from a checkpoint if there is one; return the record."""
+        """Train and evaluate, continuing from a checkpoint if there is one; return the record."""
         began = time.time()
         reset_peak_memory(self.experiment.device)
         set_seeds(self.config.seed)
