@@ -102,7 +102,7 @@ def open_dataset(name: str, *, split: Literal["scene", "style"] = "scene") -> Ic
 def words() -> list[str]:
     """Common nouns for things, animals, places, food and activities, in alphabetical order.
 
-    They include class names of the data sets; exclude those when you use them as novel names.
+    They include class names of the data sets. Exclude these when you use the nouns as novel names.
     """
     return (DATA / "words.txt").read_text(encoding="utf-8").split("\n")[:-1]
 

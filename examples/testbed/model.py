@@ -1,4 +1,4 @@
-"""The testbed's small CLIP: open_clip's own architecture with the shipped weights."""
+"""The testbed's small CLIP: open_clip's architecture with the weights in `data/`."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ EMBED_DIM = 128
 
 
 def untrained_model(vocab_size: int) -> open_clip.CLIP:
-    """The architecture with fresh weights, 40 px pictures and CLIP's own mean and standard deviation."""
+    """The model with random weights, for 40 px images with CLIP's mean and standard deviation."""
     model = open_clip.CLIP(EMBED_DIM, VISION, TEXT | {"vocab_size": vocab_size})
     open_clip.model.set_model_preprocess_cfg(model, vars(PreprocessCfg(size=IMAGE_SIZE)))
     return model
 
 
 def load_tokenizer() -> CutTokenizer:
-    """The tokenizer that belongs to the shipped weights."""
+    """The tokenizer of the weights in `data/`."""
     pieces = json.loads((DATA / "vocabulary.json").read_text(encoding="utf-8"))
     return CutTokenizer(pieces, CONTEXT_LENGTH)
 

@@ -1,4 +1,4 @@
-"""CLIP's tokenizer with a cut vocabulary, behind open_clip's call interface."""
+"""CLIP's tokenizer with a reduced vocabulary and open_clip's call interface."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from open_clip import SimpleTokenizer
 
 
 class CutTokenizer(SimpleTokenizer):
-    """CLIP's byte-pair encoding restricted to `pieces`; other pieces are spelled with those.
+    """CLIP's byte-pair encoding restricted to `pieces`; other pieces are split into these.
 
     `pieces` must contain every single byte (with and without `</w>`), so that any text has an encoding.
-    Ids follow the order of `pieces`, then start and end of text: the end keeps the largest id.
+    Ids follow the order of `pieces`, then start and end of text. End of text has the largest id.
     """
 
     def __init__(self, pieces: Sequence[str], context_length: int) -> None:
@@ -24,7 +24,7 @@ class CutTokenizer(SimpleTokenizer):
         self.sot_token_id, self.eot_token_id = self.all_special_ids
 
     def bpe(self, token: str) -> str:
-        """The pieces of one word, separated by blanks, each of them in the cut vocabulary."""
+        """The pieces of one word, separated by spaces; all are in the reduced vocabulary."""
         return " ".join(part for piece in super().bpe(token).split(" ") for part in self._spell(piece))
 
     def _spell(self, piece: str) -> list[str]:

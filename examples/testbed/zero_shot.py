@@ -1,4 +1,4 @@
-"""Zero-shot accuracy of the small CLIP on base and on new classes, as in the README's table."""
+"""Zero-shot accuracy of the small CLIP on base and on new classes, as in the README."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEMPLATES = resolve_templates("imagenet")
 
 @torch.no_grad()
 def zero_shot(model: open_clip.CLIP, tokenizer: CutTokenizer, dataset: IconDataset) -> tuple[float, float]:
-    """Percent correct of the base classes' and of the new classes' test pictures, each among its own classes."""
+    """Accuracy in percent on the test images of base and of new classes, each among its own classes."""
     base, new = (
         accuracy(
             model.encode_image(dataset.images(part.test)),
