@@ -84,8 +84,10 @@ def counted(run: Callable[[], Tensor], learned: Sequence[Tensor]) -> int:
     return operations.total
 
 
-def of_encoder(model: Any, mode: str, classes: int, layout: Any, *, plain: bool = False) -> int:
-    """Operations of one text tower; `plain`: all 77 rows through the model's own blocks."""
+def of_encoder(
+    model: Any, mode: str, classes: int, layout: Any, *, plain: bool = False, bf16: bool = False
+) -> int:
+    """Operations of one text tower; `plain`: all 77 rows through the model's own blocks; `bf16`: autocast."""
     settings = dict(MODES[mode])
     each, deep, layer = (settings.pop(key, None) for key in ("each", "deep", "class_layer"))
     encoder = PromptEncoder(model, None, class_names(classes), n_ctx=4, layout=layout, **settings)
@@ -97,7 +99,37 @@ def of_encoder(model: Any, mode: str, classes: int, layout: Any, *, plain: bool 
         arguments |= {"class_tokens": tokens, "class_layer": layer}
     learned = [context, *arguments["deep"], *([tokens] if layer else [])]
     encode = encoder.encode_plain if plain else encoder
-    return counted(lambda: encode(context, **arguments), learned)
+
+    def run() -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16, cache_enabled=False):
+            return encode(context, **arguments)
+
+    return counted(run, learned)
+
+
+def row_of(model: Any, mode: str, **options: Any) -> dict[str, int]:
+    """Counts of one mode in each layout."""
+    row = {"full length": of_encoder(model, mode, 60, "grouped", plain=True, **options)}
+    for classes in (100, 300, 700):
+        row[f"grouped, {classes}"] = of_encoder(model, mode, classes, "grouped", **options)
+    for classes in (100, 700):
+        row[f"packed, {classes}"] = of_encoder(model, mode, classes, "packed", **options)
+    return row
+
+
+def small_clip(*, half: bool = False) -> Any:
+    """Twelve narrow blocks with QuickGELU; `half`: float16 as open_clip loads it, with norms in float32."""
+    from open_clip import convert_weights_to_lp
+    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+
+    vision, text = (
+        CLIPVisionCfg(layers=12, width=64, image_size=32),
+        CLIPTextCfg(width=16, heads=2, layers=12),
+    )
+    model = CLIP(16, vision, text, quick_gelu=True, cast_dtype=torch.float16 if half else None)
+    if half:
+        convert_weights_to_lp(model, torch.float16)
+    return model.eval().requires_grad_(False)
 
 
 def main() -> None:
@@ -105,20 +137,12 @@ def main() -> None:
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
-    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
-
     torch.set_num_threads(1)
-    vision = CLIPVisionCfg(layers=12, width=64, image_size=32)
-    model = CLIP(16, vision, CLIPTextCfg(width=16, heads=2, layers=12), quick_gelu=True)
-    model = model.eval().requires_grad_(False)
-    rows: dict[str, dict[str, int]] = {}
-    for mode in MODES:
-        rows[mode] = {"full length": of_encoder(model, mode, 60, "grouped", plain=True)}
-        for classes in (100, 300, 700):
-            rows[mode][f"grouped, {classes}"] = of_encoder(model, mode, classes, "grouped")
-        rows[mode]["packed, 100"], rows[mode]["packed, 700"] = (
-            of_encoder(model, mode, classes, "packed") for classes in (100, 700)
-        )
+    model = small_clip()
+    rows = {mode: row_of(model, mode) for mode in MODES}
+    coop = next(iter(MODES))
+    rows[f"{coop}, float16, norms in float32"] = row_of(small_clip(half=True), coop)
+    rows[f"{coop}, bfloat16 autocast"] = row_of(model, coop, bf16=True)
     with Operations() as image, torch.no_grad():
         model.encode_image(torch.randn(1, 3, 32, 32))
     record = {
