@@ -140,3 +140,16 @@ def test_the_claims_are_in_the_record() -> None:
             assert ratio(classes, classes, n_ctx, "kept_mb") >= 12
             assert ratio(classes, classes, n_ctx, "peak_mb") >= 12
     assert json.loads((RESULTS / "bank.json").read_text())["times faster than plain"] >= 6
+
+
+def test_casts_come_on_top_where_a_model_has_two_types() -> None:
+    record = json.loads((RESULTS / "operations.json").read_text())
+    of_one_type = record["text tower"]["CoOp, KgCoOp"]
+    mixed = record["text tower, two types"]
+    assert len(mixed) == 2
+    for row in mixed.values():
+        assert of_one_type["packed, 700"] < row["packed, 700"] < row["full length"]
+    page = (ROOT / "docs" / "performance.md").read_text()
+    half = mixed["CoOp, KgCoOp, float16, norms in float32"]
+    assert half["packed, 700"] - of_one_type["packed, 700"] == 126
+    assert "126 in the packed step" in " ".join(page.split())
