@@ -17,13 +17,11 @@ from sar_reg.sampled_kl import torch_ring
 from sar_reg.sampled_kl.products import compiling
 from sar_reg.sampled_kl.reference import result_dtype
 from sar_reg.sampled_kl.sampling import stream_offset
-from sar_reg.sampled_kl.validation import check_draw
 from sar_reg.shapes import Float, Int, Tensor
 
 
 def draw(like: Tensor, k: int, seed: int, step: int | Int[Tensor, ""]) -> Int[Tensor, " classes *samples"]:
     """The ring's order (N,) if k is 0, else independent sets (N, k), in one launch on `like`'s device."""
-    seed, step = check_draw(seed, step, like.device)
     on_device = step if isinstance(step, Tensor) else None
     run = _draw if _traced(like) else _run_draw
     return run(like, on_device, k, stream_offset(seed, step))

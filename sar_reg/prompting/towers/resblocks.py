@@ -34,8 +34,8 @@ def resblock_tower(
     Args:
         model: the whole model, with a method `encode_text`.
         text: what holds `transformer.resblocks`, `token_embedding`, `ln_final` and `text_projection`.
-        tokenizer: see `checked_tokenizer`, as also for `advice`.
-        advice: which tokenizer to give.
+        tokenizer: see `checked_tokenizer`.
+        advice: see `checked_tokenizer`.
         why_not: the family's reason against sharing, if it has one.
         context_length: tokens that the model reads.
         eos_id: see `first_token`.
