@@ -6,28 +6,16 @@ keys and values are computed once per block, and each class's rows attend to the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 
 from sar_reg.prompting.prefix.attention import attend, by_head
 from sar_reg.prompting.prefix.layout import Group, Layout
+from sar_reg.prompting.prefix.rows import Rows
 from sar_reg.prompting.prefix.transforms import run
 from sar_reg.prompting.towers import Block
-from sar_reg.shapes import Float, Int, Tensor
-
-
-class Edit(NamedTuple):
-    """Rows that a learned tensor replaces before a block: `x[rows] = values`."""
-
-    rows: Int[Tensor, " edited"]
-    values: Float[Tensor, "edited width"]
-
-    def apply(self, x: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:
-        """A copy of `x` with the rows replaced."""
-        return x.index_copy(0, self.rows, self.values.to(x.dtype))
-
+from sar_reg.shapes import Float, Tensor
 
 KeysValues = tuple[Float[Tensor, "heads _ head"], Float[Tensor, "heads _ head"]]
 
@@ -35,7 +23,8 @@ KeysValues = tuple[Float[Tensor, "heads _ head"], Float[Tensor, "heads _ head"]]
 def run_shared(
     blocks: Sequence[Block],
     x: Float[Tensor, "shared width"],
-    edits: Mapping[int, Edit],
+    rows: Rows,
+    deep: Sequence[Float[Tensor, "context width"]],
     first: int,
     stop: int,
 ) -> tuple[list[KeysValues], Float[Tensor, "shared width"]]:
@@ -47,9 +36,7 @@ def run_shared(
     kept: list[KeysValues] = []
     mask = _causal(len(x), x)
     for number in range(first, stop):
-        block = blocks[number]
-        if number in edits:
-            x = edits[number].apply(x)
+        block, x = blocks[number], rows.with_deep(x, deep, number)
         h = block.norm1(x)
         keys, values = block.keys_values(h)
         kept.append((by_head(keys, block.heads), by_head(values, block.heads)))
@@ -64,19 +51,19 @@ def run_own(
     x: Float[Tensor, "rows width"],
     shared: Sequence[KeysValues],
     layout: Layout,
-    edits: Mapping[int, Edit],
+    rows: Rows,
+    deep: Sequence[Float[Tensor, "context width"]],
     *,
     first: int,
     recompute: bool,
 ) -> Float[Tensor, "rows_or_classes width"]:
-    """Pass the packed rows through blocks `first .. first + len(shared) - 1`; `edits` holds learned rows by block.
+    """Pass the packed rows through blocks `first .. first + len(shared) - 1`.
 
     The last block of the tower is computed for the end-of-text rows only: then `(classes, width)` comes back.
     With `recompute`, only each block's input is kept for backward.
     """
     for number, keys_values in enumerate(shared, start=first):
-        if number in edits:
-            x = edits[number].apply(x)
+        x = rows.with_deep(x, deep, number)
         at_end = number + 1 == len(blocks)
         x = run(_own_block, blocks[number], x, *keys_values, layout, at_end, recompute=recompute)
     return x

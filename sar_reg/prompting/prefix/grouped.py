@@ -6,14 +6,13 @@ class after class. Class-specific rows that enter at a block end the sharing the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from sar_reg.prompting.learned import Learned
-from sar_reg.prompting.prefix.blocks import Edit, KeysValues, run_own, run_shared
+from sar_reg.prompting.prefix.blocks import KeysValues, run_own, run_shared
 from sar_reg.prompting.prefix.layout import Layout, pack
 from sar_reg.prompting.prefix.rows import Rows, moved, rows_of, stack_of
 from sar_reg.prompting.prefix.transforms import run
@@ -97,8 +96,8 @@ def _run_shared(tower: TextTower, plan: GroupedPlan, learned: Learned) -> _Share
     stack = stack_of(tower)
     rows = plan.shared.embed(tower, learned.context)
     entry = len(stack.blocks) if learned.class_tokens is None else learned.class_layer
-    before, rows = run_shared(stack.blocks, rows, _edits(plan.shared, learned), 0, entry)
-    after, _ = run_shared(stack.blocks, rows[: plan.rows.start], {}, entry, len(stack.blocks))
+    before, rows = run_shared(stack.blocks, rows, plan.shared, learned.deep, 0, entry)
+    after, _ = run_shared(stack.blocks, rows[: plan.rows.start], plan.shared, (), entry, len(stack.blocks))
     return _Shared(before, rows, after)
 
 
@@ -106,13 +105,15 @@ def _encode_chunk(
     tower: TextTower, plan: GroupedPlan, chunk: Chunk, shared: _Shared, recompute: bool, *parts: Any
 ) -> Float[Tensor, "classes features"]:
     stack, learned = stack_of(tower), Learned.of_parts(*parts)
-    x = chunk.own.embed(tower, learned.context)
-    edits = _edits(chunk.own, learned)
-    x = run_own(stack.blocks, x, shared.before, chunk.layout, edits, first=0, recompute=recompute)
+    own, deep = chunk.own, learned.deep
+    x = own.embed(tower, learned.context)
+    x = run_own(stack.blocks, x, shared.before, chunk.layout, own, deep, first=0, recompute=recompute)
     if learned.class_tokens is not None:
         x = _enter_class_tokens(plan, chunk, shared.at_entry, x, learned.class_tokens)
         first = learned.class_layer
-        x = run_own(stack.blocks, x, shared.after, chunk.after_entry, {}, first=first, recompute=recompute)
+        x = run_own(
+            stack.blocks, x, shared.after, chunk.after_entry, own, (), first=first, recompute=recompute
+        )
     return stack.project(stack.final_norm(x))
 
 
@@ -132,10 +133,3 @@ def _enter_class_tokens(
     index = torch.where(learned, from_learned, torch.where(was_shared, new.column, from_stream))
     pool = torch.cat([shared, x, class_tokens.to(x.dtype).flatten(0, 1)])
     return pool[index]
-
-
-def _edits(rows: Rows, learned: Learned) -> Mapping[int, Edit]:
-    """The deep prompts by block, where `rows` hold context vectors."""
-    if not len(rows.places):
-        return {}
-    return {block: Edit(rows.places, deep[rows.vectors]) for block, deep in enumerate(learned.deep, start=1)}

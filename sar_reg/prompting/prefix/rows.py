@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -39,6 +40,14 @@ class Rows:
             chosen = context[self.vectors] if context.ndim == 2 else context[self.classes, self.vectors]
             words = words.index_copy(0, self.places, chosen.to(words.dtype))
         return words + stack_of(tower).positions()[self.columns].to(tower.dtype)
+
+    def with_deep(
+        self, x: Float[Tensor, "rows width"], deep: Sequence[Float[Tensor, "context width"]], block: int
+    ) -> Float[Tensor, "rows width"]:
+        """`x` with the vectors of the deep prompt that enters before `block`, if one does."""
+        if not len(self.places) or not 1 <= block <= len(deep):
+            return x
+        return x.index_copy(0, self.places, deep[block - 1][self.vectors].to(x.dtype))
 
 
 def rows_of(rows: PromptRows, classes: Int[Tensor, " rows"], columns: Int[Tensor, " rows"]) -> Rows:
