@@ -1,8 +1,8 @@
 """Building a bank: 700 ImageNet names in 8 templates, plain, cropped at end-of-
 text, and ours.
 
-    python -m benchmarks.bank               # ten idle minutes, most of them plain
-    python -m benchmarks.bank --share 0.1   # plain, cropped: a tenth of the names
+    python -m benchmarks.bank               # ten minutes on an idle machine, mostly for plain
+    python -m benchmarks.bank --share 0.1   # a tenth of the names for plain and cropped
 
 ViT-B/16 with random weights, float32, no gradient. A share below 1 is written
 into the record: times of plain and cropped encoding are proportional to the
@@ -34,12 +34,12 @@ CLASSES = 700
 
 
 def plain(model: Any, tokens: Tensor) -> Tensor:
-    """All 77 rows, as a user of open_clip encodes text."""
+    """All 77 rows, as with open_clip's `encode_text`."""
     return torch.cat([model.encode_text(batch) for batch in tokens.split(100)])
 
 
 def cropped(model: Any, tokens: Tensor) -> Tensor:
-    """Rows up to the longest sentence's end."""
+    """Rows up to the end of the longest sentence."""
     ends = tokens.argmax(dim=-1)
     length = int(ends.max()) + 1
     features: list[Tensor] = []
@@ -59,7 +59,7 @@ def timed(run: Callable[[], Tensor]) -> tuple[float, Tensor]:
 
 
 def averaged(encode: Callable[[Any, Tensor], Tensor], model: Any, names: Sequence[str]) -> Tensor:
-    """A bank by another way of encoding."""
+    """A bank with another way of encoding."""
     tower, total = text_tower(model), torch.zeros(len(names), 512)
     for template in resolve_templates("imagenet"):
         tokens = tower.tokenize([template.replace("{}", name.replace("_", " ")) for name in names])
@@ -73,7 +73,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--share", type=float, default=1.0, help="share of the names for plain and cropped")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="fraction of the names for plain and cropped"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     model, names, templates = frozen_clip(), class_names(CLASSES), resolve_templates("imagenet")

@@ -1,5 +1,5 @@
-"""A MODEL, not a measurement: what a training step on ImageNet should cost on
-GPUs that were not at hand.
+"""A model, not a measurement: the expected cost of a training step on ImageNet on
+GPUs that were not available.
 
     python -m benchmarks.cost_model
 
@@ -9,8 +9,9 @@ SAR with 200 novel ones, and ours + SAR. Time on the card is operations over
 40 % of its dense float16 peak, or bytes over its memory bandwidth, whichever
 is longer, for each tower: what a captured CUDA graph takes. In eager mode the
 step takes as long as the host needs for its launches, if that is longer. The
-optimiser and the data loader are left out. It checks its row counts against the encoder's and its ratios against
-the times measured by `benchmarks/train_step.py` on a CPU.
+optimiser and the data loader are left out. The row counts are checked against
+the encoder, and the ratios are compared with the CPU times of
+`benchmarks/train_step.py`.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class GPU:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one pass forward and, where there is one, backward."""
+    """Cost of a forward pass and, if there is one, of its backward pass."""
 
     flop: float
     bytes_moved: float
@@ -143,7 +144,7 @@ def _kept_per_row(row: dict[str, Any]) -> float:
 
 
 def check(measured: dict[str, Any]) -> list[dict[str, Any]]:
-    """Modelled against measured: rows must agree exactly, ratios are put side by side."""
+    """Compare the model with measurements: rows must be equal, ratios are listed."""
     found: list[dict[str, Any]] = []
     for n_ctx in (4, 16):
         for classes in (50, 100, 250, 300, 500):
@@ -166,7 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--launch-us", type=float, default=LAUNCH_US, help="host's time for a launch, in µs")
+    parser.add_argument("--launch-us", type=float, default=LAUNCH_US, help="host time per launch, in µs")
     launch = parser.parse_args().launch_us / 1000
     measured = json.loads(MEASURED.read_text())["rows"]
     costs = steps(measured)
@@ -198,7 +199,7 @@ def main() -> None:
 
 
 def step_table(rows: dict[str, Any]) -> str:
-    """The modelled steps for readers."""
+    """The modelled steps as a Markdown table."""
     regimes = [f"{gpu.name}, {regime}" for gpu in GPUS for regime in ("eager", "graph")]
     heads = ["step", "TFLOP", "GB moved", "GB kept", "launches", *(f"{regime}: ms" for regime in regimes)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
@@ -210,7 +211,7 @@ def step_table(rows: dict[str, Any]) -> str:
 
 
 def check_table(checks: list[dict[str, Any]]) -> str:
-    """Modelled and measured ratios side by side."""
+    """Modelled and measured ratios as a Markdown table."""
     lines = ["| plain / ours, text tower | modelled | measured on a CPU |", "|---|---|---|"]
     for row in checks:
         ratio = f"{row['modelled']:.1f}× | {row['measured on CPU']:.1f}×"

@@ -1,7 +1,7 @@
-"""What the feature store saves: the same runs without and with it, by turns, in
-one process.
+"""The time that the feature store saves: the same runs without and with it,
+alternating in one process.
 
-    python -m benchmarks.feature_store          # some ten minutes of one core
+    python -m benchmarks.feature_store          # about ten minutes on one core
 
 The testbed's tables 1 and 4 on two data sets with one seed, and table 1 on two
 made-up data sets in the official layout with a CLIP of random weights as large

@@ -1,4 +1,4 @@
-"""How the benchmarks measure: CPU seconds of one thread, bytes kept and at the peak, and on what machine."""
+"""Measure CPU seconds of one thread and memory (kept and peak), and describe the machine."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ def measure(run: Callable[[], Tensor], *, model: nn.Module, repeats: int, learn:
 
 @contextmanager
 def peak_growth() -> Iterator[list[float]]:
-    """How far the process's resident set grows inside, in MB: the one element of the list, set at the end.
+    """Growth of the process's resident set in the context, in MB: the only element of the list, set at the end.
 
-    What was freed before is first given back to the system, so that it cannot be used again unseen. A thread reads
-    the size every millisecond, which adds a little to the CPU time of everything measured inside.
+    Freed memory is first returned to the system, because reusing it would not be seen as growth. A thread reads
+    the size every millisecond, which adds a little to the CPU time in the context.
     """
     gc.collect()
-    with contextlib.suppress(AttributeError):  # other C libraries than glibc
+    with contextlib.suppress(AttributeError):  # C libraries other than glibc
         ctypes.CDLL(None).malloc_trim(0)
     before = _resident()
     highest, growth, done = [before], [0.0], threading.Event()
@@ -109,12 +109,12 @@ def peak_growth() -> Iterator[list[float]]:
 
 
 def _resident() -> int:
-    """Bytes of this process in memory now."""
+    """Resident memory of this process, in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers were measured on, and how busy it was."""
+    """The machine, and its load."""
     import open_clip
 
     return {

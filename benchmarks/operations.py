@@ -1,9 +1,9 @@
-"""Count what a step sends to the device, and refuse what would make the host wait for it.
+"""Count the operations that a step sends to the device, and refuse those that make the host wait.
 
-On a GPU every operation costs a launch, some microseconds of the host's time, however small it is; a CPU shows nothing
-of this. The count is the same on both: every dispatched operator that is not a view.
+On a GPU, each operation needs a launch: some microseconds on the host, however small the operation. A CPU does not show
+this cost, but the count is the same on both: every dispatched operator that is not a view.
 
-    python -m benchmarks.operations     # counts the text towers, some seconds
+    python -m benchmarks.operations     # counts the text towers in a few seconds
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Operations(TorchDispatchMode):
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """The total count."""
         return self.by_name.total()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -76,7 +76,7 @@ MODES: dict[str, dict[str, Any]] = {
 
 
 def counted(run: Callable[[], Tensor], learned: Sequence[Tensor]) -> int:
-    """Operations of forward and backward, the second time."""
+    """Operations of forward and backward, counted in the second call."""
     for _ in range(2):
         with Operations() as operations:
             features = run()
@@ -161,7 +161,7 @@ def main() -> None:
 
 
 def table(record: dict[str, Any]) -> str:
-    """The record for readers."""
+    """The record as a Markdown table."""
     columns = list(next(iter(record["text tower"].values())))
     heads = [column.replace(", ", ": ") + (" classes" if column[-1] == "0" else "") for column in columns]
     lines = [f"| operations, forward + backward | {' | '.join(heads)} |", "|---" * (len(columns) + 1) + "|"]

@@ -1,10 +1,10 @@
-"""Why the encoder's attention is written as it is: four ways to attend to shared
-and own keys, one block.
+"""Four ways to attend to shared and own keys, in one block: the reason for the
+encoder's attention.
 
     python -m benchmarks.prompt_attention
 
 300 ImageNet names behind 5 shared rows, width 512, 8 heads, float32, forward +
-backward, CPU seconds of one thread; "kept" is what backward needs.
+backward, CPU seconds of one thread; "kept" is the memory for backward.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def einsum(q: Tensor, k: Tensor, v: Tensor, sk: Tensor, sv: Tensor, classes: int
 
 
 def expanded(q: Tensor, k: Tensor, v: Tensor, sk: Tensor, sv: Tensor, classes: int) -> Tensor:
-    """PyTorch's scaled dot product, the shared keys copied to every class."""
+    """PyTorch's scaled dot product, with the shared keys copied to every class."""
     q, k, v = (x.view(classes, -1, HEADS, WIDTH // HEADS).transpose(1, 2) for x in (q, k, v))
     sk, sv = (x.view(1, SHARED, HEADS, -1).transpose(1, 2).expand(classes, -1, -1, -1) for x in (sk, sv))
     mask = torch.cat([torch.zeros(q.shape[2], SHARED), causal(q.shape[2])], dim=1)
@@ -75,7 +75,7 @@ def by_group(way: Way, lengths: list[int], tensors: list[Tensor]) -> Tensor:
 
 
 def main() -> None:
-    """Measure, check that all agree, and write the record."""
+    """Measure, check that all results are equal, and write the record."""
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()

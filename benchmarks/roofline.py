@@ -3,10 +3,10 @@ floating-point operations.
 
     python -m benchmarks.roofline
 
-Prints, for each GPU and N, the time that memory traffic and arithmetic alone
-would need (fp16 learned features, fp32 bank, D = 512, K = 64), with the tiles
-of the kernels and, up to 4,096 classes, the target's cosines kept. Nothing here
-was run on a GPU. At small N a kernel's latency is above these bounds.
+Prints, for each GPU and N, the time for memory traffic and arithmetic alone
+(fp16 learned features, fp32 bank, D = 512, K = 64), with the tiles of the
+kernels and, up to 4,096 classes, the target's cosines kept. These numbers were
+not measured on a GPU. At small N a kernel's latency is above these bounds.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Time and peak memory of the sampled loss on the CPU, forward and backward,
-beside what one would write by hand.
+compared with code that one would write by hand.
 
     python -m benchmarks.sampled_kl [--sizes 250,700] [--out FOLDER]
 
-Every path first has to pass a correctness gate against fp64; then each is
-timed in a process of its own (one thread; process time and wall time), as often
-as every other path of that size; the median counts, with the 20th and 80th
-percentiles. Its peak memory is read as the growth of the process's resident set over its inputs
-(of compiled ones too, after compiling). Each path draws its own classes.
+Every path is first checked against fp64. Then it is timed in a process of its
+own (one thread; process time and wall time), as often as every other path of
+that size. The table shows the median with the 20th and 80th percentiles. Peak
+memory is the growth of the resident set over the inputs, after compilation for
+compiled paths. Each path draws its own classes.
 Writes sampled_kl.json and sampled_kl.md.
 """
 
@@ -41,12 +41,12 @@ LARGEST = 21000
 
 
 def random_sets(n: int) -> torch.Tensor:
-    """K random others per class, as one would draw them: the largest of random numbers, never oneself."""
+    """K random other classes per class, drawn in the usual way: the largest of N random numbers."""
     return torch.rand(n, n).fill_diagonal_(-1.0).topk(min(K, n - 1)).indices
 
 
 def gather_kl(learned: torch.Tensor, target: torch.Tensor, sets: torch.Tensor) -> torch.Tensor:
-    """The equations word for word: fetch the K rows of every class, multiply, softmax, KL."""
+    """The equations as written: gather the K rows of every class, multiply, softmax, KL."""
     u, t = F.normalize(learned, dim=-1), F.normalize(target, dim=-1)
     log_q = ((u[:, None] * u[sets]).sum(-1) / TAU).log_softmax(-1)
     log_p = ((t[:, None] * t[sets]).sum(-1) / TAU).log_softmax(-1)
@@ -54,7 +54,7 @@ def gather_kl(learned: torch.Tensor, target: torch.Tensor, sets: torch.Tensor) -
 
 
 def matmul_kl(learned: torch.Tensor, target: torch.Tensor, sets: torch.Tensor) -> torch.Tensor:
-    """All N x N similarities, of which the sampled ones are picked."""
+    """All N x N similarities, from which the sampled ones are selected."""
     u, t = F.normalize(learned, dim=-1), F.normalize(target, dim=-1)
     log_q = ((u @ u.T).gather(1, sets) / TAU).log_softmax(-1)
     log_p = ((t @ t.T).gather(1, sets) / TAU).log_softmax(-1)
@@ -62,7 +62,7 @@ def matmul_kl(learned: torch.Tensor, target: torch.Tensor, sets: torch.Tensor) -
 
 
 def kept_matmul_kl() -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
-    """The best of its kind: the target's N x N matrix is made once and kept."""
+    """The fastest of these: the target's N x N matrix is computed once and kept."""
     kept: dict[int, torch.Tensor] = {}
 
     def kl(learned: torch.Tensor, target: torch.Tensor, sets: torch.Tensor) -> torch.Tensor:
@@ -96,7 +96,7 @@ def loss_of(path: str) -> Callable[[torch.Tensor, torch.Tensor, int], torch.Tens
 
 
 KEPT = "matmul, target kept"
-"""With the ring's draw, too: of the random numbers it needs N and not N x N."""
+"""Also uses the ring's draw, which needs N random numbers instead of N x N."""
 PATHS = ("gather", "gather, compiled", "matmul", "matmul, compiled", KEPT, "independent", "ring")
 
 
@@ -130,7 +130,7 @@ def gate() -> dict[str, float]:
             ((grad - exact_grad).abs().max() / exact_grad.abs().max()).item(),
         )
         if not errors[path] < 2e-5:
-            raise SystemExit(f"{path} is wrong by {errors[path]:.1e}; nothing was timed")
+            raise SystemExit(f"{path} has an error of {errors[path]:.1e}; nothing was timed")
     return errors
 
 
@@ -143,7 +143,7 @@ def measure(path: str, n: int) -> dict[str, Any]:
         learned.grad = None
         loss(learned, target, step).backward()
 
-    # First use loads libraries, and the compiler: neither is the loss's memory.
+    # The first use loads libraries and the compiler, which are not memory of the loss.
     warm, warm_target = features(200)
     loss(warm, warm_target, 0).backward()
     if path.endswith("compiled"):
@@ -208,7 +208,7 @@ def as_markdown(record: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Gate, then one process per path and size."""
+    """Check all paths, then run one process per path and size."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -3,8 +3,8 @@ noise of the sampling.
 
     python benchmarks/sampled_kl_statistics.py [--draws 150] [--out FOLDER]
 
-Rounding: errors against fp64 of what the field's code does in half precision,
-and of ours, on the same features. Noise: variance over draws of loss and
+Rounding: errors against fp64 of the usual half-precision code and of ours, on
+the same features. Noise: variance over draws of loss and
 gradient, ring against independent rows, relative to independent rows. Writes
 sampled_kl_statistics.json and .md. Synthetic features: a common direction and
 two levels of clusters.
@@ -27,7 +27,7 @@ N, D, K, TAU = 700, 512, 64, 0.01
 
 
 def features(n: int, spread: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Learned and target rows: common direction, 12 coarse and 60 fine clusters, own part; lengths like CLIP's."""
+    """Learned and target rows: common direction, 12 coarse and 60 fine clusters, individual part; norms like CLIP's."""
     draw = torch.Generator().manual_seed(seed)
     parts = torch.randn(12, D, generator=draw)[torch.randint(12, (n,), generator=draw)]
     parts = parts + torch.randn(60, D, generator=draw)[torch.randint(60, (n,), generator=draw)]

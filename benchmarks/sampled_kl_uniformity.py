@@ -1,12 +1,12 @@
 """Are the sampled sets uniform? p-values for how often classes, and pairs of
-classes, stand in one row's set.
+classes, are in one row's set.
 
     python benchmarks/sampled_kl_uniformity.py [--draws 4000] [--controls 400]
 
 The statistic is chi-square of the counts. Classes of one set exclude each
-other, so its law is not the textbook's: it is simulated, with as many sets
-drawn by numpy's own shuffling for each control. The p-value is the share of
-controls that are at least as far from uniform. Writes
+other, so it does not follow the usual chi-square distribution. The distribution
+is simulated with as many sets per control, drawn by numpy's shuffling. The
+p-value is the fraction of controls that are at least as far from uniform. Writes
 sampled_kl_uniformity.json and .md.
 """
 
@@ -36,7 +36,7 @@ def chi_squares(sets: np.ndarray) -> tuple[float, float]:
 
 
 def drawn_sets(n: int, k: int, draws: int, sampling: str) -> np.ndarray:
-    """What `sample_classes` gives one row over many steps."""
+    """The sets that `sample_classes` draws for one row over many steps."""
     sets = np.zeros((draws, n), dtype=np.float32)
     for step in range(draws):
         sets[step, sample_classes(n, k, seed=0, step=step, sampling=sampling)[ROW].numpy()] = 1
@@ -51,7 +51,7 @@ def control_sets(n: int, k: int, draws: int, generator: np.random.Generator) -> 
 
 
 def study(n: int, k: int, draws: int, controls: int) -> list[dict[str, object]]:
-    """One row a sampling: its p-values for single classes and for pairs."""
+    """One row per kind of sampling: p-values for single classes and for pairs."""
     generator = np.random.default_rng(0)
     simulated = np.array([chi_squares(control_sets(n, k, draws, generator)) for _ in range(controls)])
     rows: list[dict[str, object]] = []

@@ -1,6 +1,6 @@
 """One training step: text tower plain, cropped and ours, image tower, loss.
 
-    python -m benchmarks.train_step               # what the record lacks
+    python -m benchmarks.train_step               # cases missing from the record
     python -m benchmarks.train_step --again       # rebuild the record in one run
     python -m benchmarks.train_step --only coop   # cases with "coop" in the name
     python -m benchmarks.train_step --table       # print the record
@@ -32,14 +32,14 @@ from sar_reg.prompting import ImagePromptEncoder
 RECORD = Path(__file__).parent / "results" / "train_step.json"
 NOVEL = 200
 REPEATS = 3
-"""Of every case, ours or not; the median counts."""
+"""Runs of every case; the median is recorded."""
 How = Literal["plain", "cropped", "ours", "checkpoint", "chunks of 25", "two buckets"]
 OPTIONS: dict[How, dict[str, Any]] = {
     "checkpoint": {"checkpoint": True},
     "chunks of 25": {"chunk_size": 25},
     "two buckets": {"buckets": 2},
 }
-"""Of ours."""
+"""Options of our encoder."""
 
 
 OTHERS = (("tcp", 4), ("maple", 2), ("coprompt", 4))
@@ -64,7 +64,7 @@ class Case:
 
 
 def cases() -> Iterator[Case]:
-    """Those that the claims need come first."""
+    """All cases; those behind claims in the docs come first."""
     for n_ctx in (4, 16):
         for classes in (50, 100, 250, 300, 500, 700):
             yield Case("coop", "ours", classes, n_ctx)
@@ -101,7 +101,7 @@ def text_pass(case: Case, model: nn.Module) -> tuple[Callable[[], Tensor], int]:
 
 
 def cropped(model: Any, encoder: PromptEncoder, context: Tensor) -> Tensor:
-    """The official path with every prompt cut after the longest one's end: what a careful user would write."""
+    """The official path with all prompts cropped to the longest one, as a careful user would write it."""
     ends = encoder.tokens.argmax(dim=-1)
     length = int(ends.max()) + 1
     words = model.token_embedding(encoder.tokens[:, :length])
@@ -134,7 +134,7 @@ def image_row(batch: int, prompted: bool, model: nn.Module) -> dict[str, Any]:
 
 
 def gate(model: nn.Module) -> None:
-    """Nothing is timed unless ours and plain give the same features and gradients."""
+    """Check that ours and plain give the same features and gradients before anything is timed."""
     encoder = PromptEncoder(model, None, class_names(8), n_ctx=4)
     context = encoder.random_context().requires_grad_()
     ours, plain = encoder(context), encoder.encode_plain(context)
@@ -157,7 +157,7 @@ def loss_row(classes: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run what is missing in the record, or print it."""
+    """Run the missing cases, or print the record."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -196,7 +196,7 @@ def main() -> None:
 
 
 def table(rows: dict[str, Any]) -> str:
-    """The record for readers: claims, then the rest of the step, then the text tower by size."""
+    """The record in Markdown: claims, the rest of the step, and the text tower by size."""
     lines = [
         "| claim, one CPU thread | text tower's CPU time | memory kept | peak memory | whole step, 32 images |",
         "|---|---|---|---|---|",

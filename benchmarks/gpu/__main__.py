@@ -1,12 +1,12 @@
-"""Everything that only a GPU can tell, in one run.
+"""All checks and measurements that need a GPU, in one run.
 
     python -m benchmarks.gpu [--seconds 460] [--out DIR]
     python -m benchmarks.gpu --dry                # tiny sizes, on the CPU
 
-Is the loss right, is the encoder right, does anything wait for the device, and
-how fast are the loss, the encoder, a whole step of CoOp (the paper's Table 2)
-and the building of a bank. Writes gpu.json and gpu.md, after every section;
-none begins after the time is up. Needs torch, Triton and open_clip.
+Checks loss and encoder, checks that the host does not wait for the device, and
+times the loss, the encoder, a whole step of CoOp (the paper's Table 2) and the
+building of a bank. Writes gpu.json and gpu.md after every section. No section
+begins after the time is up. Needs torch, Triton and open_clip.
 """
 
 from __future__ import annotations
@@ -63,17 +63,21 @@ SECTIONS = (
     ("bank", 20, encoder.bank_building),
     ("profile", 15, encoder.profile_step),
 )
-"""Name, seconds that must be left, and what runs; in order of worth."""
+"""Name, seconds that must remain, and function; the most important first."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run all sections; 1 if one failed or a check did."""
+    """Run all sections; return 1 if a section or a check failed."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.gpu",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seconds", type=float, default=460, help="begin no section after this; default 460")
+    parser.add_argument(
+        "--seconds", type=float, default=460, help="no section begins after this time; default 460"
+    )
     parser.add_argument("--out", type=Path, default=Path("gpu"), help="folder of the record; default gpu")
-    parser.add_argument("--dry", action="store_true", help="tiny sizes on the CPU: does the script run?")
+    parser.add_argument("--dry", action="store_true", help="tiny sizes on the CPU, to test the script")
     options = parser.parse_args(argv)
     if not (options.dry or torch.cuda.is_available()):
         parser.error("there is no CUDA device; --dry runs tiny sizes on the CPU")
