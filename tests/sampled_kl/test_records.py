@@ -1,10 +1,13 @@
-"""What is said about the loss's time and memory on a CPU is in the record."""
+"""The records of the loss: what the docs say about time and memory, and the study of uniformity."""
 
 from __future__ import annotations
 
 import json
 
+import numpy as np
+
 from benchmarks import sampled_kl
+from benchmarks.sampled_kl_uniformity import chi_squares, control_sets, drawn_sets, study
 from tests import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -71,3 +74,30 @@ def test_the_aims() -> None:
     assert ratio(sampled_kl.KEPT, 700, "cpu_ms_p50") >= 2
     assert ratio(sampled_kl.KEPT, 250, "cpu_ms_p50") > 1 / 1.3
     assert ROWS["ring", 100_000]["peak_mb"] < 2_000
+
+
+def test_uniform_sets_pass_and_neighbouring_ones_are_found() -> None:
+    generator = np.random.default_rng(1)
+    n, k, draws = 23, 7, 1000
+    controls = np.array([chi_squares(control_sets(n, k, draws, generator)) for _ in range(50)])
+    windows = np.zeros((draws, n - 1), dtype=np.float32)
+    for row, start in enumerate(generator.integers(0, n - 1, draws)):
+        windows[row, (start + np.arange(k)) % (n - 1)] = 1  # each class alike, pairs not
+    single, pairs = chi_squares(windows)
+    assert single < 3 * controls[:, 0].max()
+    assert pairs > 5 * controls[:, 1].max()
+    favoured = control_sets(n, k, draws, generator)
+    favoured[:200] = favoured[0]
+    assert chi_squares(favoured)[0] > 2 * controls[:, 0].max()
+
+
+def test_the_row_itself_is_left_out() -> None:
+    sets = drawn_sets(11, 4, 50, "ring")
+    assert sets.shape == (50, 10)
+    assert (sets.sum(axis=1) == 4).all()
+
+
+def test_a_study_has_a_p_value_for_each_sampling() -> None:
+    rows = study(11, 4, 300, 20)
+    assert [row["sampling"] for row in rows] == ["ring", "independent"]
+    assert all(0 < row[name] <= 1 for row in rows for name in ("p_classes", "p_pairs"))
