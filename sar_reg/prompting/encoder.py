@@ -46,8 +46,8 @@ class PromptEncoder(nn.Module):
     where sharing is not exact, the full length is encoded, and where that differs too, the model is refused.
 
     A module without parameters of its own: it refers to the model, whose weights are neither its parameters
-    nor in its `state_dict`, and takes it along in `to(...)`. Threads may share one. A copy (`copy.deepcopy`,
-    pickle) has a copy of the model.
+    nor in its `state_dict`, and takes it along in `to(...)`. Threads may share one without
+    `cuda_graph`. A copy (`copy.deepcopy`, pickle) has a copy of the model.
 
     Args:
         model: any model `text_tower` accepts except a bare function.
