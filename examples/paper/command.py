@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import tyro
 
+from examples.paper.engine import Failure
 from examples.paper.modelled import PUBLISHED, modelled_table
 from examples.paper.options import Options
 from examples.paper.rehearsal import rehearse
@@ -20,11 +21,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = tyro.cli(Options, args=argv, prog="python -m examples.paper", description=Options.__doc__)
     with one_line_errors():
         names = NAMES if options.what == "all" else (options.what,)
-        if options.estimate and options.data == PUBLISHED:
-            print(modelled_table(names, options).markdown())
-            failures = []
-        elif options.rehearse:
+        failures: list[Failure] = []
+        if options.rehearse:
             failures = rehearse(names, options)
+        elif options.estimate and options.data == PUBLISHED:
+            print(modelled_table(names, options).markdown())
         else:
             failures = [failure for name in names for failure in reproduce(name, options)]
     for failure in failures:

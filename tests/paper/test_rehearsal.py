@@ -80,6 +80,8 @@ def test_options_without_effect_are_refused(capsys: pytest.CaptureFixture[str]) 
         "--rehearse makes data, model and output of its own; leave out --model, --run"
         in capsys.readouterr().err
     )
+    assert run("fig1", "--estimate", "--data", "published") == 2
+    assert "leave out --data, --estimate" in capsys.readouterr().err
 
 
 def test_lists_have_their_full_length_and_numbers_are_checked(tmp_path: Path) -> None:
