@@ -212,7 +212,7 @@ def _described(parts: Sequence[Tensor | None]) -> str:
 
 
 def _settings(device: torch.device) -> dict[str, Any]:
-    """What PyTorch was told and a captured kernel has decided on."""
+    """Global settings of PyTorch that are fixed in a captured kernel."""
     autocast = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
     return {"autocast": autocast, "float32_matmul_precision": torch.get_float32_matmul_precision()}
 

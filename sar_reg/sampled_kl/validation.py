@@ -129,7 +129,7 @@ def check_indices(
         raise InputError(f"indices must lie in 0..{n - 1}, but reach from {low} to {high}")
     if own.any():
         row = int(own.any(dim=1).nonzero()[0])
-        raise InputError(f"{itself} (row {row}); remove it, since cos(x, x) = 1 tells nothing")
+        raise InputError(f"{itself} (row {row}); remove it, since cos(x, x) is always 1")
     # Tensors of inference mode cannot be saved for backward.
     return indices.clone() if indices.is_inference() else indices
 

@@ -173,13 +173,19 @@ def test_the_first_picture_and_its_caption() -> None:
     }
     datasets = {dataset for dataset, _ in rows}
     assert len(datasets) == 6
+    lost, kept = [], []
     for dataset in datasets:
         zero_shot, coop, sar = (rows[dataset, title] for title in ("zero-shot", "CoOp", "CoOp + SAR"))
         assert coop["new"] < zero_shot["new"] - 2
-        assert abs(sar["new"] - zero_shot["new"]) <= 2
-        assert 2 * (sar["base"] - zero_shot["base"]) > coop["base"] - zero_shot["base"]
+        lost.append(zero_shot["new"] - sar["new"])
+        kept.append(100 * (sar["base"] - zero_shot["base"]) / (coop["base"] - zero_shot["base"]))
+    assert len([loss for loss in lost if loss <= 2]) == 5
+    assert 2 < max(lost) <= 3
     caption = " ".join(read("README.md").split())
-    assert "stays within 2 points of zero-shot CLIP there and keeps more than half of its gain" in caption
+    assert (
+        "it stays within 2 points of zero-shot CLIP there on five of the six data sets and within 3 on the sixth, and "
+        f"keeps {min(kept):.0f} to {max(kept):.0f} percent of its gain on the trained classes"
+    ) in caption
 
 
 def test_captions_of_the_other_pictures() -> None:
@@ -219,16 +225,16 @@ def test_what_sar_costs_on_shifted_domains() -> None:
         if row["dataset"] == "average" and row["metric"] == "style"
     }
     losses = {method: f"{style[method, 'baseline'] - style[method, 'sar']:.1f}" for method in METHODS}
-    assert (min(losses.values()), max(losses.values())) == ("0.2", "1.1")
-    assert [method for method, loss in losses.items() if loss == "0.2"] == ["MaPLe"]
-    assert [method for method, loss in losses.items() if loss == "1.1"] == ["CoOp", "CoPrompt"]
+    assert (min(losses.values()), max(losses.values())) == ("0.3", "1.2")
+    assert [method for method, loss in losses.items() if loss == "0.3"] == ["MaPLe"]
+    assert [method for method, loss in losses.items() if loss == "1.2"] == ["CoPrompt"]
     gains = [
         PAPER["5", "average", m, "sar", "acc"] - PAPER["5", "average", m, "baseline", "acc"] for m in METHODS
     ]
     assert (f"{min(gains):.2f}", f"{max(gains):.2f}") == ("0.01", "0.66")
     for page in ("docs/when-not.md", "docs/testbed.md"):
         text = " ".join(read(page).split())
-        assert "0.2 (MaPLe) to 1.1 points (CoOp, CoPrompt)" in text
+        assert "0.3 (MaPLe) to 1.2 points (CoPrompt)" in text
         assert "0.66 points" in text
 
 
@@ -298,3 +304,27 @@ def test_sizes_and_gains_on_the_page_of_reproduction() -> None:
     )
     assert f"publishes an H of {official:.2f}, and the paper's authors got {theirs:.2f}" in page
     assert not any(shots == 4 for _, shots, _ in published.methods())  # or the page has to name them
+
+
+def test_random_nouns_against_related_words_on_the_page_of_choosing_words() -> None:
+    page = " ".join(read("docs/choosing-words.md").split())
+    rows = csv.DictReader(io.StringIO(read("examples/paper/rendered/fig5.csv")))
+    found = {
+        (row["variant"], row["metric"]): (float(row["ours"]), float(row["ours_std"] or 0))
+        for row in rows
+        if (row["dataset"], row["method"]) == ("average", "CoOp") and row["metric"] in ("base", "new", "h")
+    }
+    new = {
+        name: f"{found[name, 'new'][0]:.1f} ± {found[name, 'new'][1]:.1f}"
+        for name in ("none", "random", "related", "list")
+    }
+    assert (
+        f"New {new['random']} with random nouns, {new['related']} with related words and {new['list']} with a plain "
+        f"word list, against {new['none']} without SAR"
+    ) in page
+    kept = found["related", "base"][0] - found["random", "base"][0]
+    h = [found[name, "h"][0] for name in ("related", "random")]
+    assert (
+        f"Related words keep {kept:.1f} points more Base, so their H is {h[0]:.1f} against {h[1]:.1f}" in page
+    )
+    assert abs(found["random", "new"][0] - found["related", "new"][0]) < found["random", "new"][1]

@@ -152,7 +152,7 @@ def compare(method: type[PromptMethod], options: Options) -> None:
 
 
 def list_runs(method: type[PromptMethod], options: Options, experiment: Experiment) -> list[Run]:
-    """The method alone, then with SAR, over the seeds; of a last fit the latter alone, with the first seed."""
+    """The method alone, then with SAR, over the seeds; with `--final` only with SAR and the first seed."""
     kinds = (False, True) if options.sar else (False,)
     cells = [
         RunConfig(method.__name__, options.source, options.recipe, seed, sar)
