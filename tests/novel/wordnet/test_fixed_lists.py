@@ -10,7 +10,7 @@ import pytest
 from sar_reg.novel.wordnet.classes import WordNetClasses
 from tests import ROOT
 
-CASES = json.loads((Path(__file__).parent / "untuned_lists.json").read_text(encoding="utf-8"))
+CASES = json.loads((Path(__file__).parent / "fixed_lists.json").read_text(encoding="utf-8"))
 READ: dict[str, dict[str, str]] = CASES["read"]
 
 
