@@ -18,7 +18,7 @@ from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Float, Tensor
 
 _WARM_UPS = 3  # what PyTorch's own make_graphed_callables takes
-_WITHOUT = "or use cuda_graph=False."
+_WITHOUT = "or use cuda_graph=False"
 
 
 def check_capturable(tower: TextTower, plan: PrefixPlan | None) -> None:
@@ -39,7 +39,7 @@ def check_capturable(tower: TextTower, plan: PrefixPlan | None) -> None:
     if plan is None:
         raise InputError(
             "cuda_graph=True needs a model whose prompts share their first rows; this one is encoded in full, which "
-            f"cannot be captured: {tower.why_not}. Use cuda_graph=False."
+            f"cannot be captured: {tower.why_not}; use cuda_graph=False"
         )
     if not isinstance(plan, PackedPlan):
         raise InputError(f"cuda_graph=True needs the packed layout: leave layout and buckets out, {_WITHOUT}")
@@ -76,7 +76,7 @@ class GraphedEncoding:
         if torch.cuda.is_current_stream_capturing():
             raise InputError(
                 "the encoder was called inside the capture of another CUDA graph, which contains it anyway: use "
-                "cuda_graph=False there."
+                "cuda_graph=False there"
             )
         assert plan is not None
         layer, *parts = learned.apart()

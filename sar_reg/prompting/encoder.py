@@ -107,16 +107,14 @@ class PromptEncoder(nn.Module):
         names = tuple(map(str, classnames)) if are_names(classnames) else ()
         check_options(names, n_ctx, infix, class_position, chunk_size, buckets)
         if layout not in ("auto", "grouped", "packed"):
-            raise InputError(f'layout must be "auto", "grouped" or "packed", not {layout!r}.')
+            raise InputError(f'layout must be "auto", "grouped" or "packed", not {layout!r}')
         if layout == "packed" and buckets is not None:
-            raise InputError(
-                'buckets belong to the grouped layout: leave them out, or give layout="grouped".'
-            )
+            raise InputError('buckets belong to the grouped layout: leave them out, or give layout="grouped"')
         if compile and cuda_graph:
-            raise InputError("compile and cuda_graph cannot be combined: choose one.")
+            raise InputError("compile and cuda_graph cannot be combined: choose one")
         tower = text_tower(model, tokenizer)
         if not isinstance(tower, TextTower):
-            raise InputError("learnable prompts need a model, not a function: a function takes only texts.")
+            raise InputError("learnable prompts need a model, not a function: a function takes only texts")
         self.tower = tower
         self.classnames = names
         self.n_ctx = n_ctx
@@ -256,7 +254,7 @@ class PromptEncoder(nn.Module):
         if count < self.n_ctx:
             raise InputError(
                 f'"{words}" has {max(count, 0)} tokens, fewer than the {self.n_ctx} context vectors: '
-                f"give more words or a smaller n_ctx."
+                f"give more words or a smaller n_ctx"
             )
         return self.tower.embed(ids[0][start : start + self.n_ctx].to(self.tower.device)).float().clone()
 
@@ -309,39 +307,39 @@ class PromptEncoder(nn.Module):
         blocks = len(self.tower.block_modules)
         if not isinstance(context, torch.Tensor) or context.shape not in (one, each):  # pyright: ignore[reportUnnecessaryIsInstance]
             came = tuple(context.shape) if hasattr(context, "shape") else type(context).__name__
-            raise InputError(f"context must have shape {one} or {each}, not {came}.")
+            raise InputError(f"context must have shape {one} or {each}, not {came}")
         if context.device != self.tower.device:
             raise InputError(
                 f"the context lies on {context.device}, the model on {self.tower.device}: "
-                f"move one of them with .to(...)."
+                f"move one of them with .to(...)"
             )
         if type(context) is FakeTensor and not (
             context.fake_mode.allow_non_fake_inputs or type(self._rows.tokens) is FakeTensor
         ):
             raise InputError(
                 "the context is a FakeTensor and the model's weights are not: "
-                "use FakeTensorMode(allow_non_fake_inputs=True)."
+                "use FakeTensorMode(allow_non_fake_inputs=True)"
             )
         if (deep or class_tokens is not None) and self.class_position != "end":
             raise InputError(
-                f'deep prompts and class tokens need class_position="end", not "{self.class_position}".'
+                f'deep prompts and class tokens need class_position="end", not "{self.class_position}"'
             )
         for number, rows in enumerate(deep or (), start=1):
             if rows.shape != one or number >= blocks:
                 raise InputError(
                     f"deep prompts must be at most {blocks - 1} tensors of shape {one} for a tower of {blocks} "
-                    f"blocks; number {number} has shape {tuple(rows.shape)}."
+                    f"blocks; number {number} has shape {tuple(rows.shape)}"
                 )
         if class_tokens is None:
             if class_layer is not None:
-                raise InputError(f"class_layer={class_layer} needs class_tokens to put in there.")
+                raise InputError(f"class_layer={class_layer} needs class_tokens to put in there")
             return Learned(context, tuple(deep or ()))
         if deep:
-            raise InputError("deep prompts and class tokens cannot be combined: both replace the same rows.")
+            raise InputError("deep prompts and class tokens cannot be combined: both replace the same rows")
         if class_tokens.shape != each or class_layer is None or not 1 <= class_layer < blocks:
             raise InputError(
                 f"class_tokens must have shape {each} and class_layer lie in 1 .. {blocks - 1}; "
-                f"got {tuple(class_tokens.shape)} and {class_layer}."
+                f"got {tuple(class_tokens.shape)} and {class_layer}"
             )
         return Learned(context, (), class_tokens, class_layer)
 

@@ -31,7 +31,7 @@ class ImagePromptEncoder:
         if visual is None or not all(hasattr(visual, part) for part in parts):
             raise InputError(
                 f"image prompts need an open_clip model with a VisionTransformer as .visual; "
-                f"{type(model).__name__} has {type(visual).__name__}."
+                f"{type(model).__name__} has {type(visual).__name__}"
             )
         self._visual = visual
 
@@ -67,7 +67,7 @@ class ImagePromptEncoder:
         images = images.to(visual.conv1.weight.dtype)
         if prompts is None:
             if deep:
-                raise InputError("deep image prompts replace prompts: give prompts as well.")
+                raise InputError("deep image prompts replace prompts: give prompts as well")
             features = visual(images)
             return features[0] if isinstance(features, tuple) else features
         blocks = visual.transformer.resblocks
@@ -85,11 +85,11 @@ class ImagePromptEncoder:
 
     def _check(self, prompts: Tensor, deep: Sequence[Tensor], blocks: int) -> None:
         if prompts.ndim != 2 or not len(prompts) or prompts.shape[1] != self.width:
-            raise InputError(f"prompts must have shape (tokens, {self.width}), not {tuple(prompts.shape)}.")
+            raise InputError(f"prompts must have shape (tokens, {self.width}), not {tuple(prompts.shape)}")
         if len(deep) >= blocks or any(rows.shape != prompts.shape for rows in deep):
             raise InputError(
                 f"deep must be at most {blocks - 1} tensors of the prompts' shape {tuple(prompts.shape)}, "
-                f"not {[tuple(rows.shape) for rows in deep]}."
+                f"not {[tuple(rows.shape) for rows in deep]}"
             )
 
 

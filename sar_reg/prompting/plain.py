@@ -30,7 +30,7 @@ def encode_plain(
     if learned.class_tokens is not None:
         entering[learned.class_layer] = learned.class_tokens
     if entering and not tower.block_modules:
-        raise InputError(f"deep prompts and class tokens need a tower with known blocks; {tower.why_not}.")
+        raise InputError(f"deep prompts and class tokens need a tower with known blocks; {tower.why_not}")
     twins = frozen_twins(tower.model)
     if learned.context is not None:
         # into the dictionaries themselves: `register_forward_hook` counts handles, which cannot be compiled

@@ -90,7 +90,7 @@ def prompt_rows(
     if class_position != "end":
         if tower.pooled_row is None:
             raise InputError(
-                f'class_position="{class_position}" needs a CLIP text tower; here {tower.why_not}.'
+                f'class_position="{class_position}" needs a CLIP text tower; here {tower.why_not}'
             )
         before = n_ctx // 2 if class_position == "middle" else 0
         lengths = tower.pooled_row(tower.tokenizer(names)) - start
@@ -108,7 +108,7 @@ def _context_start(tower: TextTower, tokens: Int[Tensor, "classes context"], n_c
     if len(ids) != n_ctx or not here[:, start : start + n_ctx].all() or here[:, :start].any():
         raise InputError(
             f'the tokenizer must make one token of each placeholder "X" and pad on the right; {n_ctx} of them gave '
-            f"the ids {row[: n_ctx + 3].tolist()}. Give the tokenizer the model was trained with."
+            f"the ids {row[: n_ctx + 3].tolist()}; give the tokenizer the model was trained with"
         )
     return start
 

@@ -81,14 +81,14 @@ def _own_features(tower: TextTower, tokens: Tensor) -> Float[Tensor, "texts feat
         own: Any = tower.features(tower.model, tokens)
     except Exception as error:
         raise InputError(
-            f"the model cannot encode text itself: its own path ends in {type(error).__name__}: {error}. "
-            "Give a function encode(texts) -> (n, D) that can."
+            f"the model cannot encode text itself: its own path ends in {type(error).__name__}: {error}; "
+            "give a function encode(texts) -> (n, D) that can"
         ) from error
     if not isinstance(own, torch.Tensor) or own.ndim != 2 or len(own) != len(tokens):
         came = tuple(own.shape) if isinstance(own, torch.Tensor) else type(own).__name__
-        raise InputError(f"the model must give one row of text features per text; it gave {came}.")
+        raise InputError(f"the model must give one row of text features per text; it gave {came}")
     if not own.isfinite().all():
-        raise InputError("the model's own text features are not finite: check its weights and their dtype.")
+        raise InputError("the model's own text features are not finite: check its weights and their dtype")
     return own
 
 
@@ -105,9 +105,9 @@ def _refuse(tower: TextTower, tokens: Tensor, own: Tensor) -> None:
     if _differs(again, own, tower):
         raise InputError(
             "the model gives other features for the same text at each call, as dropout does in training mode: "
-            "call model.eval() first."
+            "call model.eval() first"
         )
     raise InputError(
         f"learnable prompts do not reach this model ({tower.kind}): put in as embeddings, words give other "
-        "features than as text. Use the unchanged model, or keep your own encoder and give its features to the loss."
+        "features than as text; use the unchanged model, or keep your own encoder and give its features to the loss"
     )

@@ -178,7 +178,7 @@ def test_fake_tensors_give_shapes_where_the_mode_allows_real_weights() -> None:
             if allowed:
                 assert encoder(context).shape == (6, 16)
             else:
-                with pytest.raises(InputError, match=r"use FakeTensorMode\(allow_non_fake_inputs=True\)\.$"):
+                with pytest.raises(InputError, match=r"use FakeTensorMode\(allow_non_fake_inputs=True\)$"):
                     encoder(context)
 
 

@@ -275,6 +275,6 @@ def test_dropout_in_training_is_refused() -> None:
     model = clip()
     model.transformer.resblocks[0].mlp.gelu = nn.Sequential(nn.GELU(), nn.Dropout(0.5))
     model.train()
-    with pytest.raises(InputError, match=r"as dropout does in training mode: call model\.eval\(\) first\.$"):
+    with pytest.raises(InputError, match=r"as dropout does in training mode: call model\.eval\(\) first$"):
         PromptEncoder(model, None, NAMES, n_ctx=4)
     _check(model.eval(), PromptEncoder(model, open_clip.tokenize, NAMES, n_ctx=4))

@@ -294,7 +294,7 @@ def test_options_that_do_not_fit(settings: dict[str, Any], message: str, graph_d
 
 def test_a_model_without_sharing_is_refused(graph_device: torch.device) -> None:
     model = clip(no_causal_mask=True, pad_id=0)
-    with pytest.raises(InputError, match=r"cannot be captured: its attention is not causal\. Use cuda_graph"):
+    with pytest.raises(InputError, match=r"cannot be captured: its attention is not causal; use cuda_graph"):
         _pair(graph_device, model)
 
 

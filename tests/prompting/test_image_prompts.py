@@ -54,15 +54,15 @@ def test_no_gradient_reaches_the_weights() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((None, [torch.zeros(2, 48)]), "deep image prompts replace prompts: give prompts as well."),
-        ((torch.zeros(2, 32),), "prompts must have shape (tokens, 48), not (2, 32)."),
+        ((None, [torch.zeros(2, 48)]), "deep image prompts replace prompts: give prompts as well"),
+        ((torch.zeros(2, 32),), "prompts must have shape (tokens, 48), not (2, 32)"),
         (
             (torch.zeros(2, 48), [torch.zeros(1, 48)]),
-            "deep must be at most 2 tensors of the prompts' shape (2, 48), not [(1, 48)].",
+            "deep must be at most 2 tensors of the prompts' shape (2, 48), not [(1, 48)]",
         ),
         (
             (torch.zeros(2, 48), [torch.zeros(2, 48)] * 3),
-            "deep must be at most 2 tensors of the prompts' shape (2, 48), not [(2, 48), (2, 48), (2, 48)].",
+            "deep must be at most 2 tensors of the prompts' shape (2, 48), not [(2, 48), (2, 48), (2, 48)]",
         ),
     ],
 )
@@ -72,8 +72,6 @@ def test_mistakes(model: Any, arguments: tuple[Any, ...], message: str) -> None:
 
 
 def test_other_image_sides_are_refused() -> None:
-    message = (
-        "image prompts need an open_clip model with a VisionTransformer as .visual; Linear has NoneType."
-    )
+    message = "image prompts need an open_clip model with a VisionTransformer as .visual; Linear has NoneType"
     with pytest.raises(InputError, match=re.escape(message)):
         ImagePromptEncoder(torch.nn.Linear(1, 1))

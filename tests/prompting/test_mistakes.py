@@ -16,46 +16,46 @@ from tests.prompting.models import NAMES, WIDTH, clip
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"classnames": []}, "classnames must be a list of at least one name, none of them empty."),
-        ({"classnames": "cat"}, "classnames must be a list of at least one name, none of them empty."),
-        ({"classnames": {"cat"}}, "classnames must be a list of at least one name, none of them empty."),
-        ({"classnames": 3}, "classnames must be a list of at least one name, none of them empty."),
-        ({"classnames": [1, 2]}, "classnames must be a list of at least one name, none of them empty."),
+        ({"classnames": []}, "classnames must be a list of at least one name, none of them empty"),
+        ({"classnames": "cat"}, "classnames must be a list of at least one name, none of them empty"),
+        ({"classnames": {"cat"}}, "classnames must be a list of at least one name, none of them empty"),
+        ({"classnames": 3}, "classnames must be a list of at least one name, none of them empty"),
+        ({"classnames": [1, 2]}, "classnames must be a list of at least one name, none of them empty"),
         (
             {"n_ctx": 4.0},
-            "n_ctx must be an int of at least 1, not 4.0; plain sentences are what build_anchor_bank encodes.",
+            "n_ctx must be an int of at least 1, not 4.0; plain sentences are what build_anchor_bank encodes",
         ),
-        ({"classnames": ["cat", "_"]}, "classnames must be a list of at least one name, none of them empty."),
+        ({"classnames": ["cat", "_"]}, "classnames must be a list of at least one name, none of them empty"),
         (
             {"n_ctx": 0},
-            "n_ctx must be an int of at least 1, not 0; plain sentences are what build_anchor_bank encodes.",
+            "n_ctx must be an int of at least 1, not 0; plain sentences are what build_anchor_bank encodes",
         ),
-        ({"class_position": "last"}, 'class_position must be "end", "middle" or "front", not "last".'),
+        ({"class_position": "last"}, 'class_position must be "end", "middle" or "front", not "last"'),
         (
             {"class_position": "front", "infix": "of a"},
-            'infix words need class_position="end", not "front".',
+            'infix words need class_position="end", not "front"',
         ),
-        ({"chunk_size": 0}, "chunk_size and buckets must be at least 1 or None, not 0 and None."),
-        ({"buckets": 0}, "chunk_size and buckets must be at least 1 or None, not None and 0."),
+        ({"chunk_size": 0}, "chunk_size and buckets must be at least 1 or None, not 0 and None"),
+        ({"buckets": 0}, "chunk_size and buckets must be at least 1 or None, not None and 0"),
         (
             {"n_ctx": 75},
-            f'the text "{"X " * 75}cat." does not fit: it needs at least 79 tokens, the model reads 77. '
-            "Shorten the class name or the template.",
+            f'the text "{"X " * 75}cat." does not fit: it needs at least 79 tokens, the model reads 77; '
+            "shorten the class name or the template",
         ),
         (
             {"tokenizer": lambda texts, context_length=77: torch.zeros(len(texts), context_length)},
             'the tokenizer must make one token of each placeholder "X" and pad on the right; 4 of them gave the ids '
-            "[0, 0, 0, 0, 0, 0, 0]. Give the tokenizer the model was trained with.",
+            "[0, 0, 0, 0, 0, 0, 0]; give the tokenizer the model was trained with",
         ),
         (
             {"tokenizer": lambda texts: torch.zeros(len(texts), 9)},
-            "the tokenizer must return ids of shape (texts, 77) for 1 texts; it returned (1, 9). "
-            "Give a tokenizer that takes context_length=.",
+            "the tokenizer must return ids of shape (texts, 77) for 1 texts; it returned (1, 9); "
+            "give a tokenizer that takes context_length=",
         ),
         (
             {"tokenizer": lambda texts: {"input_ids": torch.zeros(len(texts), 77)}},
-            "the tokenizer must return ids of shape (texts, 77) for 1 texts; it returned dict. "
-            "Give a tokenizer that takes context_length=.",
+            "the tokenizer must return ids of shape (texts, 77) for 1 texts; it returned dict; "
+            "give a tokenizer that takes context_length=",
         ),
         (
             {"classnames": ["cafe\u0301", "CAF\u00c9", "cat"]},
@@ -64,14 +64,14 @@ from tests.prompting.models import NAMES, WIDTH, clip
         ),
         (
             {"model": lambda texts: torch.zeros(len(texts), 3)},
-            "learnable prompts need a model, not a function: a function takes only texts.",
+            "learnable prompts need a model, not a function: a function takes only texts",
         ),
         (
             {"model": torch.nn.Linear(2, 2)},
             "expected an open_clip CLIP, CustomTextCLIP or CoCa, a transformers CLIPModel, "
             "CLIPTextModelWithProjection, SiglipModel, Siglip2Model, MetaClip2Model, AltCLIPModel, ChineseCLIPModel, "
-            "a model in the layout of OpenAI's clip, or a function encode(texts) -> (n, D); got Linear. "
-            "For any other model give a function: lambda texts: model.encode(texts).",
+            "a model in the layout of OpenAI's clip, or a function encode(texts) -> (n, D); got Linear; "
+            "for any other model give a function: lambda texts: model.encode(texts)",
         ),
     ],
 )
@@ -88,40 +88,40 @@ def _zeros(*shape: int) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("position", "arguments", "message"),
     [
-        ("end", (_zeros(3, WIDTH),), "context must have shape (4, 32) or (6, 4, 32), not (3, 32)."),
+        ("end", (_zeros(3, WIDTH),), "context must have shape (4, 32) or (6, 4, 32), not (3, 32)"),
         (
             "front",
             (_zeros(4, WIDTH), [_zeros(4, WIDTH)]),
-            'deep prompts and class tokens need class_position="end", not "front".',
+            'deep prompts and class tokens need class_position="end", not "front"',
         ),
         (
             "end",
             (_zeros(4, WIDTH), [_zeros(4, WIDTH)] * 4),
             "deep prompts must be at most 3 tensors of shape (4, 32) for a tower of 4 blocks; number 4 has shape "
-            "(4, 32).",
+            "(4, 32)",
         ),
         (
             "end",
             (_zeros(4, WIDTH), None, _zeros(6, 3, WIDTH), 2),
-            "class_tokens must have shape (6, 4, 32) and class_layer lie in 1 .. 3; got (6, 3, 32) and 2.",
+            "class_tokens must have shape (6, 4, 32) and class_layer lie in 1 .. 3; got (6, 3, 32) and 2",
         ),
         (
             "end",
             (_zeros(4, WIDTH), None, _zeros(6, 4, WIDTH), 4),
-            "class_tokens must have shape (6, 4, 32) and class_layer lie in 1 .. 3; got (6, 4, 32) and 4.",
+            "class_tokens must have shape (6, 4, 32) and class_layer lie in 1 .. 3; got (6, 4, 32) and 4",
         ),
         (
             "end",
             (_zeros(4, WIDTH), [_zeros(4, WIDTH)], _zeros(6, 4, WIDTH), 2),
-            "deep prompts and class tokens cannot be combined: both replace the same rows.",
+            "deep prompts and class tokens cannot be combined: both replace the same rows",
         ),
-        ("end", ([0.0],), "context must have shape (4, 32) or (6, 4, 32), not list."),
+        ("end", ([0.0],), "context must have shape (4, 32) or (6, 4, 32), not list"),
         (
             "end",
             (_zeros(4, WIDTH).to("meta"),),
-            "the context lies on meta, the model on cpu: move one of them with .to(...).",
+            "the context lies on meta, the model on cpu: move one of them with .to(...)",
         ),
-        ("end", (_zeros(4, WIDTH), None, None, 2), "class_layer=2 needs class_tokens to put in there."),
+        ("end", (_zeros(4, WIDTH), None, None, 2), "class_layer=2 needs class_tokens to put in there"),
     ],
 )
 def test_what_an_encoder_cannot_be_called_with(

@@ -68,7 +68,7 @@ UNUSABLE: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "integer weights": (
         lambda: _with_integer_weight(clip()),
-        r"^the model is quantised \(token_embedding\.weight is torch\.int8\): load it in floating point\.$",
+        r"^the model is quantised \(token_embedding\.weight is torch\.int8\): load it in floating point$",
     ),
 }
 

@@ -56,7 +56,7 @@ def text_tower(model: Any, tokenizer: Any = None) -> TextTower | FunctionTower:
     raise InputError(
         f"expected an open_clip CLIP, CustomTextCLIP or CoCa, a transformers CLIPModel, CLIPTextModelWithProjection, "
         f"{', '.join(FULL_LENGTH)}, a model in the layout of OpenAI's clip, or a function encode(texts) -> (n, D); "
-        f"got {type(model).__name__}. For any other model give a function: lambda texts: model.encode(texts)."
+        f"got {type(model).__name__}; for any other model give a function: lambda texts: model.encode(texts)"
     )
 
 

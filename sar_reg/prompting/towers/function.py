@@ -39,12 +39,12 @@ class FunctionTower:
             came = tuple(features.shape) if isinstance(features, torch.Tensor) else type(features).__name__
             raise InputError(
                 f"encode(texts) must return a tensor of shape ({len(texts)}, D) for {len(texts)} texts; "
-                f"it returned {came}."
+                f"it returned {came}"
             )
         if not features.is_floating_point():
             raise InputError(
                 f"encode(texts) must return floating-point features; it returned {features.dtype}, as a tokenizer "
-                "does. The first argument is the model, the second its tokenizer."
+                "does; the first argument is the model, the second its tokenizer"
             )
         return features
 

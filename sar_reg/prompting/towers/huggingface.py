@@ -40,7 +40,7 @@ def clip_tower(model: Any, tokenizer: Any) -> TextTower:
         model,
         tokenizer,
         positions.num_embeddings,
-        "give the CLIPTokenizer.",
+        "give the CLIPTokenizer",
         embed_dim=model.text_projection.out_features,
         block_modules=layers,
         path=(model, *text.modules(), *model.text_projection.modules()),
@@ -61,7 +61,7 @@ def full_length_tower(model: Any, tokenizer: Any) -> TextTower:
         if mask_id in (None, inner.eos_token_id):
             raise InputError(
                 f"{name} masks padding, and this tokenizer's pad_token is {inner.pad_token!r}, which is none or its "
-                "end-of-text: give it one of its own, or give a function encode(texts) -> (n, D)."
+                "end-of-text: give it one of its own, or give a function encode(texts) -> (n, D)"
             )
     limit = config.max_position_embeddings - (2 if name == "AltCLIPModel" else 0)  # RoBERTa counts from 2
     length = min(limit, getattr(inner, "model_max_length", limit))
@@ -70,7 +70,7 @@ def full_length_tower(model: Any, tokenizer: Any) -> TextTower:
         model,
         tokenizer,
         length,
-        f"give the tokenizer of the {name}.",
+        f"give the tokenizer of the {name}",
         mask_id=mask_id,
         embed_dim=head.out_features,
         block_modules=(),

@@ -104,8 +104,8 @@ def _fixed_width_ids(tokenizer: Any, texts: list[str], context_length: int) -> T
     for text, row, *others in zip(texts, ids, *longer, strict=True):
         if any(torch.equal(row, other) for other in others):
             raise InputError(
-                f'the text "{text}" fills all {context_length} places and may have been cut. Shorten the class name '
-                "or the template, or give a tokenizer that takes context_length=."
+                f'the text "{text}" fills all {context_length} places and may have been cut; shorten the class name '
+                "or the template, or give a tokenizer that takes context_length="
             )
     return ids
 
@@ -119,8 +119,8 @@ def _ids(tokenizer: Any, texts: list[str], width: int, **options: int) -> Int[Te
         ids, came = torch.empty(0), f"it returned {type(given).__name__}"
     if ids.shape != (len(texts), width):
         raise InputError(
-            f"the tokenizer must return ids of shape (texts, {width}) for {len(texts)} texts; {came}. "
-            "Give a tokenizer that takes context_length=."
+            f"the tokenizer must return ids of shape (texts, {width}) for {len(texts)} texts; {came}; "
+            "give a tokenizer that takes context_length="
         )
     return ids.long().cpu()
 
@@ -128,5 +128,5 @@ def _ids(tokenizer: Any, texts: list[str], width: int, **options: int) -> Int[Te
 def _refuse_long(text: str, length: int, context_length: int) -> NoReturn:
     raise InputError(
         f'the text "{text}" does not fit: it needs at least {length} tokens, the model reads '
-        f"{context_length}. Shorten the class name or the template."
+        f"{context_length}; shorten the class name or the template"
     )

@@ -18,7 +18,7 @@ def unwrapped(model: Any) -> Any:
     while True:
         name = type(model).__name__
         if name == "FullyShardedDataParallel":
-            raise InputError("the model's weights are split by FSDP: give the model before it is wrapped.")
+            raise InputError("the model's weights are split by FSDP: give the model before it is wrapped")
         if hasattr(model, "_orig_mod"):
             model = model._orig_mod
         elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
@@ -26,7 +26,7 @@ def unwrapped(model: Any) -> Any:
         elif hasattr(model, "peft_config") and hasattr(model, "get_base_model"):
             if any(getattr(config, "is_prompt_learning", False) for config in model.peft_config.values()):
                 raise InputError(
-                    f"{name} puts prompts of its own into the model: give the model without them."
+                    f"{name} puts prompts of its own into the model: give the model without them"
                 )
             model = model.get_base_model()
         else:
@@ -36,29 +36,29 @@ def unwrapped(model: Any) -> Any:
 def refuse_unusable(model: nn.Module) -> None:
     """Refuse TorchScript, and quantised, empty (meta or fake), split and inference-mode weights of the text side."""
     if isinstance(model, torch.jit.ScriptModule):
-        raise InputError("the model is TorchScript, which cannot be looked into: load it with jit=False.")
+        raise InputError("the model is TorchScript, which cannot be looked into: load it with jit=False")
     text = {name: m for name, m in model.named_modules() if not name.startswith(_IMAGE_SIDE)}
     for name, module in text.items():
         if type(module).__module__.startswith(_QUANTISED):
             raise InputError(
-                f"the model is quantised ({name} is a {type(module).__name__}): load it in floating point."
+                f"the model is quantised ({name} is a {type(module).__name__}): load it in floating point"
             )
     for name, weight in model.named_parameters():
         if name.startswith(_IMAGE_SIDE):
             continue
         if weight.device.type == "meta" or type(weight).__name__ == "FakeTensor":
             raise InputError(
-                f"the model has no weights yet ({name} is empty): load them before it is used here."
+                f"the model has no weights yet ({name} is empty): load them before it is used here"
             )
         if not weight.is_floating_point():
-            raise InputError(f"the model is quantised ({name} is {weight.dtype}): load it in floating point.")
+            raise InputError(f"the model is quantised ({name} is {weight.dtype}): load it in floating point")
         if type(weight.data) is not torch.Tensor:
             raise InputError(
                 f"the model's weights must be plain tensors, and {name} is a {type(weight.data).__name__}: load it "
-                "unquantised and on one device."
+                "unquantised and on one device"
             )
         if weight.is_inference():
             raise InputError(
                 "the model was made under torch.inference_mode(), whose tensors take part in no gradient: make or load "
-                "it outside."
+                "it outside"
             )
