@@ -10,7 +10,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from examples.protocol.distributed import SINGLE_PROCESS, choose_device
 from examples.protocol.runs.config import RunConfig, Source
 from examples.protocol.runs.experiment import Experiment, Setup
 from examples.protocol.runs.run import OnEpoch, Run
-from sar_reg.errors import require
+from sar_reg.errors import InputError, require
 from sar_reg.files import write_atomic
 
 
@@ -35,7 +35,7 @@ class Execution:
     Attributes:
         out: folder of run records.
         device: cpu, cuda or cuda:N; empty takes a GPU if there is one.
-        workers: processes that load images.
+        workers: processes that load images, for a run or, on Ray, for all runs of one GPU.
         save_every: epochs between checkpoints.
         fresh: repeat finished runs.
         store: folder in which runs share image features; None keeps none.
@@ -137,18 +137,26 @@ def run_on_ray(
 ) -> Iterator[Failure | None]:
     """On a Ray cluster: that of RAY_ADDRESS, or this machine's cores and GPUs.
 
-    One GPU for `execution.runs_per_gpu` runs where there are GPUs, else one core per run. A run whose worker dies is
-    started again, up to three times, and continues from its checkpoint; `execution.out` must be a folder that all
-    machines see. A worker does several runs unless they are to be `isolated`.
+    Where there are GPUs, `execution.runs_per_gpu` runs share one and its processes that load images; elsewhere a run
+    takes a core for itself and for each such process. A run whose worker dies is started again, up to three times,
+    and continues from its checkpoint; `execution.out` must be a folder that all machines see. A worker does several
+    runs unless they are to be `isolated`.
+
+    Raises:
+        InputError: if no machine without GPUs has as many cores as a run takes.
     """
     ray: Any = require("ray", extra="cluster")
     started_here = not ray.is_initialized()
     if started_here:
         ray.init(include_dashboard=False, log_to_driver=False)
     try:
-        gpus = 1 / execution.runs_per_gpu if ray.cluster_resources().get("GPU", 0) else 0
+        execution, cores, gpus = share_of_machine(
+            execution,
+            gpus=bool(ray.cluster_resources().get("GPU", 0)),
+            cores=max(int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]),
+        )
         calls = 1 if isolated else 0  # of a worker, before it ends; 0: any number
-        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=3, max_calls=calls)(_execute_on_ray)
+        task = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=3, max_calls=calls)(_execute_on_ray)
         waiting = {task.remote(run, execution): run for run in planned}
         while waiting:
             (ready,), _ = ray.wait(list(waiting), num_returns=1)
@@ -160,6 +168,25 @@ def run_on_ray(
     finally:
         if started_here:
             ray.shutdown()
+
+
+def share_of_machine(execution: Execution, *, gpus: bool, cores: int) -> tuple[Execution, int, float]:
+    """What one of the runs at the same time gets: its part of the workers, cores and GPUs.
+
+    Args:
+        execution: of all runs.
+        gpus: whether the cluster has any.
+        cores: of the largest machine.
+    """
+    if gpus:  # the GPUs bound the runs, and cores that Ray counts must leave none of them idle
+        at_once = execution.runs_per_gpu
+        return replace(execution, workers=execution.workers // at_once), 1, 1 / at_once
+    if execution.workers >= cores:
+        raise InputError(
+            f"a run with --workers {execution.workers} takes {execution.workers + 1} cores, and the largest machine "
+            f"of the cluster has {cores}; give --workers {cores - 1} or fewer"
+        )
+    return execution, 1 + execution.workers, 0
 
 
 def _execute_on_ray(planned: PlannedRun, execution: Execution) -> Failure | None:

@@ -61,13 +61,13 @@ class Options:
     device: str = ""
     """cpu, cuda or cuda:N; empty takes a GPU if there is one."""
     workers: int = 0
-    """Processes that load images."""
+    """Processes that load images, for a run; with --engine ray for each GPU, divided between its runs."""
     fresh: bool = False
     """Repeat runs that are finished."""
     store: bool = True
     """Keep image features in OUT/features for all runs that see the same images; --no-store keeps none."""
     runs_per_gpu: int = 1
-    """With --engine ray: runs at the same time on one GPU."""
+    """With --engine ray: runs at the same time on one GPU, which share its --workers."""
     estimate: bool = False
     """Say what the plan takes on this machine, from a short measurement, and stop. With --data published: without
     data, from the published sizes of the data sets and a model of one GPU."""

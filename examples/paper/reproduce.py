@@ -56,6 +56,8 @@ def reproduce(
     planned = planned_runs(sweep, options, changes)
     if options.runs_per_gpu < 1:
         raise InputError(f"--runs-per-gpu must be 1 or more, not {options.runs_per_gpu}")
+    if options.workers < 0:
+        raise InputError(f"--workers must be 0 or more, not {options.workers}")
     # runs whose time and memory are compared have a process of their own and share no features
     out = options.out / name if sweep.isolated else options.out
     execution = Execution(

@@ -8,13 +8,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
 
+from examples.paper import engine
 from examples.paper.engine import Execution, run_inline, run_on_ray
 from examples.paper.results import find_runs
 from examples.paper.sweep import PlannedRun, load_sweep, plan
+from sar_reg.errors import InputError
 
 EPOCHS = 40
 
@@ -77,3 +81,78 @@ def test_nothing_is_lost_when_a_worker_dies(planned: list[PlannedRun], tmp_path:
         }
     taken_up = [run["resumed_at_epoch"] for runs in on_ray.values() for run in runs.values()]
     assert max(taken_up) > 0, json.dumps(taken_up)
+
+
+class Cluster:
+    """Stands in for Ray: keeps what a task asks for and what it is given, and says that every run is done."""
+
+    def __init__(self, *, gpus: int, cores: tuple[int, ...]) -> None:
+        self.gpus, self.cores = gpus, cores
+        self.asked: dict[str, Any] = {}
+        self.given: list[Execution] = []
+        self.exceptions = SimpleNamespace(RayError=RuntimeError)
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": float(sum(self.cores))} | ({"GPU": float(self.gpus)} if self.gpus else {})
+
+    def nodes(self) -> list[dict[str, Any]]:
+        gone = {"Alive": False, "Resources": {"CPU": 1000.0}}
+        return [gone, *({"Alive": True, "Resources": {"CPU": float(n)}} for n in self.cores)]
+
+    def remote(self, **asked: Any) -> Any:
+        self.asked = asked
+        return lambda _: SimpleNamespace(remote=self._start)
+
+    def _start(self, run: PlannedRun, execution: Execution) -> int:
+        self.given.append(execution)
+        return len(self.given)
+
+    def wait(self, waiting: list[int], num_returns: int) -> tuple[list[int], list[int]]:
+        return waiting[:num_returns], waiting[num_returns:]
+
+    def get(self, ready: int) -> None:
+        return None
+
+
+def share(
+    planned: list[PlannedRun], cluster: Cluster, execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> tuple[int, int, float]:
+    """Workers, cores and GPUs of each run."""
+    monkeypatch.setattr(engine, "require", lambda *_, **__: cluster)
+    assert list(run_on_ray(planned, execution)) == [None] * len(planned)
+    (workers,) = {given.workers for given in cluster.given}
+    return workers, cluster.asked["num_cpus"], cluster.asked["num_gpus"]
+
+
+@pytest.mark.parametrize(
+    ("workers", "at_once", "each"), [(8, 1, 8), (8, 2, 4), (8, 3, 2), (1, 2, 0), (0, 2, 0)]
+)
+def test_runs_on_one_gpu_divide_its_workers(
+    planned: list[PlannedRun],
+    workers: int,
+    at_once: int,
+    each: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    execution = Execution(tmp_path, workers=workers, runs_per_gpu=at_once)
+    cluster = Cluster(gpus=4, cores=(4, 8))  # two cores per GPU: more workers than cores leave no GPU idle
+    assert share(planned, cluster, execution, monkeypatch) == (each, 1, 1 / at_once)
+    assert each * at_once <= workers
+
+
+def test_a_run_without_gpu_takes_a_core_for_itself_and_for_each_worker(
+    planned: list[PlannedRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(gpus=0, cores=(2, 8))
+    assert share(planned, cluster, Execution(tmp_path), monkeypatch) == (0, 1, 0)
+    assert share(planned, Cluster(gpus=0, cores=(2, 8)), Execution(tmp_path, workers=7), monkeypatch) == (
+        7,
+        8,
+        0,
+    )
+    with pytest.raises(InputError, match=r"--workers 8 takes 9 cores.*has 8; give --workers 7 or fewer"):
+        share(planned, cluster, Execution(tmp_path, workers=8), monkeypatch)

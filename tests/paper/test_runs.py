@@ -173,6 +173,7 @@ def test_costs_are_read_off_runs_of_their_own(tmp_path: Path, capsys: pytest.Cap
         (("table4", "--datasets", "food", "--only", "99"), "--only takes 0 … 17 here"),
         (("table4", "--datasets", "food", "--device", "gpu"), "gpu"),
         (("table4", "--runs-per-gpu", "0"), "--runs-per-gpu must be 1 or more, not 0"),
+        (("table4", "--workers", "-1"), "--workers must be 0 or more, not -1"),
         (
             ("table4", "--datasets", "food", "--novel", "llm"),
             "there is no list of a language model for food at",

@@ -122,6 +122,10 @@ def compare(method: type[PromptMethod], options: Options) -> None:
         raise InputError(
             "--seeds takes one whole number or more, none of them negative, such as --seeds 1 2 3"
         )
+    for name in ("workers", "save_every"):
+        if getattr(options, name) < 0:
+            flag = name.replace("_", "-")
+            raise InputError(f"--{flag} must be 0 or more, not {getattr(options, name)}")
     device = choose_device(options.device)
     if options.cuda_graph:
         refuse_without_gpu(device, options.recipe)

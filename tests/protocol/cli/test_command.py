@@ -168,6 +168,8 @@ def test_a_warning_of_wordnet_names_the_options_of_the_command(
         ),
         (["--seeds"], "error: --seeds takes one whole number or more"),
         (["--seeds", "-1"], "error: --seeds takes one whole number or more"),
+        (["--workers", "-1"], "error: --workers must be 0 or more, not -1"),
+        (["--save-every", "-1"], "error: --save-every must be 0 or more, not -1"),
         (["--data", "/nowhere", "--dataset", ""], "error: give --dataset as well, such as --data /nowhere"),
     ],
 )
