@@ -54,7 +54,6 @@ PUBLIC = {
         "WordList",
         "WordNetClasses",
         "clean_names",
-        "preview_novel_classes",
         "read_names",
     },
     "sar_reg.novel.llm": {"Conversation", "LLMClasses", "names_in", "open_client"},

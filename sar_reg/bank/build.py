@@ -16,7 +16,7 @@ from sar_reg.class_names import name_tuple, refuse_repeats, spoken
 from sar_reg.errors import InputError, whole_number
 from sar_reg.files import content_key
 from sar_reg.novel.same_name import KnownNames
-from sar_reg.novel.source import DescribedSource, NovelNames, NovelSource, ResumableSource, outcome
+from sar_reg.novel.source import DescribedSource, NovelNames, NovelSource, ResumableSource, with_outcome
 from sar_reg.prompting.towers import TextTower, text_tower
 from sar_reg.shapes import Int, Tensor
 from sar_reg.version import __version__
@@ -130,8 +130,8 @@ def _take(novel: Sequence[str], n: int, exclude: tuple[str, ...]) -> NovelNames:
     """The first `n` of given names."""
     given = name_tuple(novel, "novel")
     kept = _without(given, exclude)
-    account = outcome(len(given), len(kept[:n]), {"excluded": len(given) - len(kept)})
-    return NovelNames(kept[:n], {"source": "sequence", "outcome": account})
+    dropped = {"excluded": len(given) - len(kept)}
+    return with_outcome(kept[:n], len(given), dropped, {"source": "sequence"})
 
 
 def _ask(

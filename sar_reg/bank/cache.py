@@ -76,7 +76,7 @@ class BankCache:
             return None
         except OSError as error:
             raise InputError(
-                f"cannot read the cache in {self.folder} ({error}); choose another cache_dir"
+                f"cannot read the cache in {self.folder} ({error}); pass another cache_dir="
             ) from error
         except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
             if path.exists():  # torch raises RuntimeError where another process set the file aside
@@ -89,7 +89,7 @@ class BankCache:
         try:
             write_atomic(self.folder / file, content)
         except OSError as error:
-            raise InputError(f"cannot write the cache: {error}; choose another cache_dir") from error
+            raise InputError(f"cannot write the cache: {error}; pass another cache_dir=") from error
 
 
 def _read_names(path: Path) -> NovelNames:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from sar_reg.cli import bank, doctor, novel, report
-from sar_reg.cli.arguments import Parser
+from sar_reg.cli.arguments import Parser, in_options
 from sar_reg.cli.terminal import escape_what_cannot_be_shown, give, tell
 from sar_reg.errors import InputError, SarRegError, require
 from sar_reg.version import __version__
@@ -83,9 +83,15 @@ def _complete(options: argparse.Namespace) -> int:
     return 0
 
 
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return in_options(super().format(record))
+
+
 def _set_up_logging(verbose: bool) -> None:
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=level)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO if verbose else logging.WARNING)
     for library in ("httpx", "httpx2", "openai"):
         logging.getLogger(library).setLevel(logging.WARNING)
 
@@ -96,5 +102,5 @@ def _failed(error: Exception, code: int) -> int:
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if not isinstance(error, BrokenPipeError):
-        tell(f"error: {' '.join(str(error).split())}")
+        tell(f"error: {in_options(' '.join(str(error).split()))}")
     return code

@@ -14,6 +14,25 @@ from sar_reg.errors import InputError, did_you_mean
 from sar_reg.novel.llm.client import check_base_url
 
 _LARGEST = 10**9
+_OTHER_NAMES = {"cache_dir": "cache", "n_novel": "n"}
+_PYTHON_ARGUMENT = re.compile(
+    r"\b(allow_fewer|base_url|cache_dir|domain|exclude|max_requests|n_novel|offline|temperature|timeout|wordnet_root)"
+    r"""=(?:True\b)?(?=(["'\w])?)"""
+)
+
+
+def in_options(message: str) -> str:
+    """A message of the library with the command's options in place of Python's arguments.
+
+    >>> in_options("raise timeout=, or pass allow_fewer=True; cache_dir='x' is a file")
+    "raise --timeout, or pass --allow-fewer; --cache 'x' is a file"
+    """
+
+    def option(found: re.Match[str]) -> str:
+        name = _OTHER_NAMES.get(found[1], found[1].replace("_", "-"))
+        return f"--{name}{' ' if found[2] else ''}"
+
+    return _PYTHON_ARGUMENT.sub(option, message)
 
 
 def count(text: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from sar_reg.cli.arguments import address, count, number
 from sar_reg.cli.terminal import give
 from sar_reg.errors import InputError
-from sar_reg.novel import LLMClasses, NovelSource, WordList, WordNetClasses, preview_novel_classes, read_names
+from sar_reg.novel import LLMClasses, NovelSource, WordList, WordNetClasses, read_names
 from sar_reg.progress import ProgressLine
 
 _ADVICE = "give a file with one name a line, or names separated by commas"
@@ -119,5 +119,8 @@ def show_preview(
     options: argparse.Namespace, source: NovelSource, base: list[str], exclude: list[str]
 ) -> int:
     """Print what would be sent, for `--dry-run`."""
-    give(preview_novel_classes(source, base, options.n, exclude=exclude, seed=options.seed))
+    if isinstance(source, LLMClasses):
+        give(source.preview(base, options.n, exclude=exclude, seed=options.seed))
+    else:
+        give(f"{source!r} sends no requests")
     return 0

@@ -3,7 +3,7 @@
 from sar_reg.novel.cleaning import Cleaned, clean_names
 from sar_reg.novel.llm.classes import LLMClasses
 from sar_reg.novel.oracle import Oracle
-from sar_reg.novel.source import NovelClassesError, NovelNames, NovelSource, preview_novel_classes
+from sar_reg.novel.source import NovelClassesError, NovelNames, NovelSource
 from sar_reg.novel.wordlist import WordList, read_names
 from sar_reg.novel.wordnet.classes import WordNetClasses
 
@@ -17,6 +17,5 @@ __all__ = [
     "WordList",
     "WordNetClasses",
     "clean_names",
-    "preview_novel_classes",
     "read_names",
 ]

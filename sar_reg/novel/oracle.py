@@ -8,7 +8,7 @@ from typing import Any
 from sar_reg.class_names import name_tuple
 from sar_reg.errors import InputError
 from sar_reg.novel.cleaning import clean_names
-from sar_reg.novel.source import NovelNames, outcome
+from sar_reg.novel.source import NovelNames, with_outcome
 
 
 class Oracle:
@@ -46,8 +46,7 @@ class Oracle:
                 f"the oracle was asked to use test classes that exclude= forbids ({forbidden[0]!r} and "
                 f"{len(forbidden) - 1} more); call it with exclude=() and report it as an upper reference"
             )
-        account = outcome(n, len(cleaned.names), cleaned.counts())
-        return NovelNames(tuple(cleaned.names), {**self.describe(), "outcome": account})
+        return with_outcome(cleaned.names, n, cleaned.counts(), self.describe())
 
     def describe(self) -> dict[str, Any]:
         """Marks the bank and every record made from it."""

@@ -93,43 +93,22 @@ class ResumableSource(DescribedSource, Protocol):
 
 
 class NovelClassesError(SarRegError):
-    """A source could not give the names asked for; `names` holds those it did find, cleaned."""
+    """A source could not give the names asked for.
 
-    def __init__(self, message: str, names: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.names = list(names)
-
-
-def preview_novel_classes(
-    novel: Sequence[str] | NovelSource,
-    base_classes: Sequence[str],
-    n: int,
-    *,
-    exclude: Sequence[str] = (),
-    seed: int = 0,
-) -> str:
-    """What asking for novel classes would send to a server, in words. Sends nothing.
-
-    Args:
-        novel: a source, or names.
-        base_classes: the classes that have training images.
-        n: how many names are wanted.
-        exclude: names that must not be used.
-        seed: of the source.
-
-    Examples:
-        >>> preview_novel_classes(["lynx"], ["cat"], 1)
-        'list sends no requests'
+    Attributes:
+        names: those it did find, cleaned.
+        fact: how many were found, and why not more.
+        advice: what to do, in terms of the source's arguments; a command may show other advice.
     """
-    if isinstance(novel, ResumableSource):
-        return str(novel.preview(base_classes, n, exclude=exclude, seed=seed))
-    if isinstance(novel, DescribedSource):
-        return f"{novel!r} sends no requests"
-    return f"{type(novel).__name__} " + (
-        "has no preview" if isinstance(novel, NovelSource) else "sends no requests"
-    )
+
+    def __init__(self, fact: str, names: Sequence[str] = (), advice: str = "") -> None:
+        super().__init__(f"{fact}; {advice}" if advice else fact)
+        self.names, self.fact, self.advice = list(names), fact, advice
 
 
-def outcome(asked: int, kept: int, dropped: dict[str, int], **more: Any) -> dict[str, Any]:
-    """The account of one `generate`, which every source puts under `provenance["outcome"]`."""
-    return {"asked": asked, "kept": kept, "dropped": dropped, **more}
+def with_outcome(
+    names: Sequence[str], asked: int, dropped: dict[str, int], about: dict[str, Any], **more: Any
+) -> NovelNames:
+    """The answer of a source: names, its description, and the account of this call under `"outcome"`."""
+    account = {"asked": asked, "kept": len(names), "dropped": dropped, **more}
+    return NovelNames(tuple(names), {**about, "outcome": account})

@@ -14,7 +14,7 @@ from sar_reg.class_names import name_tuple
 from sar_reg.errors import InputError, whole_number
 from sar_reg.files import file_path, sha256
 from sar_reg.novel.cleaning import Filtering, check_filtering, clean_names
-from sar_reg.novel.source import NovelClassesError, NovelNames, outcome
+from sar_reg.novel.source import NovelClassesError, NovelNames, with_outcome
 
 
 def read_names(path: str | os.PathLike[str]) -> list[str]:
@@ -125,13 +125,12 @@ class WordList:
         if len(usable) < n and not (self.allow_fewer and usable):
             raise NovelClassesError(
                 f"{n} novel classes were asked for, but the word list {self.file or ''} has {len(usable)} "
-                f"usable of {len(self.words)} words (dropped: {cleaned.counts() or 'none'}); "
-                "add words, lower n_novel (--n), or allow fewer (--allow-fewer)",
+                f"usable of {len(self.words)} words (dropped: {cleaned.counts() or 'none'})",
                 usable,
+                "add words, ask for fewer, or pass allow_fewer=True",
             )
         chosen = sorted(rng.sample(range(len(usable)), min(n, len(usable))))
-        account = outcome(n, len(chosen), cleaned.counts())
-        return NovelNames(tuple(usable[i] for i in chosen), {**self.describe(), "outcome": account})
+        return with_outcome([usable[i] for i in chosen], n, cleaned.counts(), self.describe())
 
     def describe(self) -> dict[str, Any]:
         """The list's file name, size and hash, the filtering, and what the file says of its own origin."""

@@ -23,7 +23,6 @@ from sar_reg.novel import (
     NovelNames,
     Oracle,
     WordList,
-    preview_novel_classes,
     read_names,
 )
 
@@ -207,21 +206,6 @@ def test_offline_reaches_the_source(clip: Model, tmp_path: Path) -> None:
         build(clip, tmp_path, novel=LLMClasses(base_url="http://127.0.0.1:9/v1"), offline=True)
 
 
-def test_preview_says_what_would_be_sent_and_sends_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    class Paid:
-        def generate(self, base: object, n: int, *, exclude: object, seed: int) -> list[str]:
-            raise AssertionError("a request was paid")
-
-    shown = preview_novel_classes(LLMClasses(base_url="http://127.0.0.1:9/v1"), BASE, 3)
-    assert "Classes of the data set:\n- tabby cat\n- beagle\n" in shown
-    assert "tokens:    about " in shown
-    assert "cache key: " in shown
-    assert "5 words, filtering='strict') sends no requests" in preview_novel_classes(WordList(WORDS), BASE, 3)
-    assert preview_novel_classes(Paid(), BASE, 3) == "Paid has no preview"
-    assert preview_novel_classes(["dog"], BASE, 3) == "list sends no requests"
-    assert capfd.readouterr().out == ""
-
-
 def test_a_class_in_place_of_a_source_is_refused(clip: Model) -> None:
     with pytest.raises(InputError, match=r"novel must be a source, not its class: write WordList\(\.\.\.\)"):
         build(clip, None, novel=WordList)
@@ -231,10 +215,10 @@ def test_a_folder_that_cannot_be_used_is_named(clip: Model, tmp_path: Path) -> N
     file = tmp_path / "file"
     file.write_text("")
     with pytest.raises(
-        InputError, match=r"cannot write the cache: cannot write .*file.*choose another cache_dir"
+        InputError, match=r"cannot write the cache: cannot write .*file.*pass another cache_dir="
     ):
         build(clip, file)
     cache = BankCache(tmp_path)
     (tmp_path / "novel-8eaa8a8d4a5d9b1d2bb3.json").mkdir()
-    with pytest.raises(InputError, match=r"cannot (read|write) the cache in .*choose another cache_dir"):
+    with pytest.raises(InputError, match=r"cannot (read|write) the cache in .*pass another cache_dir="):
         cache._read("novel-8eaa8a8d4a5d9b1d2bb3.json", lambda path: path.read_text())

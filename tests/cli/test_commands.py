@@ -105,7 +105,7 @@ def test_a_language_models_answers_stay_beside_the_names(
     assert main(command) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: tiny gave 50 of 60 novel classes (dropped: none): ")
-    assert "set OPENAI_API_KEY to a valid one. It said: bad [key]. What was received is kept in" in error
+    assert "set OPENAI_API_KEY to a valid one. It said: bad [key]; what was received is kept in" in error
     assert "the same call again asks only for the rest" in error
     assert len(list((tmp_path / "novel.answers").glob("answers-*/*.json"))) == 1
     assert main(command) == 0
@@ -132,7 +132,7 @@ def test_dry_run_asks_nobody(server: ChatServer, tmp_path: Path, capsys: pytest.
     assert "- tabby cat\n- beagle\n" in shown
     assert "requests:  3 if every answer is good; nothing was sent" in shown
     assert main(["bank", "--base", BASE, "--dry-run", "-o", "x.safetensors"]) == 0
-    assert "WordNetClasses('related', filtering='strict') sends no requests" in capsys.readouterr().out
+    assert "filtering='strict', allow_fewer=False) sends no requests\n" in capsys.readouterr().out
     assert (server.requests, list(tmp_path.iterdir())) == ([], [])
 
 

@@ -53,26 +53,22 @@ def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
 
 @contextmanager
 def in_options_of_the_command() -> Iterator[None]:
-    """Let errors and warnings of a source name the options of the methods' commands, not those of `sar_reg novel`."""
+    """Let errors and warnings of a source advise options of the methods' commands instead of Python's arguments."""
     logger = logging.getLogger("sar_reg.novel.wordnet.classes")
-    logger.addFilter(_reword)
+    logger.addFilter(_with_our_advice)
     try:
         yield
     except NovelClassesError as error:
-        fact = str(error).partition(";")[0]
         fewer = f"--n-novel {len(error.names)}" if error.names else "no SAR (--no-sar)"
-        raise InputError(f"{fact}; give {fewer}, or other names with --novel FILE") from error
+        raise InputError(f"{error.fact}; give {fewer}, or other names with --novel FILE") from error
     finally:
-        logger.removeFilter(_reword)
+        logger.removeFilter(_with_our_advice)
 
 
-def _reword(record: logging.LogRecord) -> bool:
-    fact, found, _ = record.getMessage().partition(" Say what the classes are with domain=")
-    if found:
-        record.msg, record.args = (
-            f"{fact} Give names of your own with --novel FILE, or fewer with --n-novel",
-            (),
-        )
+def _with_our_advice(record: logging.LogRecord) -> bool:
+    if isinstance(record.args, dict) and "advice" in record.args:
+        advice = "Give names of your own with --novel FILE, or fewer with --n-novel"
+        record.args = {**record.args, "advice": advice}
     return True
 
 

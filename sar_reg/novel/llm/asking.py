@@ -118,11 +118,10 @@ def fill(
 def _why_barren(last: Answer) -> str:
     if last.refusal:
         return (
-            f"it refuses ({last.refusal!r}); say what the data set shows with domain= (--domain), "
-            "or take another model"
+            f"it refuses ({last.refusal!r}); say what the data set shows with domain=, or take another model"
         )
     if last.finish == "content_filter":
-        return "the server's content filter holds the answers back; take another model or reword domain= (--domain)"
+        return "the server's content filter holds the answers back; take another model or reword domain="
     if not last.names():
         return (
             f"its last {_PATIENCE} answers held no names (the last one began {last.reply[:80]!r}); "

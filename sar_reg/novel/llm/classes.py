@@ -19,7 +19,7 @@ from sar_reg.novel.llm.client import check_base_url, chosen_url, hide_secrets, o
 from sar_reg.novel.llm.conversation import ChatError, Conversation
 from sar_reg.novel.llm.journal import Journal
 from sar_reg.novel.llm.prompt import class_prompt
-from sar_reg.novel.source import NovelClassesError, NovelNames, outcome
+from sar_reg.novel.source import NovelClassesError, NovelNames, with_outcome
 
 log = logging.getLogger(__name__)
 
@@ -117,8 +117,8 @@ class LLMClasses:
         names = cleaned.names[:n]
         if problem is not None:
             self._fall_short(problem, n, names, cleaned, journal)
-        account = outcome(n, len(names), cleaned.counts(), **journal.account(), requests=requests)
-        return NovelNames(tuple(names), {**self.describe(), "outcome": account})
+        account = {**journal.account(), "requests": requests}
+        return with_outcome(names, n, cleaned.counts(), self.describe(), **account)
 
     def preview(
         self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str] = (), seed: int = 0
@@ -185,10 +185,9 @@ class LLMClasses:
         if self.allow_fewer and problem.exhausted and names:
             log.warning("%s. Going on with fewer, as allow_fewer=True says.", message)
             return
-        place = f"is kept in {journal.folder}" if journal.folder else "is kept in this object"
-        raise NovelClassesError(
-            f"{message}. What was received {place}; the same call again asks only for the rest", names
-        )
+        place = journal.folder or "this object"
+        advice = f"what was received is kept in {place}, so the same call again asks only for the rest"
+        raise NovelClassesError(message, names, advice)
 
 
 def _is_finite(value: object) -> bool:

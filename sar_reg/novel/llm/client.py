@@ -107,7 +107,7 @@ def open_client(client: Any | None, base_url: str | None) -> Generator[Any, None
     key = check_key(given, "the environment variable OPENAI_API_KEY") if given else "-" if url else None
     if key is None:
         raise InputError(
-            "no key: set the environment variable OPENAI_API_KEY, or pass base_url= (--base-url) of a server of your "
+            "no key: set the environment variable OPENAI_API_KEY, or pass base_url= of a server of your "
             "own (vLLM, llama.cpp, Ollama), or use WordNetClasses(), which needs neither key nor network"
         )
     try:

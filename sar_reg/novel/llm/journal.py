@@ -63,7 +63,7 @@ class Journal:
             with suppress(OSError):
                 self.folder.mkdir(parents=True, exist_ok=True)
             if not (os.path.isdir(self.folder) and os.access(self.folder, os.W_OK)):
-                raise InputError(f"cannot keep answers in {self.folder}; choose another cache_dir")
+                raise InputError(f"cannot keep answers in {self.folder}; pass another cache_dir=")
 
     def add(self, answer: Answer) -> None:
         """Keep an answer."""

@@ -6,6 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from sar_reg.class_names import name_tuple
 from sar_reg.errors import InputError, whole_number
 from sar_reg.novel.cleaning import Cleaned, Filtering, check_filtering, clean_names
 from sar_reg.novel.name_format import NameFormat
-from sar_reg.novel.source import NovelClassesError, NovelNames, outcome
+from sar_reg.novel.source import NovelClassesError, NovelNames, with_outcome
 from sar_reg.novel.wordnet.graph import WordNet
 from sar_reg.novel.wordnet.kinds import Kind, adjective_kinds, choose_kinds, kind_of_domain
 from sar_reg.novel.wordnet.loading import load_wordnet
@@ -27,11 +28,10 @@ Strategy = Literal["related", "random"]
 log = logging.getLogger(__name__)
 
 _MOSTLY = 0.9  # with a smaller share of names of the kind a warning is logged
-_ADVICE = (
-    "Say what the classes are with domain= (--domain), use an LLM or a word list, or ask for fewer (--n)"
-)
+_ADVICE = "Say what the classes are with domain=, use an LLM or a word list, or ask for fewer"
 
 
+@dataclass(eq=False)
 class WordNetClasses:
     """Novel classes from WordNet, offline and the same each time for the same seed.
 
@@ -45,7 +45,7 @@ class WordNetClasses:
     Single letters and codes are not looked up. Neither a class in other words nor a kind of a class is given,
     nor a word that WordNet or a public list marks as offensive.
 
-    Args:
+    Attributes:
         strategy: `"related"` or `"random"`.
         wordnet_root: another WordNet than the packaged one, see `load_wordnet`.
         domain: a noun for what all base classes are, such as `"aircraft"`; its members are given then.
@@ -61,30 +61,19 @@ class WordNetClasses:
         (5, 'domestic animal')
     """
 
-    def __init__(
-        self,
-        strategy: Strategy = "related",
-        wordnet_root: str | os.PathLike[str] | None = None,
-        *,
-        domain: str | None = None,
-        filtering: Filtering = "strict",
-        allow_fewer: bool = False,
-    ) -> None:
-        if strategy not in ("related", "random"):
-            raise InputError(f'strategy must be "related" or "random", not {strategy!r}')
-        if domain is not None and not (isinstance(domain, str) and domain.strip()):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InputError(f'domain must be a noun such as "bird", or None, not {domain!r}')
-        check_filtering(filtering)
-        self.strategy: Strategy = strategy
-        self.wordnet_root = wordnet_root
-        self.domain = domain
-        self.filtering: Filtering = filtering
-        self.allow_fewer = allow_fewer
+    strategy: Strategy = "related"
+    wordnet_root: str | os.PathLike[str] | None = None
+    _: KW_ONLY
+    domain: str | None = None
+    filtering: Filtering = "strict"
+    allow_fewer: bool = False
 
-    def __repr__(self) -> str:
-        root = "" if self.wordnet_root is None else f", wordnet_root={str(self.wordnet_root)!r}"
-        domain = "" if self.domain is None else f", domain={self.domain!r}"
-        return f"WordNetClasses({self.strategy!r}{root}{domain}, filtering={self.filtering!r})"
+    def __post_init__(self) -> None:
+        if self.strategy not in ("related", "random"):
+            raise InputError(f'strategy must be "related" or "random", not {self.strategy!r}')
+        if self.domain is not None and not (isinstance(self.domain, str) and self.domain.strip()):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InputError(f'domain must be a noun such as "bird", or None, not {self.domain!r}')
+        check_filtering(self.filtering)
 
     def generate(
         self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str] = (), seed: int = 0
@@ -117,17 +106,15 @@ class WordNetClasses:
         style = NameFormat(base, plural=2 * sum(known) > len(known))
         names = tuple(style.write(member.name) for member in given)
         origins = Counter(member.origin for member in given)
-        described = {"kind": label, "of_that_kind": origins["kind"], "at_random": origins["random"]}
-        account = outcome(n, len(names), cleaned.counts(), **described, found=len(known))
         if len(names) < n and not self.allow_fewer:
-            raise NovelClassesError(
-                f"{n} novel classes were asked for, but WordNet has {len(names)}; lower n_novel (--n), allow fewer "
-                "(--allow-fewer), or use an LLM or a word list",
-                names,
-            )
+            fact = f"{n} novel classes were asked for, but WordNet has {len(names)}"
+            advice = "ask for fewer, pass allow_fewer=True, or use an LLM or a word list"
+            raise NovelClassesError(fact, names, advice)
+        described = {"kind": label, "of_that_kind": origins["kind"], "at_random": origins["random"]}
+        found = with_outcome(names, n, cleaned.counts(), self.describe(), **described, found=len(known))
         if self.strategy == "related":
-            _warn(account, len(base))
-        return NovelNames(names, {**self.describe(), "outcome": account})
+            _warn(found.provenance["outcome"], len(base))
+        return found
 
     def describe(self) -> dict[str, Any]:
         """Strategy, options, WordNet's version and a digest of the blocklist."""
@@ -192,4 +179,6 @@ def _warn(account: dict[str, Any], classes: int) -> None:
         problem = f"the names are members of {kind}"
     else:
         return
-    log.warning("WordNet knows %d of the %d classes: %s. %s", found, classes, problem, _ADVICE)
+    fact = f"WordNet knows {found} of the {classes} classes: {problem}"
+    # by name, so that a command can show other advice
+    log.warning("%(fact)s. %(advice)s", {"fact": fact, "advice": _ADVICE})

@@ -61,7 +61,7 @@ def _nltk_corpus() -> Any:
             return finder.find(place)
     raise InputError(
         'wordnet_root="nltk" was asked for, but nltk finds no WordNet corpus. Run '
-        "`python -m nltk.downloader wordnet`, or leave wordnet_root out to use the packaged WordNet"
+        "`python -m nltk.downloader wordnet`, or leave wordnet_root= out to use the packaged WordNet"
     )
 
 

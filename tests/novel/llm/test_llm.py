@@ -132,9 +132,9 @@ def test_a_folder_that_cannot_be_used_is_told_before_asking(
     server: ChatServer, source: Make, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"cannot keep answers in .*file.*; choose another cache_dir"):
+    with pytest.raises(InputError, match=r"cannot keep answers in .*file.*; pass another cache_dir="):
         source(cache_dir=tmp_path / "file").generate(BASE, 9)
-    with pytest.raises(InputError, match=r"cannot keep answers in .*xxx.*; choose another cache_dir"):
+    with pytest.raises(InputError, match=r"cannot keep answers in .*xxx.*; pass another cache_dir="):
         source(cache_dir=tmp_path / ("x" * 300)).generate(BASE, 9)
     assert server.requests == []
 

@@ -109,7 +109,9 @@ def test_the_packaged_wordnet_is_whole() -> None:
 
 def test_describe_and_repr_say_what_names_depend_on() -> None:
     source = WordNetClasses("random", domain="dog")
-    assert repr(source) == "WordNetClasses('random', domain='dog', filtering='strict')"
+    assert repr(source) == (
+        "WordNetClasses(strategy='random', wordnet_root=None, domain='dog', filtering='strict', allow_fewer=False)"
+    )
     assert source.describe() == {
         "source": "wordnet", "strategy": "random", "domain": "dog", "wordnet": "3.0 (packaged)",
         "blocklist": blocklist()["digest"], "filtering": "strict",

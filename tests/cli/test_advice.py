@@ -1,0 +1,60 @@
+"""The library names Python's arguments, and each command puts its own options in their place."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import sar_reg
+from sar_reg.cli import main, parser
+from sar_reg.cli.arguments import _PYTHON_ARGUMENT, in_options
+from sar_reg.novel import NovelClassesError, WordList
+
+LIBRARY = Path(sar_reg.__file__).parent
+
+
+def test_messages_outside_the_commands_name_no_option() -> None:
+    found: list[str] = []
+    for path in LIBRARY.rglob("*.py"):
+        if "cli" in path.relative_to(LIBRARY).parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found += re.findall(r"(?<![\w-])--[a-z][\w-]*", node.value)
+    assert found == []
+
+
+def test_every_argument_that_is_replaced_is_an_option() -> None:
+    names = re.search(r"\((\w+(?:\|\w+)+)\)", _PYTHON_ARGUMENT.pattern)
+    assert names is not None
+    usage = parser("sar_reg")._subparsers._group_actions[0].choices["novel"].format_help()
+    for name in names[1].split("|"):
+        assert re.search(rf"^\s+{in_options(f'{name}=')}\b", usage, re.MULTILINE), name
+
+
+def test_too_few_words_advise_the_option_or_the_argument(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("lynx\npuma\n")
+    assert main(["novel", "--base", "tabby cat,beagle", "--words", str(words), "--n", "9"]) == 1
+    shown = capsys.readouterr().err
+    assert shown.endswith("; add words, ask for fewer, or pass --allow-fewer\n")
+    with pytest.raises(NovelClassesError) as caught:
+        WordList(words).generate(["beagle"], 9)
+    assert str(caught.value) == f"{caught.value.fact}; {caught.value.advice}"
+    assert caught.value.advice == "add words, ask for fewer, or pass allow_fewer=True"
+
+
+def test_warnings_advise_the_option(tmp_path: Path) -> None:
+    """In a process of its own: pytest replaces the handlers of the root logger."""
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "sar_reg", "novel", "--base", "zorp,quux,blargh", "--n", "3"]
+    done = subprocess.run(command, cwd=LIBRARY.parent, capture_output=True, text=True, check=True)
+    assert done.stderr.startswith("WARNING: WordNet knows 0 of the 3 classes: ")
+    assert "Say what the classes are with --domain, use an LLM" in done.stderr
