@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import operator
 from collections.abc import Iterable
 from types import ModuleType
-from typing import Any, cast
 
 __all__ = [
     "InputError",
@@ -16,7 +14,6 @@ __all__ = [
     "WriteError",
     "did_you_mean",
     "require",
-    "whole_number",
 ]
 
 
@@ -71,25 +68,3 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     folded = {name.lower(): name for name in known}
     found = difflib.get_close_matches(given.lower(), folded, n=1)
     return f"; did you mean {folded[found[0]]}?" if found else ""
-
-
-def whole_number(value: object, name: str, *, least: int = 0, most: int | None = None) -> int:
-    """An argument that counts something, as an `int`; numpy's integers are accepted.
-
-    Args:
-        value: what the caller gave.
-        name: of the argument, for the message.
-        least: smallest value allowed.
-        most: largest value allowed.
-
-    Raises:
-        InputError: for values out of range, bools, floats and other types.
-    """
-    try:
-        number = least - 1 if isinstance(value, bool) else operator.index(cast(Any, value))
-    except (TypeError, ValueError):
-        number = least - 1
-    if number < least or (most is not None and number > most):
-        wanted = f"of {least} or more" if most is None else f"in {least}..{most}"
-        raise InputError(f"{name} must be an int {wanted}, not {value!r:.60}")
-    return number

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from sar_reg.errors import InputError
+from sar_reg.numeric import positive_temperature
 from sar_reg.sampled_kl import api, validation
 from sar_reg.sampled_kl.recompute import Calls, during_backward
 from sar_reg.sampled_kl.validation import Direction, Implementation, Reduction, Sampling
@@ -106,7 +107,7 @@ class SimilarityAlignmentLoss(nn.Module):
         self.sample_size = validation.check_sample_size(sample_size, rows)
         if self.sample_size == 1:
             raise InputError(validation.ONE_CLASS)
-        self.temperature = validation.check_temperature(bank.temperature)
+        self.temperature = positive_temperature(bank.temperature)
         self.sampling: Sampling = sampling
         self.reduction: Reduction = reduction
         self.direction: Direction = direction

@@ -260,7 +260,7 @@ def test_features_that_do_not_fit(rows: torch.Tensor, names: tuple[str, ...] | N
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"sample_size": 0}, "sample_size must be at least 1"),
+    ({"sample_size": 0}, "sample_size must be an int of 1 or more"),
     ({"sampling": "none"}, "sampling must be one of"),
     ({"reduction": "avg"}, "reduction must be one of"),
     ({"direction": "x"}, "direction must be one of"),
@@ -277,7 +277,7 @@ def test_what_is_no_bank() -> None:
     with pytest.raises(InputError, match=message):
         SimilarityAlignmentLoss(UNIT)
     for wrong, message in (
-        ({"temperature": "0.05"}, "temperature must be a number, not '0.05'"),
+        ({"temperature": "0.05"}, "temperature must be a positive, finite number .* not '0.05'"),
         ({"classnames": BANK.classnames[1:]}, "the bank has 20 embeddings but 19 class names"),
         ({"classnames": "abcdefghijklmnopqrst"}, "classnames must be a sequence of names, one per class"),
         ({"embeddings": UNIT.tolist()}, "must be a dense tensor"),

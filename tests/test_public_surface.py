@@ -41,7 +41,6 @@ PUBLIC = {
         "WriteError",
         "did_you_mean",
         "require",
-        "whole_number",
     },
     "sar_reg.files": {"content_key", "file_path", "set_aside", "sha256", "write_atomic"},
     "sar_reg.novel": {

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Real
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialize
 
 from sar_reg.bank.report import BankReport, Named, Overlap, find_nearest, find_overlap
 from sar_reg.class_names import name_tuple, refuse_repeats
-from sar_reg.errors import InputError, whole_number
-from sar_reg.files import file_path, sha256, write_atomic
+from sar_reg.errors import InputError
+from sar_reg.numeric import positive_temperature, whole_number
 from sar_reg.prompting.towers import text_tower
 from sar_reg.shapes import Float, Tensor
+from sar_reg.tensor_file import TensorFile
 
-_FORMAT = "sar_reg.anchor_bank/1"
+_FILE = TensorFile(
+    "an anchor bank",
+    format="sar_reg.anchor_bank/1",
+    about="bank",
+    tensor="embeddings",
+    make="make one with build_anchor_bank(...).save(path)",
+    again="build it again",
+)
 _HEADER = ("classnames", "n_base", "temperature", "templates", "fingerprint", "provenance", "allow_repeated")
 _LENGTH_TOLERANCE = 1e-3  # rows made in half precision are that far from 1
 
@@ -67,7 +71,7 @@ class AnchorBank:
             "classnames": names,
             "templates": name_tuple(self.templates, "templates"),
             "n_base": n_base,
-            "temperature": _positive(self.temperature),
+            "temperature": positive_temperature(self.temperature),
             "embeddings": _unit_rows(self.embeddings, len(names)),
             "provenance": _json_values(self.provenance),
         }
@@ -182,11 +186,8 @@ class AnchorBank:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the bank as one safetensors file (names and provenance in its header), replacing it whole."""
-        header = {name: getattr(self, name) for name in _HEADER}
-        rows = {"embeddings": self.embeddings.detach().cpu().contiguous()}
-        about = json.dumps(header, ensure_ascii=False)
-        metadata = {"format": _FORMAT, "bank": about, "sha256": _digest(about, rows["embeddings"])}
-        return write_atomic(path, serialize(rows, metadata))
+        about = json.dumps({name: getattr(self, name) for name in _HEADER}, ensure_ascii=False)
+        return _FILE.save(path, about, self.embeddings.detach().cpu().contiguous())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: torch.device | str = "cpu") -> AnchorBank:
@@ -196,26 +197,10 @@ class AnchorBank:
             InputError: if the file is damaged or not an anchor bank, or the device does not exist here.
             FileNotFoundError: if there is no such file.
         """
-        source = file_path(path)
-        if not os.path.isfile(source):
-            raise FileNotFoundError(
-                f"there is no anchor bank at {path}; make one with build_anchor_bank(...).save(path)"
-            )
-        try:
-            with safe_open(source, framework="pt") as stored:  # pyright: ignore[reportUnknownVariableType]
-                metadata = cast("dict[str, str]", stored.metadata() or {})
-                if metadata.get("format") != _FORMAT:
-                    raise InputError(
-                        f"{path} is not an anchor bank of this version (expected format {_FORMAT})"
-                    )
-                header: dict[str, Any] = {"allow_repeated": False, **json.loads(metadata["bank"])}
-                rows = cast(Tensor, stored.get_tensor("embeddings"))
-            if metadata["sha256"] != _digest(metadata["bank"], rows):
-                raise InputError(f"{path} is damaged (its checksum does not match); build it again")
+        with _FILE.open(path) as (about, rows):
+            header: dict[str, Any] = {"allow_repeated": False, **about}
             header |= {name: tuple(header[name]) for name in ("classnames", "templates")}
             bank = cls(embeddings=rows, **{name: header[name] for name in _HEADER})
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise InputError(f"{path} is damaged or not an anchor bank ({error}); build it again") from error
         return bank.to(device)
 
 
@@ -228,17 +213,6 @@ def move(rows: Tensor, device: torch.device | str) -> Tensor:
         raise InputError(
             f'device must be one that PyTorch has here, such as "cpu" or "cuda:0", not {device!r} ({reason:.200})'
         ) from error
-
-
-def _positive(temperature: object) -> float:
-    number = isinstance(temperature, Real) and temperature is not True
-    value = float(temperature) if number else math.nan  # pyright: ignore[reportArgumentType]
-    if not (math.isfinite(value) and value > 0):
-        raise InputError(
-            f"temperature must be a positive, finite number (1 / exp(logit_scale)), not {temperature!r}; "
-            "for a tensor, pass tensor.item()"
-        )
-    return value
 
 
 def _unit_rows(rows: object, n: int) -> Tensor:
@@ -272,7 +246,3 @@ def _json_values(provenance: Mapping[str, Any]) -> dict[str, Any]:
         return json.loads(json.dumps(dict(provenance), default=plain, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise InputError(f"provenance must be a dict of JSON values ({error})") from error
-
-
-def _digest(about: str, rows: Tensor) -> str:
-    return sha256(about.encode() + rows.numpy().tobytes())

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialize
 from torch.nn.functional import normalize
 
 from sar_reg.errors import InputError
-from sar_reg.files import write_atomic
 from sar_reg.prompting.encoder import PromptEncoder
 from sar_reg.prompting.towers import TextTower, text_tower
 from sar_reg.shapes import Float, Tensor
+from sar_reg.tensor_file import TensorFile
 
-FORMAT = "sar_reg.learned_prompt/1"
+_FILE = TensorFile(
+    "a learned prompt",
+    format="sar_reg.learned_prompt/1",
+    about="prompt",
+    tensor="ctx",
+    make="write one with LearnedPrompt.save",
+    again="copy or train it again",
+)
 
 
 class LearnedPrompt:
@@ -97,9 +101,7 @@ class LearnedPrompt:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write one safetensors file: the tensor `ctx`, everything else as JSON in the header."""
-        about = self._about()
-        metadata = {"format": FORMAT, "prompt": about, "sha256": _digest(about, self.context)}
-        return write_atomic(path, serialize({"ctx": self.context}, metadata))
+        return _FILE.save(path, self._about(), self.context)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: Any, tokenizer: Any = None) -> LearnedPrompt:
@@ -114,19 +116,7 @@ class LearnedPrompt:
             FileNotFoundError: if there is no such file.
             InputError: if the file is damaged or something else, or the model has other weights.
         """
-        if not Path(path).is_file():
-            raise FileNotFoundError(
-                f"there is no learned prompt at {path}; write one with LearnedPrompt.save"
-            )
-        try:
-            with safe_open(path, framework="pt") as stored:  # pyright: ignore[reportUnknownVariableType]
-                metadata = cast("dict[str, str]", stored.metadata() or {})
-                if metadata.get("format") != FORMAT:
-                    raise InputError(f"{path} is not a learned prompt (expected the format {FORMAT})")
-                context = cast(Tensor, stored.get_tensor("ctx"))
-            about: dict[str, Any] = json.loads(metadata["prompt"])
-            if metadata["sha256"] != _digest(metadata["prompt"], context):
-                raise InputError(f"{path} is damaged (its checksum does not fit); copy or train it again")
+        with _FILE.open(path) as (about, context):
             tower = text_tower(model, tokenizer)
             if not isinstance(tower, TextTower):
                 raise InputError("a learned prompt needs the model it was trained with, not a function")
@@ -138,12 +128,7 @@ class LearnedPrompt:
                     "load the model it was trained with"
                 )
             encoder = PromptEncoder(tower, None, about["classnames"], n_ctx=len(context), **about["template"])
-            named = {key: about[key] for key in ("model", "lam", "made")}
-            return cls(encoder, context, **named)
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise InputError(
-                f"{path} is damaged or not a learned prompt ({error}); train it again"
-            ) from error
+            return cls(encoder, context, **{key: about[key] for key in ("model", "lam", "made")})
 
     def __repr__(self) -> str:
         before = {"end": self.n_ctx, "middle": self.n_ctx // 2, "front": 0}[self.class_position]
@@ -168,7 +153,3 @@ class LearnedPrompt:
             raise InputError(
                 f"made and lam must be JSON values ({error}); pass numbers and strings"
             ) from error
-
-
-def _digest(about: str, context: Tensor) -> str:
-    return hashlib.sha256(about.encode() + context.view(torch.uint8).numpy().tobytes()).hexdigest()

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from sar_reg.errors import InputError, SarRegError
+from sar_reg.numeric import positive_temperature
 from sar_reg.sampled_kl import operator, reference, torch_dense, validation
 from sar_reg.sampled_kl.products import transformed
 from sar_reg.sampled_kl.sampling import ring_order, sample_classes
@@ -94,7 +95,7 @@ def similarity_alignment_loss(
     if k == 1 and indices is None and not torch.compiler.is_compiling():
         warnings.warn(validation.ONE_CLASS, stacklevel=2)
     return evaluate(
-        learned, target, None, temperature=validation.check_temperature(temperature), k=k, indices=indices, seed=seed,
+        learned, target, None, temperature=positive_temperature(temperature), k=k, indices=indices, seed=seed,
         step=step, sampling=sampling, reduction=reduction, direction=direction, impl=impl,
     )  # fmt: skip
 

@@ -8,14 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from sar_reg.sampled_kl.validation import (
-    Sampling,
-    as_integer,
-    check_count,
-    check_draw,
-    check_options,
-    check_sample_size,
-)
+from sar_reg.numeric import whole_number
+from sar_reg.sampled_kl.validation import Sampling, check_draw, check_options
 from sar_reg.shapes import Int, Tensor
 
 GOLDEN_GAMMA = 0x9E3779B97F4A7C15
@@ -60,9 +54,9 @@ def sample_classes(
         >>> sample_classes(3, 64, seed=0, step=0).sort().values.tolist()
         [[1, 2], [0, 2], [0, 1]]
     """
-    n, k = as_integer("n and k", n, "ints"), as_integer("n and k", k, "ints")
     check_options(sampling=sampling)
-    k = check_sample_size(k, check_count(n))
+    n = whole_number(n, "n", least=2)
+    k = min(whole_number(k, "k", least=1), n - 1)
     where = torch.device(device or (step.device if isinstance(step, Tensor) else "cpu"))
     if k == n - 1:
         check_draw(seed, step, where)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import operator
-from numbers import Real
-from typing import Literal, SupportsIndex, cast, get_args
+from typing import Literal, get_args
 
 import torch
 
 from sar_reg.errors import InputError
+from sar_reg.numeric import whole_number
 from sar_reg.shapes import Int, Tensor
 
 Sampling = Literal["ring", "independent"]
@@ -34,35 +32,12 @@ def check_options(**options: str) -> None:
             raise InputError(f"{name} must be one of {allowed}, not {value!r}")
 
 
-def check_temperature(temperature: object) -> float:
-    """The temperature as a float."""
-    if isinstance(temperature, Tensor):  # would be read by the host at every call
-        raise InputError("temperature must be a number, not a tensor; pass float(1 / logit_scale.exp())")
-    if isinstance(temperature, bool) or not isinstance(temperature, Real):
-        raise InputError(f"temperature must be a number, not {temperature!r}; convert with float()")
-    temperature = float(temperature)
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise InputError(
-            f"temperature must be positive and finite (CLIP: 1 / exp(logit_scale)), not {temperature!r}"
-        )
-    return temperature
-
-
 def check_sample_size(sample_size: int | None, n: int) -> int:
     """How many of the `n - 1` other classes are compared with each."""
     if sample_size is None:
         return n - 1
-    sample_size = as_integer("sample_size", sample_size, "an int or None (all other classes)")
-    if sample_size < 1:
-        raise InputError(f"sample_size must be at least 1, or None for all other classes, not {sample_size}")
-    return min(sample_size, n - 1)
-
-
-def check_count(n: int) -> int:
-    """The number of classes, of which one alone has no similarity."""
-    if n < 2:
-        raise InputError(f"similarities between classes need at least 2 classes, not {n}")
-    return n
+    k = whole_number(sample_size, "sample_size", least=1, otherwise=", or None for all other classes")
+    return min(k, n - 1)
 
 
 ONE_CLASS = (
@@ -84,7 +59,8 @@ def check_features(learned: Tensor, target: Tensor) -> None:
             f"learned features have shape {tuple(learned.shape)} but target has {tuple(target.shape)}; both "
             f"need one row per class in the same order (base and novel), and the same width"
         )
-    check_count(learned.shape[0])
+    if learned.shape[0] < 2:
+        raise InputError(f"similarities between classes need at least 2 classes, not {learned.shape[0]}")
     if learned.shape[1] < 1:
         raise InputError("features must be at least 1 wide")
     if learned.device != target.device:
@@ -136,9 +112,9 @@ def check_indices(
 
 def check_draw(seed: object, step: object, device: torch.device) -> tuple[int, int | Int[Tensor, ""]]:
     """Seed and step as Python integers (or the step's tensor): a float would silently give another draw."""
-    seed = as_integer("seed", seed)
+    seed = whole_number(seed, "seed", least=None)
     if not isinstance(step, Tensor):
-        return seed, as_integer("step", step, "an int or a 0-d int64 tensor")
+        return seed, whole_number(step, "step", least=None, otherwise=" or a 0-d int64 tensor")
     if step.dtype != torch.int64 or step.ndim:
         raise InputError(
             f"a step in a tensor must be int64 of shape (), not {step.dtype} of shape {tuple(step.shape)}"
@@ -146,15 +122,3 @@ def check_draw(seed: object, step: object, device: torch.device) -> tuple[int, i
     if step.device.type != device.type or device.index not in (None, step.device.index):
         raise InputError(f"step is on {step.device}, but the classes are drawn on {device}; move it there")
     return seed, step
-
-
-def as_integer(name: str, value: object, kind: str = "an int") -> int:
-    """A Python or numpy integer as an int (or the compiler's symbol for one); bools are refused."""
-    if isinstance(value, (int, torch.SymInt)) and not isinstance(value, bool):
-        return cast(int, value)
-    try:
-        if isinstance(value, (bool, Tensor)):
-            raise TypeError
-        return operator.index(cast(SupportsIndex, value))
-    except TypeError:
-        raise InputError(f"{name} must be {kind}, not {value!r}; convert with int()") from None

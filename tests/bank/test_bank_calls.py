@@ -189,6 +189,7 @@ def test_template_functions_are_accepted(clip) -> None:
         ({"n_novel": None}, "n_novel must be an int of 0 or more, not None"),
         ({"n_novel": float("nan")}, "n_novel must be an int of 0 or more, not nan"),
         ({"batch_size": 2.0}, r"batch_size must be an int of 1 or more, not 2\.0"),
+        ({"n_novel": torch.tensor(3)}, r"n_novel must be an int of 0 or more, not tensor\(3\)"),
         ({"templates": None}, "templates must be a data set's key or a list of prompts, not NoneType"),
         ({"templates": {"a {}."}}, "templates must be a data set's key or a list of prompts, not set"),
         ({"templates": lambda name: name}, "a list of prompts, not function"),

@@ -105,7 +105,7 @@ def test_wrong_files_are_refused(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"is damaged \(its checksum does not fit"):
+    with pytest.raises(InputError, match=r"is damaged \(its checksum does not match"):
         LearnedPrompt.load(path, model)
     path.write_bytes(content[:50])
     with pytest.raises(InputError, match="is damaged or not a learned prompt"):

@@ -159,8 +159,8 @@ def test_global_random_state_is_neither_read_nor_moved() -> None:
 
 
 @pytest.mark.parametrize(("n", "k", "sampling", "message"), [
-    (1, 1, "ring", "at least 2 classes, not 1"),
-    (5, 0, "ring", "sample_size must be at least 1, or None for all other classes, not 0"),
+    (1, 1, "ring", "n must be an int of 2 or more, not 1"),
+    (5, 0, "ring", "k must be an int of 1 or more, not 0"),
     (5, 2, "blocks", "sampling must be one of 'ring', 'independent', not 'blocks'"),
 ])  # fmt: skip
 def test_refused(n: int, k: int, sampling: str, message: str) -> None:
@@ -187,7 +187,15 @@ def test_numpy_integers() -> None:
     assert torch.equal(found, sample_classes(9, 4, seed=3, step=2))
 
 
-@pytest.mark.parametrize(("n", "k"), [(5.0, 2), (5, 2.0), (5, None)])
-def test_sizes_that_are_no_integers(n: int, k: int) -> None:
-    with pytest.raises(InputError, match="n and k must be ints"):
+@pytest.mark.parametrize(
+    ("n", "k", "message"),
+    [
+        (5.0, 2, "^n must be an int of 2 or more, not 5.0$"),
+        (5, 2.0, "^k must be an int of 1 or more, not 2.0$"),
+        (5, None, "^k must be an int of 1 or more, not None$"),
+        (5, torch.tensor(2), r"^k must be an int of 1 or more, not tensor\(2\)$"),
+    ],
+)
+def test_sizes_that_are_no_integers(n: int, k: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         sample_classes(n, k, seed=0, step=0)

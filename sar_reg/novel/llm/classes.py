@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sar_reg.errors import InputError, whole_number
+from sar_reg.errors import InputError
 from sar_reg.files import content_key, file_path
 from sar_reg.novel.cleaning import Cleaned, Filtering, check_filtering
 from sar_reg.novel.llm.asking import Preview, Task, estimate, fill
@@ -20,6 +20,7 @@ from sar_reg.novel.llm.conversation import ChatError, Conversation
 from sar_reg.novel.llm.journal import Journal
 from sar_reg.novel.llm.prompt import class_prompt
 from sar_reg.novel.source import NovelClassesError, NovelNames, with_outcome
+from sar_reg.numeric import whole_number
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sar_reg.class_names import name_tuple
-from sar_reg.errors import InputError, whole_number
+from sar_reg.errors import InputError
 from sar_reg.novel.cleaning import Cleaned, Filtering, check_filtering, clean_names
 from sar_reg.novel.name_format import NameFormat
 from sar_reg.novel.source import NovelClassesError, NovelNames, with_outcome
@@ -22,6 +22,7 @@ from sar_reg.novel.wordnet.loading import load_wordnet
 from sar_reg.novel.wordnet.lookup import Reading, look_up, meaning_of_domain
 from sar_reg.novel.wordnet.members import Member, members, own_meanings
 from sar_reg.novel.wordnet.words import blocklist, words_of
+from sar_reg.numeric import whole_number
 
 Strategy = Literal["related", "random"]
 

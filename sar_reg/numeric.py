@@ -1,0 +1,61 @@
+"""Numbers that a caller gives, checked once: a wrong type or range would compute something else in silence."""
+
+from __future__ import annotations
+
+import math
+import operator
+from numbers import Real
+from typing import Any, cast
+
+from torch import SymInt, Tensor
+
+from sar_reg.errors import InputError
+
+
+def whole_number(
+    value: object, name: str, *, least: int | None = 0, most: int | None = None, otherwise: str = ""
+) -> int:
+    """An argument that counts something, as an `int`; numpy's integers and the compiler's symbols are accepted.
+
+    Args:
+        value: what the caller gave.
+        name: of the argument, for the message.
+        least: smallest value allowed; None: any.
+        most: largest value allowed.
+        otherwise: what else may be given, for the message.
+
+    Raises:
+        InputError: for values out of range, bools, floats, tensors and other types.
+    """
+    number = _as_int(value)
+    if number is None or (least is not None and number < least) or (most is not None and number > most):
+        bounds = "" if least is None else f" of {least} or more" if most is None else f" in {least}..{most}"
+        raise InputError(f"{name} must be an int{bounds}{otherwise}, not {value!r:.60}")
+    return number
+
+
+def positive_temperature(temperature: object) -> float:
+    """The temperature of a softmax over cosines as a `float`.
+
+    Raises:
+        InputError: for values that are not positive and finite, bools, tensors and other types.
+    """
+    refused = isinstance(temperature, bool) or not isinstance(temperature, Real)
+    value = math.nan if refused else float(cast(Any, temperature))
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(
+            f"temperature must be a positive, finite number (CLIP: 1 / exp(logit_scale)), not {temperature!r:.60}; "
+            "for a tensor, pass tensor.item()"
+        )
+    return value
+
+
+def _as_int(value: object) -> int | None:
+    if isinstance(value, bool | Tensor):  # reading a tensor would wait for its device
+        return None
+    if isinstance(value, int | SymInt):
+        return cast(int, value)
+    try:
+        return operator.index(cast(Any, value))
+    except (TypeError, ValueError):
+        return None
