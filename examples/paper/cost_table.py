@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from examples.paper import published
-from examples.paper.accuracy_tables import VARIANTS
+from examples.paper.layouts import VARIANTS
 from examples.paper.results import Accuracies, Runs
 from examples.paper.sweep import Sweep
 from examples.paper.table import Column, Numbers, Table, number
@@ -24,7 +24,7 @@ DIGITS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class CostRow:
     """One variant on one data set.
 
     Attributes:
@@ -54,7 +54,7 @@ def cost_table(sweep: Sweep, runs: Runs, *, real: bool) -> Table:
     """Costs of every variant; the paper's in brackets on the paper's data."""
     accuracies = Accuracies(runs)
     rows = [
-        Row(
+        CostRow(
             dataset,
             method,
             variant,
@@ -64,8 +64,8 @@ def cost_table(sweep: Sweep, runs: Runs, *, real: bool) -> Table:
         for (dataset, method, variant), by_seed in runs.items()
     ]
     columns = [
-        Column[Row]("data set", lambda row: row.dataset),
-        Column[Row]("method", lambda row: VARIANTS[row.variant].format(row.method)),
+        Column[CostRow]("data set", lambda row: row.dataset),
+        Column[CostRow]("method", lambda row: VARIANTS[row.variant].format(row.method)),
         *(_quantity(name, digits) for name, digits in DIGITS.items()),
     ]
     notes = [
@@ -77,11 +77,11 @@ def cost_table(sweep: Sweep, runs: Runs, *, real: bool) -> Table:
         notes.append(
             "In brackets: the paper, on its own GPU (not named there); times and memory do not compare."
         )
-    return Table.of(sweep.name, "Table 2: cost of SAR", columns, rows, Row.numbers, notes)
+    return Table.of(sweep.name, "Table 2: cost of SAR", columns, rows, CostRow.numbers, notes)
 
 
-def _quantity(name: str, digits: int) -> Column[Row]:
-    def cell(row: Row) -> str:
+def _quantity(name: str, digits: int) -> Column[CostRow]:
+    def cell(row: CostRow) -> str:
         text, theirs = number(row.ours[name], digits), row.theirs.get(name)
         return text if theirs is None else f"{text} ({theirs:.{digits}f})"
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from examples.paper import published
-from examples.paper.accuracy_tables import VARIANTS
+from examples.paper.layouts import VARIANTS
 from examples.paper.results import Accuracies, Runs
 from examples.paper.sweep import Sweep
 from examples.paper.table import Column, Numbers, Table, number, paired_text, with_spread
 
 
 @dataclass(frozen=True)
-class Row:
+class DomainRow:
     """One method and variant, trained on one source or averaged over sources.
 
     Attributes:
@@ -60,39 +60,39 @@ def domain_table(sweep: Sweep, runs: Runs, *, real: bool) -> Table:
         for variant in sweep.variants
     ]
     columns = [
-        Column[Row]("source", lambda row: row.dataset),
-        Column[Row]("method", lambda row: VARIANTS[row.variant].format(row.method)),
+        Column[DomainRow]("source", lambda row: row.dataset),
+        Column[DomainRow]("method", lambda row: VARIANTS[row.variant].format(row.method)),
         _accuracy("on source", "source"),
         *(_accuracy(target, target) for target in targets),
         _accuracy("mean of targets", "average"),
         *([COMPARED] if real else []),
-        Column[Row]("targets − baseline, per seed", _gains),
+        Column[DomainRow]("targets − baseline, per seed", _gains),
     ]
     notes = [
         "Percent correct, mean ± standard deviation over seeds. The last column pairs runs of the same seed, "
         "target by target."
     ]
-    return Table.of(sweep.name, "Table 5: domain generalisation", columns, rows, Row.numbers, notes)
+    return Table.of(sweep.name, "Table 5: domain generalisation", columns, rows, DomainRow.numbers, notes)
 
 
-def _accuracy(heading: str, metric: str) -> Column[Row]:
-    def cell(row: Row) -> str:
+def _accuracy(heading: str, metric: str) -> Column[DomainRow]:
+    def cell(row: DomainRow) -> str:
         text, theirs = with_spread(row.ours[metric], row.spread.get(metric)), row.theirs[metric]
         return text if theirs is None else f"{text} ({theirs:.2f})"
 
     return Column(heading, cell)
 
 
-def _compared(row: Row) -> str:
+def _compared(row: DomainRow) -> str:
     difference = row.difference("average")
     return "–" if difference is None else number(difference, sign=True)
 
 
-def _gains(row: Row) -> str:
+def _gains(row: DomainRow) -> str:
     return "" if row.variant == "baseline" else " / ".join(filter(None, map(paired_text, row.paired)))
 
 
-COMPARED = Column[Row](
+COMPARED = Column[DomainRow](
     "ours − paper's run, mean",
     _compared,
     "In brackets: what the paper's authors got when they ran the methods again; no numbers of the methods' own papers "
@@ -101,14 +101,16 @@ COMPARED = Column[Row](
 )
 
 
-def _row(accuracies: Accuracies, group: tuple[str, str, str], targets: tuple[str, ...], *, real: bool) -> Row:
+def _row(
+    accuracies: Accuracies, group: tuple[str, str, str], targets: tuple[str, ...], *, real: bool
+) -> DomainRow:
     ours = {metric: accuracies.mean(*group, metric) for metric in ("source", *targets)}
     known = [value for metric, value in ours.items() if metric != "source" and value is not None]
     spread = {metric: accuracies.spread(*group, metric) for metric in ours}
     ours["average"] = sum(known) / len(targets) if len(known) == len(targets) else None
     theirs = {metric: _paper(*group[1:], metric) if real else None for metric in ours}
     paired = tuple(accuracies.paired(*group, target) for target in targets)
-    return Row(*group, ours, spread, theirs, paired)
+    return DomainRow(*group, ours, spread, theirs, paired)
 
 
 def _paper(method: str, variant: str, metric: str) -> float | None:

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from examples.paper.accuracy_tables import variant_label
+from examples.paper.layouts import LAYOUTS
 from examples.paper.results import Accuracies, Runs
 from examples.paper.sweep import Sweep
 from examples.protocol.cli.pictures import COLOURS, pyplot
@@ -38,7 +38,7 @@ def draw_bars(sweep: Sweep, runs: Runs, folder: Path) -> list[Path]:
             left = [i + (number - (len(variants) - 1) / 2) * step for i in range(len(NAMES))]
             heights = values[method, variant]
             shade = 0.25 + 0.75 * number / max(1, len(variants) - 1)
-            label = variant_label(sweep, method, variant).removeprefix(f"{method}, ")
+            label = LAYOUTS[sweep.name].label(method, variant).removeprefix(f"{method}, ")
             axis.bar(left, heights, step * 0.92, label=label, color=COLOURS[2], alpha=shade)
             for x, height in zip(left, heights, strict=True):
                 axis.text(x, height + 0.3, f"{height:.1f}", ha="center", fontsize=7)

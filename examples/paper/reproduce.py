@@ -131,7 +131,7 @@ def render(
         found = [
             record for place in places for record in find_records(place) if record["method"] == "zero-shot"
         ]
-        yield from joint_table(sweep, runs, found).write(folder)
+        yield from joint_table(sweep, runs, found, real=real).write(folder)
         return
     kind = {"table2": cost_table, "table5": domain_table}.get(sweep.name, accuracy_table)
     yield from kind(sweep, runs, real=real).write(folder)

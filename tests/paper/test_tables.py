@@ -13,6 +13,7 @@ from examples.paper.accuracy_tables import accuracy_table
 from examples.paper.cost_table import cost_table
 from examples.paper.domain_table import domain_table
 from examples.paper.figures import draw_weights
+from examples.paper.joint_table import joint_table
 from examples.paper.results import find_runs
 from examples.paper.sweep import NAMES, PlannedRun, Sweep, load_sweep, plan
 from examples.paper.table import NOT_RUN, Table
@@ -254,3 +255,41 @@ def test_the_papers_settings_reach_the_runs() -> None:
 def test_an_unknown_table_is_refused() -> None:
     with pytest.raises(InputError, match="there is no table or figure 'table9'; there are: table1, table2"):
         load_sweep("table9")
+
+
+def test_joint_accuracy_of_every_method_with_h_of_means(tmp_path: Path) -> None:
+    sweep = replace(load_sweep("joint"), seeds=(1, 2))
+    planned = plan(sweep, "/data", datasets=("dtd", "eurosat"))
+    assert {run.config.method for run in planned} == {"CoOp", "KgCoOp", "TCP", "MaPLe", "CoPrompt"}
+    for run in planned:
+        if run.config.method == "TCP" and run.config.seed == 2:
+            continue
+        base = 60.0 + 2 * run.config.seed + 10 * run.config.sar
+        joint = {kind: {"base": base, "new": 40.0} for kind in ("learned", "blended", "handcrafted_new")}
+        joint["blended"] = {"base": 50.0, "new": 70.0}
+        record(tmp_path / run.config.method, run, joint=joint if run.config.method != "MaPLe" else None)
+    runs = find_runs(planned, list(tmp_path.iterdir()))
+    zero_shot = {"joint": {"handcrafted": {"base": 55.0, "new": 45.0}}}
+    sources = ({"dataset": "dtd", "split": "scene"}, {"dataset": "eurosat", "split": "style"})
+    table = joint_table(sweep, runs, [{**zero_shot, "source": source} for source in sources], real=True)
+    rows = {tuple(row[:2]): row[2:] for row in table.rows}
+    assert len(rows) == len(table.rows) == 3 * 11
+    assert rows["average", "CoOp"][:2] == ["63.00 ± 1.41", "40.00 ± 0.00"]
+    assert rows["average", "CoOp + SAR"][2].startswith(f"{2 * 73 * 40 / 113:.2f} ± ")
+    assert rows["dtd", "KgCoOp"][3] == f"50.00 / 70.00 / {2 * 50 * 70 / 120:.2f}"
+    assert rows["average", "TCP"][0] == "62.00"
+    assert rows["average", "MaPLe"] == [NOT_RUN] * 5
+    assert rows["dtd", "handcrafted prompts"][:2] + rows["dtd", "handcrafted prompts"][3:] == [
+        "55.00",
+        "45.00",
+        "",
+        "",
+    ]
+    assert rows["average", "handcrafted prompts"][0] == NOT_RUN  # eurosat's record is of another style
+    assert any("--descriptions FOLDER" in note for note in table.notes)
+    numbers = {
+        (r["dataset"], r["classifier"], r["metric"]): r for r in csv.DictReader(io.StringIO(table.csv()))
+    }
+    assert float(numbers["average", "CoOp, blended with handcrafted", "new"]["ours"]) == 70
+    assert float(numbers["average", "CoOp", "base"]["ours_std"]) == pytest.approx(2**0.5)
+    assert numbers["dtd", "MaPLe", "h"]["ours"] == ""
