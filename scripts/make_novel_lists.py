@@ -2,7 +2,7 @@
 
     python scripts/make_novel_lists.py
 
-The held-out classes of the benchmark are excluded, so that no new class is met
+The new classes of the benchmark are excluded, so that no new class is met
 in training by its name.
 """
 

@@ -145,44 +145,44 @@ class AnchorBank:
                 f"{found[:12]}...); build a bank for this model with build_anchor_bank"
             )
 
-    def report(self, held_out: Sequence[str] = (), *, sample: int = 10, seed: int = 0) -> BankReport:
+    def report(self, new_classes: Sequence[str] = (), *, sample: int = 10, seed: int = 0) -> BankReport:
         """Where the novel names came from, how many were dropped and why, and what they are close to.
 
         Args:
-            held_out: names of a benchmark's new classes; the report counts those that the bank contains.
+            new_classes: of a benchmark; the report counts those that the bank contains.
             sample: for how many novel classes, drawn by `seed`, the nearest base class is shown.
             seed: of the draw.
 
         Returns:
             A report to print, or to store with `as_dict()`.
         """
-        held_out = name_tuple(held_out, "held_out", ordered=False)
+        new_classes = name_tuple(new_classes, "new_classes", ordered=False)
         base = Named(self.base_classes, self.embeddings[: self.n_base])
         return BankReport(
             self.n_base,
             self.n_novel,
             dict(self.provenance),
             find_nearest(base, self._novel, sample, seed),
-            find_overlap(self._novel, held_out) if held_out else None,
+            find_overlap(self._novel, new_classes) if new_classes else None,
         )
 
     def overlap(
         self,
-        held_out: Sequence[str],
-        features: Float[Tensor, "held_out width"] | None = None,
+        new_classes: Sequence[str],
+        features: Float[Tensor, "new width"] | None = None,
         threshold: float = 0.95,
     ) -> Overlap:
-        """Which novel classes are among held-out names: the same, in another spelling, or alike in feature.
+        """Which novel classes are among a benchmark's new classes: the same, in another spelling, or alike in feature.
 
         Args:
-            held_out: names of a benchmark's new classes.
+            new_classes: of a benchmark.
             features: their text features, a row each (such as a bank's `embeddings`), to compare by cosine.
             threshold: the cosine from which two names are listed as alike.
 
         Raises:
             InputError: if `features` is not a row for each name, as wide as this bank.
         """
-        return find_overlap(self._novel, held_out, features, threshold)
+        return find_overlap(self._novel, new_classes, features, threshold)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the bank as one safetensors file (names and provenance in its header), replacing it whole."""

@@ -1,4 +1,4 @@
-"""What is in an anchor bank, where its novel names came from, and how many of them a benchmark holds out."""
+"""What is in an anchor bank, where its novel names came from, and how many of them are new classes of a benchmark."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class Overlap:
-    """Novel names of a bank that are among given held-out names.
+    """Novel names of a bank that are among the new classes of a benchmark.
 
     Attributes:
-        held_out: how many names were compared with.
-        exact: novel names equal to a held-out one, up to case, `_` and spaces.
-        other_spelling: pairs (novel, held-out) equal up to plural, article, accents, hyphens or word order.
-        similar: triples (novel, held-out, cosine) above the threshold, the closest first; only if features
-            of the held-out names were given.
+        new_classes: with how many they were compared.
+        exact: novel names equal to a new class, up to case, `_` and spaces.
+        other_spelling: pairs (novel, new) equal up to plural, article, accents, hyphens or word order.
+        similar: triples (novel, new, cosine) above the threshold, the closest first; only if features
+            of the new classes were given.
     """
 
-    held_out: int
+    new_classes: int
     exact: tuple[str, ...]
     other_spelling: tuple[tuple[str, str], ...]
     similar: tuple[tuple[str, str, float], ...] = ()
 
     def __str__(self) -> str:
         counts = f"{len(self.exact)} the same, {len(self.other_spelling)} in another spelling"
-        lines = [f"Overlap with {self.held_out} held-out names: {counts}"]
+        lines = [f"Overlap with {self.new_classes} new classes: {counts}"]
         lines += [f"  {name}" for name in self.exact[:_SHOWN]]
         lines += [f"  {novel} ~ {known}" for novel, known in self.other_spelling[:_SHOWN]]
         lines += [f"  {novel} ~ {known} (cosine {c:.3f})" for novel, known, c in self.similar[:_SHOWN]]
@@ -53,7 +53,7 @@ class BankReport:
         n_novel: number of novel classes.
         provenance: where the novel names came from, as the source described it.
         nearest: for a sample of novel classes, the base class with the most similar text feature and the cosine.
-        overlap: with the held-out names given, or `None`.
+        overlap: with the new classes given, or `None`.
     """
 
     n_base: int
@@ -84,35 +84,35 @@ class Named(NamedTuple):
 
 def find_overlap(
     novel: Named,
-    held_out: Sequence[str],
-    features: Float[Tensor, "held_out width"] | None = None,
+    new_classes: Sequence[str],
+    features: Float[Tensor, "new width"] | None = None,
     threshold: float = 0.95,
 ) -> Overlap:
     """See `AnchorBank.overlap`."""
-    known = KnownNames(held_out := name_tuple(held_out, "held_out", ordered=False))
+    known = KnownNames(new_classes := name_tuple(new_classes, "new_classes", ordered=False))
     if not isinstance(threshold, int | float) or not -1 <= threshold <= 1:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"threshold must be a cosine in -1..1, not {threshold!r}")
     matches = [(name, match) for name in novel.names if (match := known.match(name)) is not None]
-    similar = () if features is None else _similar(novel, Named(held_out, features), threshold)
+    similar = () if features is None else _similar(novel, Named(new_classes, features), threshold)
     return Overlap(
-        held_out=len(held_out),
+        new_classes=len(new_classes),
         exact=tuple(name for name, match in matches if match.kind == "same"),
         other_spelling=tuple((name, match.known) for name, match in matches if match.kind == "near"),
         similar=similar,
     )
 
 
-def _similar(novel: Named, held_out: Named, threshold: float) -> tuple[tuple[str, str, float], ...]:
-    expected = (len(held_out.names), novel.features.shape[1])
-    shape = tuple(getattr(held_out.features, "shape", ()))
-    if not isinstance(held_out.features, Tensor) or shape != expected:  # pyright: ignore[reportUnnecessaryIsInstance]
+def _similar(novel: Named, new: Named, threshold: float) -> tuple[tuple[str, str, float], ...]:
+    expected = (len(new.names), novel.features.shape[1])
+    shape = tuple(getattr(new.features, "shape", ()))
+    if not isinstance(new.features, Tensor) or shape != expected:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(
-            f"features must have shape {expected}, a row for each held-out name, but are "
-            f"a {type(held_out.features).__name__} of shape {shape}"
+            f"features must have shape {expected}, a row for each new class, but are "
+            f"a {type(new.features).__name__} of shape {shape}"
         )
-    cosines = novel.features @ F.normalize(held_out.features.detach().to(novel.features), dim=1).T
+    cosines = novel.features @ F.normalize(new.features.detach().to(novel.features), dim=1).T
     places = cast("list[tuple[int, int]]", torch.nonzero(cosines >= threshold).tolist())
-    found = [(novel.names[i], held_out.names[j], float(cosines[i, j])) for i, j in places]
+    found = [(novel.names[i], new.names[j], float(cosines[i, j])) for i, j in places]
     return tuple(sorted(found, key=lambda pair: -pair[2]))
 
 

@@ -18,9 +18,9 @@ from sar_reg.version import __version__
 
 _EXAMPLES = """examples:
   python -m sar_reg novel --base "tabby cat,beagle" --n 20
-  python -m sar_reg novel --base classes.txt --source llm -o novel.json
-  python -m sar_reg bank --base classes.txt --words novel.json -o b.safetensors
-  python -m sar_reg report b.safetensors --held-out new_classes.txt
+  python -m sar_reg novel --base classes.txt --novel llm -o novel.json
+  python -m sar_reg bank --base classes.txt --novel novel.json -o b.safetensors
+  python -m sar_reg report b.safetensors --new new_classes.txt
   python -m sar_reg doctor
 
 exit codes: 0 done, 1 not possible, 2 wrong arguments or files, 130 interrupted

@@ -11,9 +11,9 @@ from sar_reg.bank.anchor_bank import move
 from sar_reg.bank.build import build_anchor_bank
 from sar_reg.bank.templates import SPECIFIC, resolve_templates
 from sar_reg.cli.arguments import add_result_arguments
+from sar_reg.cli.class_options import add_class_arguments, class_list, novel_source, show_preview
 from sar_reg.cli.open_clip_model import MODEL, PRETRAINED, load_open_clip
 from sar_reg.cli.terminal import give, give_json, tell
-from sar_reg.cli.words import add_class_arguments, class_list, novel_source, show_preview
 from sar_reg.files import is_special
 from sar_reg.novel.source import ResumableSource
 from sar_reg.progress import ProgressLine

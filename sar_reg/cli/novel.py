@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sar_reg.cli.arguments import add_result_arguments
+from sar_reg.cli.class_options import add_class_arguments, class_list, novel_source, show_preview
 from sar_reg.cli.terminal import give, give_json, tell
-from sar_reg.cli.words import add_class_arguments, class_list, novel_source, show_preview
 from sar_reg.files import is_special, write_atomic
 from sar_reg.novel import LLMClasses, NovelNames
 from sar_reg.progress import ProgressLine

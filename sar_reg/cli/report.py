@@ -7,19 +7,18 @@ from typing import Any
 
 from sar_reg.bank.anchor_bank import AnchorBank
 from sar_reg.cli.arguments import count
+from sar_reg.cli.class_options import class_list
 from sar_reg.cli.terminal import give, give_json
-from sar_reg.cli.words import class_list
 
 
 def add_to(commands: Any) -> None:
     """Add the command to the parser."""
+    what = "say what is in a bank, where its novel classes came from, and how many are a benchmark's new ones"
     parser: argparse.ArgumentParser = commands.add_parser(
-        "report",
-        help="say what is in a bank and where its novel classes came from",
-        description="Say what is in a bank, where its novel classes came from, and how many of them are held out.",
+        "report", help=what, description=f"{what.capitalize()}."
     )
     parser.add_argument("bank", help="a file made by `bank` or AnchorBank.save")
-    parser.add_argument("--held-out", metavar="FILE|a,b", help="new classes of a benchmark, to compare with")
+    parser.add_argument("--new", metavar="FILE|a,b", help="new classes of a benchmark, to compare with")
     parser.add_argument("--sample", type=count, default=10, help="novel classes shown (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -27,7 +26,7 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the report; 0 if all went well."""
-    held_out = class_list(options.held_out) if options.held_out else []
-    report = AnchorBank.load(options.bank).report(held_out, sample=options.sample)
+    new_classes = class_list(options.new) if options.new else []
+    report = AnchorBank.load(options.bank).report(new_classes, sample=options.sample)
     give_json(report.as_dict()) if options.json else give(report)
     return 0

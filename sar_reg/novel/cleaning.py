@@ -84,7 +84,7 @@ def clean_names(
         raw: names as a model, a file or a dictionary gave them.
         base: the base classes. Their style is followed: if all are lower case, so are the names; if none
             has a word in parentheses, such explanations are taken off.
-        exclude: names that must never be used, such as held-out classes. Other spellings of them (plural,
+        exclude: names that must never be used, such as a benchmark's new classes. Other spellings of them (plural,
             article, word order) are always dropped too.
         filtering: `"strict"` drops other spellings of base classes and of earlier names; `"exact"` drops
             only the same names up to case, `_` and spaces, which is the most the paper can have done.

@@ -18,7 +18,7 @@ class Oracle:
     with it: `describe()["looks_at_test_classes"]` is true.
 
     Args:
-        new_classes: the data set's new (held-out) class names.
+        new_classes: the data set's new class names.
 
     Raises:
         InputError: if there are none, or it is not a list of names.

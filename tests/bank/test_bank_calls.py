@@ -259,10 +259,10 @@ def test_methods_refuse_wrong_types_in_words() -> None:
     bank = sar_reg.AnchorBank(("a", "b"), 1, torch.eye(2), 0.01)
     for call, message in (
         (lambda: bank.subset(n_novel=1, seed=-1), "seed must be an int of 0 or more, not -1"),
-        (lambda: bank.report("owl"), "held_out must be a list of class names, not one string"),
+        (lambda: bank.report("owl"), "new_classes must be a list of class names, not one string"),
         (lambda: bank.report(sample=1.5), r"sample must be an int of 0 or more, not 1\.5"),
         (lambda: bank.report(seed="x"), r"seed must be an int in 0\.\.\d+, not 'x'"),
-        (lambda: bank.overlap("owl"), "held_out must be a list of class names, not one string"),
+        (lambda: bank.overlap("owl"), "new_classes must be a list of class names, not one string"),
         (lambda: bank.overlap(["owl"], [[1.0, 0.0]]), r"features must have shape \(1, 2\)"),
         (lambda: bank.overlap(["owl"], threshold="x"), "threshold must be a cosine in -1..1, not 'x'"),
         (lambda: encode_templates(3, ["a"], TEMPLATES), "got int"),  # pyright: ignore[reportArgumentType]

@@ -34,9 +34,9 @@ def test_overlap_tells_same_names_from_other_spellings(bank: sar_reg.AnchorBank)
     overlap = bank.overlap(["BEAGLE", "pug", "the hotdog", "A320", "persian cat"])
     assert overlap.exact == ("beagle",)
     assert overlap.other_spelling == (("Pugs", "pug"), ("Airbus A320", "A320"), ("hot-dog", "the hotdog"))
-    assert (overlap.held_out, overlap.similar) == (5, ())
+    assert (overlap.new_classes, overlap.similar) == (5, ())
     assert str(overlap).splitlines()[:3] == [
-        "Overlap with 5 held-out names: 1 the same, 3 in another spelling",
+        "Overlap with 5 new classes: 1 the same, 3 in another spelling",
         "  beagle",
         "  Pugs ~ pug",
     ]
@@ -50,7 +50,7 @@ def test_overlap_by_features_lists_the_closest_first(bank: sar_reg.AnchorBank) -
     assert overlap.similar[0][2] == pytest.approx(1.0, abs=1e-4)
     assert "  lynx ~ bobcat (cosine 1.000)" in str(overlap)
     with pytest.raises(
-        InputError, match=re.escape("features must have shape (3, 2), a row for each held-out name")
+        InputError, match=re.escape("features must have shape (3, 2), a row for each new class")
     ):
         bank.overlap(["a", "b", "c"], features)
 
@@ -69,7 +69,7 @@ def test_report_says_where_the_names_come_from_and_what_they_are_close_to(bank: 
         "Nearest base class of 5 novel ones, by cosine of the text features:",
     ]
     assert lines[5].split() == ["lynx", "tabby", "cat", "0.995"]
-    assert lines[-2:] == ["Overlap with 1 held-out names: 0 the same, 1 in another spelling", "  Pugs ~ pug"]
+    assert lines[-2:] == ["Overlap with 1 new classes: 0 the same, 1 in another spelling", "  Pugs ~ pug"]
     assert max(map(len, lines)) <= 80
     assert json.loads(json.dumps(report.as_dict()))["overlap"]["other_spelling"] == [["Pugs", "pug"]]
 

@@ -40,7 +40,7 @@ def test_too_few_words_advise_the_option_or_the_argument(
 ) -> None:
     words = tmp_path / "words.txt"
     words.write_text("lynx\npuma\n")
-    assert main(["novel", "--base", "tabby cat,beagle", "--words", str(words), "--n", "9"]) == 1
+    assert main(["novel", "--base", "tabby cat,beagle", "--novel", str(words), "--n", "9"]) == 1
     shown = capsys.readouterr().err
     assert shown.endswith("; add words, ask for fewer, or pass --allow-fewer\n")
     with pytest.raises(NovelClassesError) as caught:

@@ -61,13 +61,13 @@ def _environment() -> dict[str, str]:
 
 
 def novel_llm(server: ChatServer, *more: str) -> list[str]:
-    return ["novel", "--base", BASE, "--source", "llm", "--llm", "tiny", "--base-url", server.url, *more]
+    return ["novel", "--base", BASE, "--novel", "llm", "--llm", "tiny", "--base-url", server.url, *more]
 
 
 def test_names_go_to_the_output_and_talk_goes_elsewhere(
     words: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["novel", "--base", BASE, "--words", str(words), "--exclude", "pumas", "--n", "3"]
+    command = ["novel", "--base", BASE, "--novel", str(words), "--exclude", "pumas", "--n", "3"]
     assert main(command) == 0
     shown = capsys.readouterr()
     assert shown.out == "lynx\nocelot\nserval\n"
@@ -80,14 +80,14 @@ def test_wordnet_is_the_source_without_a_key(capsys: pytest.CaptureFixture[str])
     assert main(["novel", "--base", BASE, "--n", "5"]) == 0
     names = capsys.readouterr().out.splitlines()
     assert len(set(names)) == 5
-    assert main(["novel", "--base", BASE, "--n", "5", "--strategy", "random", "--seed", "3"]) == 0
+    assert main(["novel", "--base", BASE, "--n", "5", "--novel", "random", "--seed", "3"]) == 0
     assert set(capsys.readouterr().out.splitlines()).isdisjoint(names)
 
 
 def test_files_hold_names_and_their_origin(words: Path, tmp_path: Path) -> None:
     base = tmp_path / "base.txt"
     base.write_text("tabby cat\nbeagle\n")
-    command = ["novel", "--base", str(base), "--words", str(words), "--n", "2", "--seed", "4"]
+    command = ["novel", "--base", str(base), "--novel", str(words), "--n", "2", "--seed", "4"]
     assert main([*command, "-o", str(tmp_path / "new" / "novel.json")]) == 0
     entry = json.loads((tmp_path / "new" / "novel.json").read_text())
     assert (entry["base"], entry["seed"]) == (["tabby cat", "beagle"], 4)
@@ -140,17 +140,17 @@ def test_bank_and_report(
     tiny_model: list[str], words: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "bank.safetensors"
-    command = ["bank", "--base", BASE, "--words", str(words), "--n", "3", "--exclude", "puma", "--offline"]
+    command = ["bank", "--base", BASE, "--novel", str(words), "--n", "3", "--exclude", "puma", "--offline"]
     assert main([*command, *tiny_model, "--templates", "a {}.", "-o", str(path)]) == 0
     shown = capsys.readouterr()
     assert shown.out.startswith("2 base and 3 novel classes\nNovel classes from: word list words.txt\n")
-    assert "Overlap with 1 held-out names: 0 the same, 0 in another spelling" in shown.out
+    assert "Overlap with 1 new classes: 0 the same, 0 in another spelling" in shown.out
     assert f"in {path}" in shown.err
     bank = sar_reg.AnchorBank.load(path)
     assert bank.classnames == ("tabby cat", "beagle", "lynx", "ocelot", "serval")
     assert bank.templates == ("a {}.",)
     assert sorted(file.suffix for file in (tmp_path / "bank.cache").iterdir()) == [".json", ".safetensors"]
-    assert main(["report", str(path), "--held-out", "Lynxes,jaguar", "--json"]) == 0
+    assert main(["report", str(path), "--new", "Lynxes,jaguar", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["overlap"]["other_spelling"] == [["lynx", "Lynxes"]]
     assert main(["report", str(path), "--sample", "1"]) == 0
@@ -162,18 +162,17 @@ def test_bank_and_report(
     [
         (["novel", "--base", "none.txt"], 2, "there is no file none.txt; give a file with one name a line"),
         (["novel", "--base", " , "], 2, "no class names: give a file with one name a line"),
-        (["novel", "--base", BASE, "--source", "file"], 2, "--source file needs --words FILE"),
         (
-            ["novel", "--base", BASE, "--source", "llm", "--words", "x"],
+            ["novel", "--base", BASE, "--novel", "lm"],
             2,
-            "--words FILE belongs to --source file",
+            "--novel takes related, random, llm or a file with names; there is no file 'lm'; did you mean llm?",
         ),
         (
-            ["novel", "--base", BASE, "--source", "llm", "--timeout", "-1"],
+            ["novel", "--base", BASE, "--novel", "llm", "--timeout", "-1"],
             2,
             "timeout must be a positive number",
         ),
-        (["novel", "--base", BASE, "--words", "{words}"], 1, "has 4 usable of 5 words"),
+        (["novel", "--base", BASE, "--novel", "{words}"], 1, "has 4 usable of 5 words"),
         (["report", "none.safetensors"], 2, "there is no anchor bank at none.safetensors"),
         (["report", "{words}"], 2, "is damaged or not an anchor bank"),
         (
@@ -198,8 +197,8 @@ def test_mistakes_are_told_without_a_traceback(
     [
         ("nove", "did you mean novel? (options: python -m sar_reg --help)"),
         ("novel", "the following arguments are required: --base (options: python -m sar_reg novel --help)"),
-        ("novel --base a,b --sourcs llm", "unknown: --sourcs llm; did you mean --source? (options:"),
-        ("novel --base a,b --source lm", "did you mean llm?"),
+        ("novel --base a,b --nvel llm", "unknown: --nvel llm; did you mean --novel? (options:"),
+        ("novel --base a,b --filtering stric", "did you mean strict?"),
         ("novel --base a,b --n -3", "expected a whole number in 0..1000000000, not '-3'"),
         ("report b --sample two", "expected a whole number in 0..1000000000, not 'two'"),
         ("doctor --date x", "unknown: --date x; did you mean --data? (options: python -m sar_reg doctor"),
@@ -219,7 +218,7 @@ def test_typing_mistakes_are_one_line_that_knows_what_was_meant(
 
 def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("\n".join(f"word {chat.letters(i)}" for i in range(9000)))
-    script = f'"{sys.executable}" -m sar_reg novel --base cat --words words.txt --n 9000 | head -n 1'
+    script = f'"{sys.executable}" -m sar_reg novel --base cat --novel words.txt --n 9000 | head -n 1'
     ended = subprocess.run(
         script, shell=True, cwd=tmp_path, env=_environment(), capture_output=True, text=True
     )
@@ -241,7 +240,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     shown = capsys.readouterr().out
     assert shown.startswith(f"sar_reg {sar_reg.__version__}\n")
     assert max(map(len, shown.splitlines())) <= 80
-    for word in ("examples:", "exit codes:", "--exclude FILE|a,b", "OPENAI_API_KEY", "--held-out"):
+    for word in ("examples:", "exit codes:", "--exclude FILE|a,b", "OPENAI_API_KEY", "--new FILE|a,b"):
         assert word in shown
     with pytest.raises(SystemExit) as ended:
         main(["novel"])
@@ -255,7 +254,7 @@ def test_doctor_is_reached(capsys: pytest.CaptureFixture[str]) -> None:
     assert "usage: python -m sar_reg doctor" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("option", ["novel", "--base-url", "--zero-shot", "--held-out"])
+@pytest.mark.parametrize("option", ["novel", "--base-url", "--zero-shot", "--new"])
 def test_bash_completes_commands_and_options(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion"]) == 0
     script = capsys.readouterr().out

@@ -50,9 +50,9 @@ def run(*arguments: str) -> int:
         return int(str(ended.code))
 
 
-NOVEL = ("novel", "--base", BASE, "--words", "words.txt", "--n", "2")
-BANK = ("bank", "--base", BASE, "--words", "words.txt", "--n", "2", "-o", "b.safetensors")
-LLM = ("novel", "--base", BASE, "--source", "llm", "--n", "2")
+NOVEL = ("novel", "--base", BASE, "--novel", "words.txt", "--n", "2")
+BANK = ("bank", "--base", BASE, "--novel", "words.txt", "--n", "2", "-o", "b.safetensors")
+LLM = ("novel", "--base", BASE, "--novel", "llm", "--n", "2")
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,12 @@ LLM = ("novel", "--base", BASE, "--source", "llm", "--n", "2")
         (["novel", "--base", "broken.json"], "broken.json starts like JSON but cannot be read as JSON"),
         (["novel", "--base", "numbers.json"], "numbers.json must hold a JSON list of strings"),
         (["novel", "--base", "table.csv"], "table.csv is a table with the columns id, name"),
-        (["novel", "--base", BASE, "--words", "folder"], "cannot read class names from folder"),
-        (["novel", "--base", BASE, "--words", "none.txt"], "cannot read class names from none.txt"),
-        (["novel", "--base", BASE, "--words", LONG], "cannot read class names from xxx"),
+        (["novel", "--base", BASE, "--novel", "folder"], "cannot read class names from folder"),
+        (
+            ["novel", "--base", BASE, "--novel", "none.txt"],
+            "or a file with names; there is no file 'none.txt'",
+        ),
+        (["novel", "--base", BASE, "--novel", LONG], "there is no file 'xxx"),
         (["novel", "--base", BASE, "--exclude", "folder"], "folder is a folder"),
         ([*NOVEL, "--n", "nan"], "expected a whole number in 0..1000000000, not 'nan'"),
         ([*NOVEL, "--n", "1e3"], "expected a whole number in 0..1000000000, not '1e3'"),
@@ -88,7 +91,8 @@ LLM = ("novel", "--base", BASE, "--source", "llm", "--n", "2")
         ([*NOVEL, "--seed", "1.5"], "argument --seed: invalid int value: '1.5'"),
         ([*NOVEL, "--seed", "9" * 5000], "argument --seed: invalid int value: '999"),
         ([*NOVEL, "--filtering", "stric"], "did you mean strict?"),
-        ([*NOVEL, "--strategy", ""], "invalid choice: ''"),
+        ([*NOVEL, "--filtering", ""], "invalid choice: ''"),
+        ([*NOVEL, "--novel", ""], "there is no file ''"),
         ([*NOVEL, "-o", "folder"], "expected a file, but 'folder' is a folder"),
         ([*NOVEL, "-o", ""], "expected a file, but '' is a folder"),
         ([*NOVEL, "-o", "new/"], "expected a file, but 'new/' is a folder"),
@@ -123,7 +127,7 @@ LLM = ("novel", "--base", BASE, "--source", "llm", "--n", "2")
         (["report", ""], "expected the path of a file"),
         (["report", "empty.safetensors"], "is damaged or not an anchor bank"),
         (["report", "words.txt"], "is damaged or not an anchor bank"),
-        (["report", "bank.safetensors", "--held-out", "folder"], "folder is a folder"),
+        (["report", "bank.safetensors", "--new", "folder"], "folder is a folder"),
         (["report", "bank.safetensors", "--sample", "nan"], "expected a whole number"),
         (["doctor", "--decode", "nan"], "argument --decode: invalid int value: 'nan'"),
         (["completion", "fishy"], "invalid choice: 'fishy'"),
@@ -143,11 +147,11 @@ def test_a_wrong_call_is_one_line(
 
 def test_base_classes_from_a_pipe_and_a_table_of_one_column(capsys: pytest.CaptureFixture[str]) -> None:
     Path("one.csv").write_text("tabby cat\nbeagle\n")
-    assert run("novel", "--base", "one.csv", "--words", "words.txt", "--n", "2") == 0
+    assert run("novel", "--base", "one.csv", "--novel", "words.txt", "--n", "2") == 0
     os.mkfifo("pipe")
     writer = threading.Thread(target=lambda: Path("pipe").write_text("tabby cat\nbeagle\n"))
     writer.start()
-    assert run("novel", "--base", "pipe", "--words", "words.txt", "--n", "2", "--json") == 0
+    assert run("novel", "--base", "pipe", "--novel", "words.txt", "--n", "2", "--json") == 0
     writer.join()
     assert '"base": [\n  "tabby cat",\n  "beagle"\n ]' in capsys.readouterr().out
 
@@ -163,8 +167,8 @@ def test_base_classes_from_a_pipe_and_a_table_of_one_column(capsys: pytest.Captu
         ["doctor", "--pretrained", "none"],
         ["report", "bank.safetensors"],
         [*LLM, "--dry-run"],
-        ["novel", "--base", "crème brûlée,日本", "--words", "unicode.txt", "--n", "3"],
-        ["novel", "--base", "crème brûlée,日本", "--words", "unicode.txt", "--n", "3", "--json"],
+        ["novel", "--base", "crème brûlée,日本", "--novel", "unicode.txt", "--n", "3"],
+        ["novel", "--base", "crème brûlée,日本", "--novel", "unicode.txt", "--n", "3", "--json"],
     ],
 )
 def test_any_terminal(arguments: list[str], encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
         if not made.is_file():
             raise InputError(
                 f"there is no list of a language model for {source.dataset} at {made}; make one with "
-                "python -m sar_reg novel --source llm, as docs/choosing-words.md says"
+                "python -m sar_reg novel --novel llm, as docs/choosing-words.md says"
             )
         return WordList(made, allow_fewer=True)
     if kind in ("related", "random"):

@@ -59,7 +59,7 @@ class Task:
     def prompt(self, named: Sequence[str], count: int, form: AnswerFormat) -> str:
         """The text that asks for `count` names beyond those named already.
 
-        A name that contains an excluded one ("pug cross" where "pug" is held out) is not repeated to the model.
+        A name that contains an excluded one ("pug cross" where "pug" is a new class) is not repeated to the model.
         """
         repeated = [name for name in named if not self._excluded_in(name)]
         return class_prompt(self.base_classes, repeated, count, domain=self.domain, form=form)

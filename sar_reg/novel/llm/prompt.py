@@ -38,7 +38,7 @@ def class_prompt(
 
     Args:
         base_classes: the classes to extend.
-        known: novel names accepted so far, which must not be repeated; without held-out classes.
+        known: novel names accepted so far, which must not be repeated; without excluded ones.
         count: how many names to ask for.
         domain: one line that says what the data set shows, or `None`.
         form: in which form the answer is wanted.

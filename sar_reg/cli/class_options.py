@@ -1,4 +1,4 @@
-"""The arguments about class names that several commands share, and the source of novel classes they describe."""
+"""The options about class names that several commands share, and the source of novel classes they describe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from sar_reg.cli.arguments import address, count, number
 from sar_reg.cli.terminal import give
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, did_you_mean
 from sar_reg.novel import LLMClasses, NovelSource, WordList, WordNetClasses, read_names
 from sar_reg.progress import ProgressLine
 
@@ -55,22 +55,17 @@ def add_class_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add = parser.add_argument_group("source of novel classes").add_argument
     add(
-        "--source",
-        choices=("wordnet", "llm", "file"),
-        help="WordNet needs no key and no network (default: file if --words is given, else wordnet)",
-    )
-    add("--words", metavar="FILE", help="file: one word a line, or JSON")
-    add(
-        "--strategy",
-        choices=("related", "random"),
+        "--novel",
         default="related",
-        help="wordnet: neighbours of the base classes, or any nouns (default: %(default)s)",
+        metavar="related|random|llm|FILE",
+        help="related: neighbours of the base classes in WordNet, random: any nouns of it, both without key and "
+        "network; llm: a language model; or a file with one name a line, or JSON (default: %(default)s)",
     )
-    add("--wordnet-root", metavar="DIR", help="wordnet: another WordNet than the packaged one")
+    add("--wordnet-root", metavar="DIR", help="related, random: another WordNet than the packaged one")
     add(
         "--domain",
         metavar="TEXT",
-        help="what all classes are: llm: one line on the data set, wordnet: one noun",
+        help="what all classes are; llm: one line on the data set, related: one noun",
     )
     llm = parser.add_argument_group("language model", "The key is read from the environment: OPENAI_API_KEY.")
     add = llm.add_argument
@@ -86,21 +81,21 @@ def add_class_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def novel_source(options: argparse.Namespace, progress: ProgressLine | None = None) -> NovelSource:
-    """The source that the arguments describe.
+    """The source that the options describe.
 
     Raises:
-        InputError: if they contradict each other.
+        InputError: if there is no such source and no such file.
     """
-    kind = options.source or ("file" if options.words else "wordnet")
     shared: dict[str, Any] = {"filtering": options.filtering, "allow_fewer": options.allow_fewer}
-    if kind == "file":
-        if not options.words:
-            raise InputError("--source file needs --words FILE")
-        return WordList(options.words, **shared)
-    if options.words:
-        raise InputError(f"--words FILE belongs to --source file, not to --source {kind}")
-    if kind == "wordnet":
-        return WordNetClasses(options.strategy, options.wordnet_root, domain=options.domain, **shared)
+    if options.novel in ("related", "random"):
+        return WordNetClasses(options.novel, options.wordnet_root, domain=options.domain, **shared)
+    if options.novel != "llm":
+        if not os.path.exists(options.novel):
+            hint = did_you_mean(options.novel, ("related", "random", "llm"))
+            raise InputError(
+                f"--novel takes related, random, llm or a file with names; there is no file {options.novel!r:.60}{hint}"
+            )
+        return WordList(options.novel, **shared)
     return LLMClasses(
         options.llm,
         base_url=options.base_url,
