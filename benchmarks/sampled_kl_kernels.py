@@ -67,12 +67,12 @@ class Variant:
         return self.kernel in ("ring_kl_forward", "ring_kl_backward", "dense_backward")
 
 
-def variants(features: str, aligned: bool) -> Iterator[Variant]:
+def variants(features: str, aligned: bool, arch: int) -> Iterator[Variant]:
     """What training with such features (width 512, or not a multiple of 16) and a float32 bank may compile."""
     dtype = DTYPES[features]
     forward = {"LEARNED_PRECISION": tiles.forward_precision(dtype), "TARGET_PRECISION": "tf32x3"}
     backward = {"PRECISION": tiles.backward_precision(dtype)}
-    more = tiles.more_registers(16 if aligned else 17)
+    more = tiles.more_registers(16 if aligned else 17, divmod(arch, 10))
     for reverse in (False, True):
         direction = "learned||target" if reverse else "target||learned"
         choice = f"{direction}, target {'kept' if reverse else 'multiplied'}"
@@ -216,7 +216,9 @@ def main() -> None:
         rows += [measure(variant, "fp32", arch, "16 · i") for variant in draws()]
         for features in arguments.features.split(","):
             for width, aligned in WIDTHS.items():
-                rows += [measure(variant, features, arch, width) for variant in variants(features, aligned)]
+                rows += [
+                    measure(variant, features, arch, width) for variant in variants(features, aligned, arch)
+                ]
         print(f"sm_{arch}: {len(rows)} kernels", flush=True)
     path = arguments.out / "kernels.json"
     records = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

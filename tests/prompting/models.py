@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -40,7 +42,14 @@ def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
 def clip(
     *, custom: bool = False, quick_gelu: bool = True, dtype: torch.dtype = torch.float64, **text: Any
 ) -> Any:
-    """An open_clip model; `text` goes into its text configuration."""
+    """An open_clip model of the caller's own; `text` goes into its text configuration."""
+    return copy.deepcopy(_clip(custom, quick_gelu, dtype, **text))
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(mode=False)
+def _clip(custom: bool, quick_gelu: bool, dtype: torch.dtype, **text: Any) -> Any:
+    """Drawing the weights takes several times as long as copying them."""
     vision = CLIPVisionCfg(layers=3, width=48, head_width=24, patch_size=8, image_size=32)
     settings: dict[str, Any] = {
         "context_length": 77,
@@ -50,7 +59,8 @@ def clip(
         "layers": BLOCKS,
     }
     build = CustomTextCLIP if custom else CLIP
-    model = build(16, vision, CLIPTextCfg(**(settings | text)), quick_gelu=quick_gelu)
+    with torch.random.fork_rng(devices=[]):
+        model = build(16, vision, CLIPTextCfg(**(settings | text)), quick_gelu=quick_gelu)
     return randomise(model).to(dtype)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from torch import nn
@@ -41,7 +42,7 @@ def open_clip_tower(model: Any, tokenizer: Any = None) -> TextTower:
     return resblock_tower(
         model,
         text,
-        tokenizer or _clip_tokenizer(text),
+        tokenizer or (_clip_tokenizer(text.context_length) if text.vocab_size == 49408 else None),
         _ADVICE,
         why_not=why_not,
         context_length=text.context_length,
@@ -77,9 +78,8 @@ def _foreign_text_encoder(model: Any, tokenizer: Any) -> TextTower:
     )
 
 
-def _clip_tokenizer(text: Any) -> Any:
-    if text.vocab_size != 49408:
-        return None
+@cache
+def _clip_tokenizer(context_length: int) -> Any:
     from open_clip import SimpleTokenizer
 
-    return SimpleTokenizer(context_length=text.context_length)
+    return SimpleTokenizer(context_length=context_length)

@@ -105,7 +105,7 @@ def backward(
     tile = tiles.RING_BACKWARD if ring else tiles.dense_backward_tile(n)
     grid = triton.cdiv(n, tile["ROWS"]), triton.cdiv(width, tile["WIDTH"])
     constants = {"PRECISION": tiles.backward_precision(learned.dtype), "ACC": accumulated}
-    constants |= tile | tiles.more_registers(learned.stride(0))
+    constants |= tile | tiles.more_registers(learned.stride(0), tiles.capability(device))
     if ring:
         tiles.launch(
             ring_kl_backward, grid, device, grad, learned, sets, saved, row_stats, result, n, k, width,

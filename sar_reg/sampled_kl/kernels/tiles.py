@@ -13,7 +13,7 @@ import triton.language as tl
 # Chosen by compiling ahead of time for sm_75 to sm_120: no spill at these, see benchmarks/results.
 RING_FORWARD = {"ROWS": 16, "COLUMNS": 64, "WIDTH": 32, "num_warps": 8, "num_stages": 2}
 RING_BACKWARD = {"ROWS": 32, "COLUMNS": 16, "WIDTH": 64, "num_warps": 8, "num_stages": 2}
-# ptxas by itself stops at too few registers for these and spills 8 bytes (sm_120, sm_75).
+# ptxas by itself stops at 64 or 128 registers for some kernels and spills 8 bytes.
 _ALL_REGISTERS = {} if torch.version.hip else {"maxnreg": 255}
 SETS_FORWARD = {"COLUMNS": 64, "WIDTH": 32, "num_warps": 4, "num_stages": 1, **_ALL_REGISTERS}
 # Up to here the derivatives of independent sets lie in two (N, N) matrices, which backward multiplies; above in lists.
@@ -28,7 +28,9 @@ def saved_columns(n: int, k: int) -> int:
 
 def dense_backward_tile(n: int) -> dict[str, int]:
     """Few classes need many programs, more classes few reads of the matrices."""
-    return {"ROWS": 16 if n <= 512 else 32, "COLUMNS": 32, "WIDTH": 64, "num_warps": 4, "num_stages": 2}
+    tile = {"COLUMNS": 32, "WIDTH": 64, "num_warps": 4, "num_stages": 2}
+    # up to 512 there are so few programs that two of them per multiprocessor are enough
+    return tile | ({"ROWS": 16, **_ALL_REGISTERS} if n <= 512 else {"ROWS": 32})
 
 
 def gather_backward_tile(width: int) -> dict[str, int]:
@@ -59,9 +61,14 @@ def accumulator(*dtypes: torch.dtype) -> tl.dtype:
     return tl.float64 if torch.float64 in dtypes else tl.float32
 
 
-def more_registers(row_stride: int) -> dict[str, int]:
-    """Rows that do not start at 16 bytes need a few more registers than the 128 at which ptxas spills by itself."""
-    return {} if row_stride % 16 == 0 else _ALL_REGISTERS
+def more_registers(row_stride: int, capability: tuple[int, int]) -> dict[str, int]:
+    """For the backward products: on sm_75, and where rows do not start at 16 bytes, ptxas by itself takes too few."""
+    return {} if row_stride % 16 == 0 and capability != (7, 5) else _ALL_REGISTERS
+
+
+def capability(device: torch.device) -> tuple[int, int]:
+    """Compute capability of the GPU; (0, 0) for the CPU, where the interpreter runs the kernels."""
+    return torch.cuda.get_device_capability(device) if device.type == "cuda" else (0, 0)
 
 
 def launch(

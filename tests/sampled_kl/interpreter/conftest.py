@@ -1,8 +1,34 @@
 """These tests run the Triton kernels on the CPU, for which Triton must be told before it is imported.
 
-`tests/sampled_kl/test_interpreter.py` runs them in a process of their own.
+`tests/sampled_kl/test_interpreter.py` runs them in processes of their own.
 """
 
-import os
+from __future__ import annotations
 
-collect_ignore_glob = [] if os.environ.get("TRITON_INTERPRET") == "1" else ["*.py"]
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+collect_ignore_glob = [] if INTERPRETED else ["*.py"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def language_is_patched_once_a_launch() -> Iterator[None]:
+    """Triton's interpreter prepares its language at a launch, and again at each call of a nested function.
+
+    Searching the language for what is left to do, which is nothing, would be a third of the time of these tests.
+    """
+    import triton.language as tl
+    from triton.runtime import interpreter
+
+    prepare: Callable[..., object] = interpreter._patch_lang
+
+    def prepare_once(fn: Callable[..., object]) -> object:
+        languages = [value for value in fn.__globals__.values() if value is tl or value is tl.core]
+        return prepare(fn) if any(tl.core.is_builtin(language.load) for language in languages) else None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interpreter, "_patch_lang", prepare_once)
+        yield
