@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
+from sar_reg.class_names import name_tuple
 from sar_reg.errors import InputError
-from sar_reg.numeric import positive_temperature
 from sar_reg.sampled_kl import api, validation
-from sar_reg.sampled_kl.recompute import Calls, during_backward
+from sar_reg.sampled_kl.recompute import Calls
 from sar_reg.sampled_kl.validation import Direction, Implementation, Reduction, Sampling
 from sar_reg.shapes import Float, Int, Tensor
 
@@ -97,21 +97,15 @@ class SimilarityAlignmentLoss(nn.Module):
                     f"bank must be an AnchorBank, not {type(bank).__name__} (it has no {name}); make one with "
                     "build_anchor_bank or read one with AnchorBank.load"
                 )
-        validation.check_options(sampling=sampling, reduction=reduction, direction=direction, impl=impl)
+        self.options = validation.check_options(bank.temperature, seed, sampling, reduction, direction, impl)
         validation.check_features(bank.embeddings, bank.embeddings)
         rows = bank.embeddings.shape[0]
-        self.classnames = _names(bank.classnames)
+        self.classnames = name_tuple(bank.classnames, "classnames")
         if len(self.classnames) != rows:
             raise InputError(f"the bank has {rows} embeddings but {len(self.classnames)} class names")
-        self.seed, _ = validation.check_draw(seed, 0, bank.embeddings.device)
         self.sample_size = validation.check_sample_size(sample_size, rows)
         if self.sample_size == 1:
             raise InputError(validation.ONE_CLASS)
-        self.temperature = positive_temperature(bank.temperature)
-        self.sampling: Sampling = sampling
-        self.reduction: Reduction = reduction
-        self.direction: Direction = direction
-        self.impl: Implementation = impl
         self._calls = Calls()
         with torch.inference_mode(False):  # buffers made in inference mode could not be used in training
             target = bank.embeddings.clone() if bank.embeddings.is_inference() else bank.embeddings
@@ -154,43 +148,41 @@ class SimilarityAlignmentLoss(nn.Module):
         if step is None:
             step = self.step
             if advance and not torch.compiler.is_compiling():
-                if during_backward():
-                    advance, step = False, self.step - self._calls.age_of_repeated()
-                else:
-                    self._calls.add()
-        loss = api.evaluate(
-            text_features, self.target, self.gram, temperature=self.temperature,
-            k=self.sample_size if self.training else n - 1, indices=None, seed=self.seed, step=step,
-            sampling=self.sampling, reduction=self.reduction, direction=self.direction, impl=self.impl,
-        )  # fmt: skip
+                age = self._calls.age()
+                if age:  # a recomputation, which repeats the draw of its call
+                    advance, step = False, self.step - age
+        k = self.sample_size if self.training else n - 1
+        loss = api.evaluate(text_features, self.target, self.options, k=k, step=step, gram=self.gram)
         if advance:
             self.step += 1
         return loss
 
     def extra_repr(self) -> str:
         """N, the effective K, the temperature, the options, and which implementation runs on the present device."""
-        sizes = f"N={self.target.shape[0]}, K={self.sample_size}, temperature={self.temperature:.4g}"
-        implementation = f"impl={self.impl}"
-        if self.impl == "auto":
-            implementation = f"impl={api.choose_implementation('auto', *self._inputs())} (auto)"
-        return f"{sizes}, sampling={self.sampling}, {self.direction}, {self.reduction}, {implementation}"
+        temperature, _, sampling, reduction, direction, impl = self.options
+        shown = f"{api.choose_implementation(impl, *self._inputs())} (auto)" if impl == "auto" else impl
+        return (
+            f"N={self.target.shape[0]}, K={self.sample_size}, temperature={temperature:.4g}, sampling={sampling}, "
+            f"{direction}, {reduction}, impl={shown}"
+        )
 
     def _inputs(self) -> tuple[torch.device, tuple[torch.dtype, ...], int, api.Sets]:
         """What the choice of an implementation depends on, for features like the bank's."""
-        sets = api.which_sets(self.target.shape[0], self.sample_size, self.sampling)
+        sets = api.which_sets(self.target.shape[0], self.sample_size, self.options.sampling)
         return self.target.device, (self.target.dtype,), self.sample_size, sets
 
     def _cosines(self) -> Tensor | None:
         """The target's Gram matrix where a kernel will read it; in float64, so that no matmul setting shows."""
         device, dtypes, _, sets = self._inputs()
-        wanted = self.impl == "triton" or (self.impl == "auto" and device.type == "cuda")
+        impl = self.options.impl
+        wanted = impl == "triton" or (impl == "auto" and device.type == "cuda")
         if not wanted or api.why_not_triton(device, dtypes, sets) or self.target.shape[0] > _KEPT_GRAM:
             return None
         rows = nn.functional.normalize(self.target.double(), dim=1)
         return (rows @ rows.T).to(torch.promote_types(self.target.dtype, torch.float32))
 
     def _check_order(self, classnames: Sequence[str]) -> None:
-        names = _names(classnames)
+        names = name_tuple(classnames, "classnames")
         if len(names) != len(self.classnames):
             raise InputError(f"expected {len(self.classnames)} class names, as in the bank, not {len(names)}")
         for row, (name, expected) in enumerate(zip(names, self.classnames, strict=True)):
@@ -212,9 +204,3 @@ class SimilarityAlignmentLoss(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:  # pyright: ignore
         """Accept a state without `step`, such as one of a run that trained without this loss."""
         super()._load_from_state_dict({f"{prefix}step": self.step, **state_dict}, prefix, *arguments)
-
-
-def _names(classnames: object) -> tuple[str, ...]:
-    if isinstance(classnames, str) or not isinstance(classnames, Iterable):
-        raise InputError(f"classnames must be a sequence of names, one per class, not {classnames!r}")
-    return tuple(classnames)

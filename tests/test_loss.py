@@ -245,7 +245,7 @@ def test_repr_shows_the_effective_size(size: int | None, shown: str) -> None:
     (LEARNED[:, :5], None, r"learned features have shape \(20, 5\) but target has \(20, 8\)"),
     (None, None, r"text_features must be a dense tensor \(20, D\), not NoneType"),
     (LEARNED.tolist(), None, r"text_features must be a dense tensor \(20, D\), not list"),
-    (LEARNED, 3, "classnames must be a sequence of names, one per class, not 3"),
+    (LEARNED, 3, "classnames must be a list of class names, not int"),
     (LEARNED.long(), None, "must be floating point, not torch.int64"),
     (LEARNED, BANK.classnames[:3], "expected 20 class names, as in the bank, not 3"),
     (LEARNED, BANK.classnames[1:] + BANK.classnames[:1],
@@ -279,7 +279,7 @@ def test_what_is_no_bank() -> None:
     for wrong, message in (
         ({"temperature": "0.05"}, "temperature must be a positive, finite number .* not '0.05'"),
         ({"classnames": BANK.classnames[1:]}, "the bank has 20 embeddings but 19 class names"),
-        ({"classnames": "abcdefghijklmnopqrst"}, "classnames must be a sequence of names, one per class"),
+        ({"classnames": "abcdefghijklmnopqrst"}, "classnames must be a list of class names, not one string"),
         ({"embeddings": UNIT.tolist()}, "must be a dense tensor"),
     ):
         with pytest.raises(InputError, match=message):

@@ -10,11 +10,10 @@ from typing import Literal
 import torch
 
 from sar_reg.errors import InputError, SarRegError
-from sar_reg.numeric import positive_temperature
 from sar_reg.sampled_kl import operator, reference, torch_dense, validation
 from sar_reg.sampled_kl.products import transformed
 from sar_reg.sampled_kl.sampling import ring_order, sample_classes
-from sar_reg.sampled_kl.validation import Direction, Implementation, Reduction, Sampling
+from sar_reg.sampled_kl.validation import Direction, Implementation, Options, Reduction, Sampling
 from sar_reg.shapes import Float, Int, Tensor
 
 Sets = Literal["ring", "independent", "given"]
@@ -87,35 +86,28 @@ def similarity_alignment_loss(
         >>> round(similarity_alignment_loss(learned, target, temperature=0.5).item(), 4)
         0.1544
     """
-    validation.check_options(sampling=sampling, reduction=reduction, direction=direction, impl=impl)
+    options = validation.check_options(temperature, seed, sampling, reduction, direction, impl)
     validation.check_features(learned, target)
     if indices is not None:
         indices = validation.check_indices(indices, learned, sample_size)
     k = validation.check_sample_size(sample_size, learned.shape[0])
     if k == 1 and indices is None and not torch.compiler.is_compiling():
         warnings.warn(validation.ONE_CLASS, stacklevel=2)
-    return evaluate(
-        learned, target, None, temperature=positive_temperature(temperature), k=k, indices=indices, seed=seed,
-        step=step, sampling=sampling, reduction=reduction, direction=direction, impl=impl,
-    )  # fmt: skip
+    return evaluate(learned, target, options, k=k, step=step, indices=indices)
 
 
 def evaluate(
     learned: Float[Tensor, "classes width"],
     target: Float[Tensor, "classes width"],
-    gram: Float[Tensor, "classes classes"] | None,
+    options: Options,
     *,
-    temperature: float,
     k: int,
-    indices: Int[Tensor, "classes samples"] | None,
-    seed: int,
     step: int | Int[Tensor, ""],
-    sampling: Sampling,
-    reduction: Reduction,
-    direction: Direction,
-    impl: Implementation,
+    indices: Int[Tensor, "classes samples"] | None = None,
+    gram: Float[Tensor, "classes classes"] | None = None,
 ) -> Float[Tensor, "*row"]:
     """`similarity_alignment_loss` of checked arguments; `gram`: the target's cosines where they are kept."""
+    temperature, seed, sampling, reduction, direction, impl = options
     n = learned.shape[0]
     sets = "given" if indices is not None else which_sets(n, k, sampling)
     chosen = choose_implementation(impl, learned.device, (learned.dtype, target.dtype), k, sets)
@@ -126,7 +118,7 @@ def evaluate(
             "transform without torch.compile"
         )
     reverse = direction == "learned||target"
-    seed, step = validation.check_draw(seed, step, learned.device)
+    step = validation.check_step(step, learned.device)
     fused = chosen == "triton" or (chosen == "torch" and sets == "ring" and n > k + _FEW_CLASSES)
     with torch.autocast(learned.device.type, enabled=False):
         if fused:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from sar_reg.numeric import whole_number
-from sar_reg.sampled_kl.validation import Sampling, check_draw, check_options
+from sar_reg.sampled_kl.validation import Sampling, check_choices, check_step
 from sar_reg.shapes import Int, Tensor
 
 GOLDEN_GAMMA = 0x9E3779B97F4A7C15
@@ -54,12 +54,12 @@ def sample_classes(
         >>> sample_classes(3, 64, seed=0, step=0).sort().values.tolist()
         [[1, 2], [0, 2], [0, 1]]
     """
-    check_options(sampling=sampling)
+    check_choices(sampling=sampling)
     n = whole_number(n, "n", least=2)
     k = min(whole_number(k, "k", least=1), n - 1)
     where = torch.device(device or (step.device if isinstance(step, Tensor) else "cpu"))
+    seed, step = whole_number(seed, "seed", least=None), check_step(step, where)
     if k == n - 1:
-        check_draw(seed, step, where)
         others = torch.arange(k, device=where).expand(n, k)
     elif sampling == "ring":
         return ring_neighbours(ring_order(n, seed=seed, step=step, device=where), k)
@@ -105,7 +105,6 @@ def _independent_subsets(n: int, k: int, stream: Int[Tensor, ""]) -> Int[Tensor,
 
 def _stream(seed: int, step: int | Int[Tensor, ""], device: torch.device) -> Int[Tensor, ""]:
     """A 64-bit state for each (seed, step)."""
-    seed, step = check_draw(seed, step, device)
     offset = stream_offset(seed, step)
     if isinstance(step, Tensor):
         return _mix(step * _signed(GOLDEN_GAMMA) + offset)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 
 from sar_reg.errors import InputError
-from sar_reg.numeric import whole_number
+from sar_reg.numeric import positive_temperature, whole_number
 from sar_reg.shapes import Int, Tensor
 
 Sampling = Literal["ring", "independent"]
 Reduction = Literal["mean", "sum", "none"]
 Direction = Literal["target||learned", "learned||target"]
 Implementation = Literal["auto", "reference", "torch", "triton"]
-
 
 _ALLOWED: dict[str, tuple[str, ...]] = {
     "sampling": get_args(Sampling),
@@ -24,9 +23,34 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
 }
 
 
-def check_options(**options: str) -> None:
-    """Refuse option values that do not exist."""
-    for name, value in options.items():
+class Options(NamedTuple):
+    """What the function and the module are asked for alike; see `similarity_alignment_loss`."""
+
+    temperature: float
+    seed: int
+    sampling: Sampling
+    reduction: Reduction
+    direction: Direction
+    impl: Implementation
+
+
+def check_options(
+    temperature: object,
+    seed: object,
+    sampling: Sampling,
+    reduction: Reduction,
+    direction: Direction,
+    impl: Implementation,
+) -> Options:
+    """The options, if each has a value that exists."""
+    check_choices(sampling=sampling, reduction=reduction, direction=direction, impl=impl)
+    seed = whole_number(seed, "seed", least=None)
+    return Options(positive_temperature(temperature), seed, sampling, reduction, direction, impl)
+
+
+def check_choices(**choices: str) -> None:
+    """Refuse words that are not among those of an option."""
+    for name, value in choices.items():
         if value not in _ALLOWED[name]:
             allowed = ", ".join(map(repr, _ALLOWED[name]))
             raise InputError(f"{name} must be one of {allowed}, not {value!r}")
@@ -110,15 +134,14 @@ def check_indices(
     return indices.clone() if indices.is_inference() else indices
 
 
-def check_draw(seed: object, step: object, device: torch.device) -> tuple[int, int | Int[Tensor, ""]]:
-    """Seed and step as Python integers (or the step's tensor): a float would silently give another draw."""
-    seed = whole_number(seed, "seed", least=None)
+def check_step(step: object, device: torch.device) -> int | Int[Tensor, ""]:
+    """The step as an int, or its tensor, which the host does not read."""
     if not isinstance(step, Tensor):
-        return seed, whole_number(step, "step", least=None, otherwise=" or a 0-d int64 tensor")
+        return whole_number(step, "step", least=None, otherwise=" or a 0-d int64 tensor")
     if step.dtype != torch.int64 or step.ndim:
         raise InputError(
             f"a step in a tensor must be int64 of shape (), not {step.dtype} of shape {tuple(step.shape)}"
         )
     if step.device.type != device.type or device.index not in (None, step.device.index):
         raise InputError(f"step is on {step.device}, but the classes are drawn on {device}; move it there")
-    return seed, step
+    return step
