@@ -172,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     images = find_images(options.images)
     run = open_finished(options.record, choose_device(options.device))
     method = run.method(names_of(run, options.classes))
-    rows = run.classifier(method, unseen=options.unseen)
+    rows = run.classifier(method, new_classes=options.new_classes)
     began = time.perf_counter()
     answers: list[Answer] = []
     for answer in classify(
@@ -209,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--top", type=int, default=3, help="classes per image (default 3)")
     parser.add_argument(
-        "--unseen",
+        "--new-classes",
         choices=("learned", "handcrafted"),
         default="learned",
         help="prompts of classes without training images: the learned one, or the ensemble of handcrafted ones",

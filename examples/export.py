@@ -13,12 +13,14 @@ from safetensors.torch import save as serialize
 from examples.classify import names_of
 from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.data.transforms import pixels_of
-from examples.protocol.runs.finished import FinishedRun, Unseen, open_finished
+from examples.protocol.runs.finished import FinishedRun, Prompts, open_finished
 from sar_reg.errors import InputError
 from sar_reg.files import write_atomic
 
 
-def export(run: FinishedRun, classnames: Sequence[str], path: Path, *, unseen: Unseen = "learned") -> Path:
+def export(
+    run: FinishedRun, classnames: Sequence[str], path: Path, *, new_classes: Prompts = "learned"
+) -> Path:
     """Write `classifier` (N, D), unit rows, and `logit_scale`; all else is in the file's metadata.
 
     An image's logits are `logit_scale * (f / |f|) @ classifier.T` with f the image feature of the frozen model.
@@ -32,7 +34,7 @@ def export(run: FinishedRun, classnames: Sequence[str], path: Path, *, unseen: U
             "use python -m examples.classify, or export a run of CoOp, KgCoOp or TCP"
         )
     method = run.method(classnames)
-    rows = run.classifier(method, unseen=unseen).cpu().contiguous()
+    rows = run.classifier(method, new_classes=new_classes).cpu().contiguous()
     pixels = pixels_of(run.model)
     scale = 1 / method.tower.temperature
     metadata = {
@@ -48,7 +50,7 @@ def export(run: FinishedRun, classnames: Sequence[str], path: Path, *, unseen: U
         "image_fingerprint": run.record["model"]["image_fingerprint"],
         "method": run.config.title,
         "run": run.record["identity"],
-        "unseen": unseen,
+        "new_classes": new_classes,
     }
     return write_atomic(path, serialize({"classifier": rows, "logit_scale": torch.tensor(scale)}, metadata))
 
@@ -68,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="names with commas between, or a file of names; default: all the run knows",
     )
     parser.add_argument(
-        "--unseen",
+        "--new-classes",
         choices=("learned", "handcrafted"),
         default="learned",
         help="prompts of classes without training images: the learned one, or the ensemble of handcrafted ones",
@@ -76,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     run = open_finished(options.record, torch.device("cpu"))
     names = names_of(run, options.classes)
-    path = export(run, names, options.out, unseen=options.unseen)
+    path = export(run, names, options.out, new_classes=options.new_classes)
     print(f"{path}: {len(names)} classes, for images of {run.config.source.model}")
 
 

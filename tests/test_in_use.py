@@ -165,10 +165,12 @@ def test_a_class_is_added_next_month(records, place: Path, names, answers) -> No
     assert again == got
 
 
-def test_handcrafted_prompts_for_unseen_classes(records) -> None:
+def test_handcrafted_prompts_for_new_classes_classes(records) -> None:
     run = open_finished(records["CoOp"], CPU)
     method = run.method(run.classnames)
-    learned, mixed = (run.classifier(method, unseen=unseen) for unseen in ("learned", "handcrafted"))
+    learned, mixed = (
+        run.classifier(method, new_classes=new_classes) for new_classes in ("learned", "handcrafted")
+    )
     handcrafted = encode_templates(
         text_tower(run.model, run.tokenizer), run.classnames, resolve_templates("imagenet")
     )
@@ -197,15 +199,17 @@ def test_files_folders_patterns_csv_and_throughput(
     assert classify.main([str(records["CoOp"]), str(new / "0-test.png")]) == 0
 
 
-@pytest.mark.parametrize("unseen", ["learned", "handcrafted"])
+@pytest.mark.parametrize("new_classes", ["learned", "handcrafted"])
 @pytest.mark.parametrize("method", ["CoOp", "KgCoOp", "TCP"])
 def test_numpy_alone_gives_the_same_answers(
-    method: str, unseen: str, records, place: Path, names, answers
+    method: str, new_classes: str, records, place: Path, names, answers
 ) -> None:
-    head = place / f"{method}-{unseen}.safetensors"
+    head = place / f"{method}-{new_classes}.safetensors"
     listed = ",".join((*open_finished(records[method], CPU).classnames, names[FOODS]))
-    export.main([str(records[method]), "-o", str(head), "--classes", listed, "--unseen", unseen])
-    got = answers(records[method], str(place / "new"), "--classes", listed, "--unseen", unseen, "--top", "1")
+    export.main([str(records[method]), "-o", str(head), "--classes", listed, "--new-classes", new_classes])
+    got = answers(
+        records[method], str(place / "new"), "--classes", listed, "--new-classes", new_classes, "--top", "1"
+    )
     got.pop("broken.jpg")
     model, _ = load_model()  # the user's own image tower; from here on numpy
     with safe_open(head, framework="np") as file:

@@ -26,7 +26,7 @@ from sar_reg.errors import InputError
 from sar_reg.prompting import text_tower
 from sar_reg.shapes import Float, Tensor
 
-Unseen = Literal["learned", "handcrafted"]
+Prompts = Literal["learned", "handcrafted"]
 
 
 @dataclass(frozen=True)
@@ -70,18 +70,18 @@ class FinishedRun:
         return method
 
     def classifier(
-        self, method: PromptMethod, *, unseen: Unseen = "learned"
+        self, method: PromptMethod, *, new_classes: Prompts = "learned"
     ) -> Float[Tensor, "classes features"]:
         """Unit rows, float32, of the method's names.
 
         Args:
             method: from `method`.
-            unseen: take the ensemble of handcrafted prompts for names without training images.
+            new_classes: take the ensemble of handcrafted prompts for names without training images.
         """
         rows = normalize(text_rows(method).detach().float(), dim=1)
         known = {_key(name) for name in self.trained}
         new = [i for i, name in enumerate(method.classnames) if _key(name) not in known]
-        if unseen == "handcrafted" and new:
+        if new_classes == "handcrafted" and new:
             rows[new] = self.handcrafted_rows(method)[new].to(rows)
         return rows
 
