@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.nn.functional import normalize
 
-from sar_reg.bank import GENERAL, SPECIFIC
+from sar_reg.bank import SPECIFIC, resolve_templates
 from sar_reg.errors import InputError
 from sar_reg.shapes import Float, Tensor
 
@@ -110,7 +110,7 @@ def template_descriptions(dataset: str, classnames: Sequence[str]) -> list[list[
     >>> template_descriptions("dtd", ["polka-dotted"])[0][-1]
     'a photo of a polka-dotted, a type of texture.'
     """
-    templates = (*GENERAL, SPECIFIC.get(dataset, "a photo of a {}."))
+    templates = resolve_templates(dataset if dataset in SPECIFIC else "imagenet")
     return [[template.format(name.replace("_", " ")) for template in templates] for name in classnames]
 
 

@@ -34,6 +34,7 @@ def draw_similarities(planned: Sequence[PlannedRun], execution: Execution, folde
     plt = pyplot()
     scale = require("matplotlib.colors", extra="examples").PowerNorm(0.5, 0, 1)
     figure, axes = plt.subplots(2, len(texts), figsize=(4.2 * len(texts), 8), layout="constrained")
+    shown = None
     for (title, text), top, bottom in zip(texts.items(), *axes, strict=True):
         heat = similarities(text, experiment.bank.temperature)[:SHOWN_CLASSES, :SHOWN_CLASSES]
         shown = top.imshow(heat.numpy(), cmap="magma", norm=scale, interpolation="nearest")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,18 @@ def draw_bars(sweep: Sweep, runs: Runs, folder: Path) -> list[Path]:
     """Base, New and H, averaged over the data sets, for each variant (figures 3 and 5); empty if a run is missing."""
     accuracies = Accuracies(runs)
     variants = list(sweep.variants)
-    values = {
-        (method, variant): [accuracies.mean("average", method, variant, metric) for metric in NAMES]
-        for method in sweep.methods
-        for variant in variants
-    }
-    if any(value is None for row in values.values() for value in row):
-        return []
+    values: dict[tuple[str, str], list[float]] = {}
+    for method, variant in product(sweep.methods, variants):
+        row = [accuracies.mean("average", method, variant, metric) for metric in NAMES]
+        values[method, variant] = [value for value in row if value is not None]
+        if len(values[method, variant]) < len(row):
+            return []
     plt = pyplot()
     width = max(4.8, 1.2 + 0.75 * len(variants)) * len(sweep.methods)
     figure, axes = plt.subplots(
         1, len(sweep.methods), figsize=(width, 3.6), layout="constrained", squeeze=False
     )
-    known = [value for row in values.values() for value in row if value is not None]
+    known = [value for row in values.values() for value in row]
     for axis, method in zip(axes[0], sweep.methods, strict=True):
         step = 0.8 / len(variants)
         for number, variant in enumerate(variants):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from examples.coop.method import CoOp
 from examples.coprompt.method import CoPrompt
@@ -106,7 +107,8 @@ def load_sweep(name: str) -> Sweep:
         raise InputError(f"there is no table or figure {name!r}; there are: {', '.join(NAMES)}")
     table = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
-    return Sweep(name=name, **{**table, **lists})
+    settings: dict[str, Any] = {"name": name, **table, **lists}
+    return Sweep(**settings)
 
 
 def plan(
@@ -140,7 +142,8 @@ def plan(
             if method == "CoPrompt" and descriptions:
                 recipe = replace(recipe, descriptions=descriptions)
             for variant, settings in sweep.on(data).variants.items():
-                run, source = _apply(settings, recipe, Source(key, data, targets=targets, **origin))
+                source = replace(Source(key, data, targets=targets), **origin)
+                run, source = _apply(settings, recipe, source)
                 sar = bool(settings["sar"])
                 if settings.get("novel") == "llm" and not llm_list(key).is_file():
                     continue

@@ -89,8 +89,12 @@ def _torch_generators() -> dict[str, Tensor]:
 
 
 def _python_generators() -> dict[str, Any]:
-    kind, keys, position, has_gauss, gauss = np.random.get_state()
-    return {"python": random.getstate(), "numpy": [kind, keys.tolist(), position, has_gauss, gauss]}
+    numpy = np.random.get_state(legacy=False)
+    numbers = [numpy["state"]["key"].tolist(), numpy["state"]["pos"]]
+    return {
+        "python": random.getstate(),
+        "numpy": [numpy["bit_generator"], *numbers, numpy["has_gauss"], numpy["gauss"]],
+    }
 
 
 def _restore_generators(states: dict[str, Tensor], others: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 from examples.protocol.recipe import Recipe
 from sar_reg import PromptEncoder
 from sar_reg.errors import InputError
-from sar_reg.prompting import text_tower
+from sar_reg.prompting import TextTower, text_tower
 from sar_reg.shapes import Float, Int, Tensor
 
 Tokenizer = Callable[[list[str]], Int[Tensor, "texts context"]]
@@ -81,7 +81,12 @@ class PromptMethod(nn.Module):
         self.n_base = n_base
         self.recipe = recipe
         self.dataset = dataset
-        self.tower = text_tower(model, tokenizer)
+        tower = text_tower(model, tokenizer)
+        if not isinstance(tower, TextTower):
+            raise InputError(
+                "a method needs a model and not a function, since it learns inside the text tower"
+            )
+        self.tower = tower
 
     @classmethod
     def check(cls, recipe: Recipe) -> None:
@@ -146,10 +151,17 @@ class PromptMethod(nn.Module):
         image_features: Float[Tensor, "batch width"] | None = None,
         text_features: Float[Tensor, "classes width"] | None = None,
     ) -> Float[Tensor, "batch base"]:
-        """Logits over the n_base classes, from images or from features that were kept."""
-        features = self.encode_images(images) if image_features is None else image_features
+        """Logits over the n_base classes, from images or from features that were kept.
+
+        Raises:
+            InputError: if there is neither.
+        """
+        if image_features is None:
+            if images is None:
+                raise InputError("there is nothing to classify: give images or image_features")
+            image_features = self.encode_images(images)
         text = self.encode_text() if text_features is None else text_features
-        return self.classify(features, text[: self.n_base])
+        return self.classify(image_features, text[: self.n_base])
 
     def classify(
         self, image_features: Float[Tensor, "batch width"], text_features: Float[Tensor, "classes width"]

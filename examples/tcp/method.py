@@ -69,9 +69,9 @@ class TCP(PromptMethod):
             self.tower, self.classnames, [TEACHER.get(self.dataset, "a photo of a {}.")]
         ).to(self.prompt_dtype)  # w_c; the novel names need tokens as well
         self.ctx = nn.Parameter(self.encoder.random_context(std=0.02).to(self.prompt_dtype))
-        placed = {"device": self.tower.device, "dtype": self.prompt_dtype}
-        self.linear1 = nn.Linear(joint, joint // 4, **placed)
-        self.linear2 = nn.Linear(joint // 4, n_ctx * width, **placed)
+        device, dtype = self.tower.device, self.prompt_dtype
+        self.linear1 = nn.Linear(joint, joint // 4, device=device, dtype=dtype)
+        self.linear2 = nn.Linear(joint // 4, n_ctx * width, device=device, dtype=dtype)
 
     def class_tokens(self) -> Float[Tensor, "classes context width"]:
         """`P_c` for all names."""

@@ -6,7 +6,7 @@ import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from examples.testbed.model import DATA, normalised
 from examples.testbed.scenes import Scenes, render
 from sar_reg.errors import InputError
 
+Split = Literal["scene", "style"]
 DATASETS = ("animals", "food", "travel", "objects", "activities", "smileys")
 DEVELOPMENT = "food"  # settings are chosen on this data set only
 SCENES = {"train": 16, "val": 2, "test": 8}  # scenes per drawing in each split
@@ -64,7 +65,7 @@ class IconDataset:
         return (pictures * 255).round().to(torch.uint8)
 
 
-def open_dataset(name: str, *, split: Literal["scene", "style"] = "scene") -> IconDataset:
+def open_dataset(name: str, *, split: Split = "scene") -> IconDataset:
     """Open one of `DATASETS`; classes sorted, so that the first half are the base classes.
 
     Args:
@@ -114,7 +115,7 @@ def _scenes(name: str, drawing: int, part: str) -> range:
 
 
 @functools.cache
-def _index() -> dict[str, dict[str, list]]:
+def _index() -> dict[str, dict[str, list[Any]]]:
     return json.loads((DATA / "datasets.json").read_text(encoding="utf-8"))
 
 

@@ -17,14 +17,16 @@ from examples.testbed.tokenizer import CutTokenizer
 
 DATA = Path(__file__).parent / "data"
 CONTEXT_LENGTH = 32
-VISION = {"image_size": IMAGE_SIZE, "patch_size": 8, "width": 128, "layers": 4, "head_width": 64}
-TEXT = {"context_length": CONTEXT_LENGTH, "width": 128, "layers": 3, "heads": 4}
 EMBED_DIM = 128
 
 
 def untrained_model(vocab_size: int) -> open_clip.CLIP:
     """The model with random weights, for 40 px images with CLIP's mean and standard deviation."""
-    model = open_clip.CLIP(EMBED_DIM, VISION, TEXT | {"vocab_size": vocab_size})
+    vision = open_clip.CLIPVisionCfg(image_size=IMAGE_SIZE, patch_size=8, width=128, layers=4, head_width=64)
+    text = open_clip.CLIPTextCfg(
+        context_length=CONTEXT_LENGTH, vocab_size=vocab_size, width=128, layers=3, heads=4
+    )
+    model = open_clip.CLIP(EMBED_DIM, vision, text)
     open_clip.model.set_model_preprocess_cfg(model, vars(PreprocessCfg(size=IMAGE_SIZE)))
     return model
 

@@ -33,11 +33,9 @@ class CutTokenizer(SimpleTokenizer):
         letters, end = (piece[:-4], "</w>") if piece.endswith("</w>") else (piece, "")
         parts: list[str] = []
         while letters:
-            # longest first; only the last part has the end-of-word mark
-            for size in range(len(letters), 0, -1):
-                part = letters[:size] + (end if size == len(letters) else "")
-                if part in self.encoder:
-                    break
+            # longest first; only the last part has the end-of-word mark, and single bytes are all there
+            candidates = [letters + end, *(letters[:size] for size in range(len(letters) - 1, 0, -1))]
+            part = next(part for part in candidates if part in self.encoder)
             parts.append(part)
-            letters = letters[size:]
+            letters = letters[len(part.removesuffix("</w>")) :]
         return parts

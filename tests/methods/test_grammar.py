@@ -127,6 +127,24 @@ def test_a_wrong_number_of_base_classes_is_refused(name: str, build: Build) -> N
         build(name, BASE, n_base=5)
 
 
+def test_neither_images_nor_features_are_refused(name: str, build: Build) -> None:
+    with pytest.raises(InputError, match="nothing to classify: give images or image_features"):
+        build(name)()
+
+
+def test_a_function_is_no_model_for_a_method(name: str, build: Build) -> None:
+    method = build(name)
+    with pytest.raises(InputError, match="a method needs a model and not a function"):
+        type(method)(
+            lambda texts: torch.ones(len(texts), 32),
+            None,
+            method.classnames,
+            n_base=method.n_base,
+            recipe=method.recipe,
+            dataset="dtd",
+        )
+
+
 @pytest.mark.parametrize("name", ["maple", "coprompt"])
 def test_prompts_deeper_than_the_towers_are_refused(name: str, build: Build) -> None:
     with pytest.raises(InputError, match="depth must be at most 3, the blocks of the smaller tower, not 4"):

@@ -18,6 +18,7 @@ from examples.protocol.cli.progress import Progress
 from examples.protocol.cli.table import JOINT_HEADS, Row, as_text, joint_rows_of, rows_of
 from examples.protocol.cuda_graph import refuse_without_gpu
 from examples.protocol.data.features import FeatureStore
+from examples.protocol.data.transforms import pixels_of
 from examples.protocol.distributed import ProcessGroup, choose_device
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import OF_METHODS, Recipe, load_recipe
@@ -163,8 +164,17 @@ def list_runs(method: type[PromptMethod], options: Options, experiment: Experime
         for sar in (kinds[-1:] if options.source.final else kinds)
         for seed in (options.seeds[:1] if options.source.final else options.seeds)
     ]
-    kept = {"save_every": options.save_every, "cuda_graph": options.cuda_graph}
-    return [Run(method, config, experiment, options.out, **kept) for config in cells]
+    return [
+        Run(
+            method,
+            config,
+            experiment,
+            options.out,
+            save_every=options.save_every,
+            cuda_graph=options.cuda_graph,
+        )
+        for config in cells
+    ]
 
 
 def do_runs(runs: Sequence[Run], options: Options, group: ProcessGroup) -> list[Record]:
@@ -192,7 +202,7 @@ def do_runs(runs: Sequence[Run], options: Options, group: ProcessGroup) -> list[
 def estimate(run: Run, group: ProcessGroup) -> Estimate:
     """The memory that a step of the run takes in each process."""
     images = math.ceil(run.config.recipe.batch_size / (group.size * run.config.recipe.accumulate))
-    return estimate_step(run.build(), run.experiment.test_transform.settings["size"], images)
+    return estimate_step(run.build(), pixels_of(run.experiment.model).size, images)
 
 
 def draw(runs: Sequence[Run], experiment: Experiment, rows: Sequence[Row], out: Path) -> Path:

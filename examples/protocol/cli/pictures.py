@@ -46,6 +46,7 @@ def draw_comparison(
     axes = figure.subplots(1, len(maps) + 1, width_ratios=[*[1] * len(maps), 1.25])
     handcrafted = maps[0][1]
     limit = float(np.nanquantile(np.abs(_relative_cosines(handcrafted)), 0.98))
+    shown = None
     for axis, (title, features) in zip(axes, maps, strict=False):
         shown = axis.imshow(_relative_cosines(features), cmap="RdBu_r", vmin=-limit, vmax=limit)
         axis.set_title(title, fontsize=11, color=INK)

@@ -71,7 +71,7 @@ def _read(path: Path, device: torch.device) -> Tensor | None:
         return None
 
 
-Views = Callable[[Sequence[Sequence[int]]], Iterable[list[Tensor]]]
+Views = Callable[[Sequence[list[int]]], Iterable[list[Tensor]]]
 """From batches of indices to the views of their images."""
 
 

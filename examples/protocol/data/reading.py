@@ -11,8 +11,8 @@ from sar_reg.errors import InputError
 
 ENDINGS = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .gif .webp .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm".split()
-    + [".avif"] * features.check("avif")
-    + [".jp2"] * features.check("jpg_2000")
+    + [".avif"] * bool(features.check("avif"))
+    + [".jp2"] * bool(features.check("jpg_2000"))
 )
 """Endings of files that are read as images, in lower case."""
 

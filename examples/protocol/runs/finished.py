@@ -111,7 +111,8 @@ def open_finished(path: Path, device: torch.device) -> FinishedRun:
         raise InputError(
             f"{path} does not name its classes: it is of an earlier version; train again with --fresh"
         )
-    source = Source(**{**record["source"], "targets": tuple(record["source"]["targets"])})
+    settings: dict[str, Any] = {**record["source"], "targets": tuple(record["source"]["targets"])}
+    source = Source(**settings)
     config = RunConfig(record["method"], source, Recipe(**record["recipe"]), record["seed"], record["sar"])
     weights = path.with_suffix(".safetensors")
     try:

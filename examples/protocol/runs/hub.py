@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -12,7 +12,7 @@ from sar_reg.errors import require
 
 
 @contextmanager
-def without_retries() -> Iterator[None]:
+def without_retries() -> Generator[None]:
     """Put the hub's client into offline mode, unless the hub answers."""
     constants = require("huggingface_hub", extra="examples").constants
     was = constants.HF_HUB_OFFLINE

@@ -28,8 +28,14 @@ def save_learned(path: Path, method: PromptMethod, config: RunConfig, run: str) 
     made: dict[str, Any] = {**config.settings(), "run": run}
     learned = method.learned()
     if learned.keys() == {"ctx"}:
-        about = {"classnames": classnames, "model": config.source.model, "lam": lam, "made": made}
-        return LearnedPrompt(method.encoder, method.ctx, **about).save(path)
+        return LearnedPrompt(
+            method.encoder,
+            learned["ctx"],
+            classnames=classnames,
+            model=config.source.model,
+            lam=lam,
+            made=made,
+        ).save(path)
     about = {
         "classnames": classnames,
         "model": config.source.model,

@@ -93,6 +93,8 @@ def open_testbed(key: str, split: str) -> Dataset:
         raise InputError(
             f"the testbed has no data set {key!r}; it has: {known}{did_you_mean(key, testbed.DATASETS)}"
         )
+    if split not in ("scene", "style"):
+        raise InputError(f"the testbed tests on 'scene' or 'style', not {split!r}")
     return CachedDataset(testbed.open_dataset(key, split=split))
 
 

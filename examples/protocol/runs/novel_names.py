@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,7 +52,7 @@ def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
 
 
 @contextmanager
-def in_options_of_the_command() -> Iterator[None]:
+def in_options_of_the_command() -> Generator[None]:
     """Let errors and warnings of a source advise options of the methods' commands instead of Python's arguments."""
     logger = logging.getLogger("sar_reg.novel.wordnet.classes")
     logger.addFilter(_with_our_advice)

@@ -11,6 +11,7 @@ import json
 import math
 from pathlib import Path
 
+import open_clip
 import torch
 from safetensors.torch import save
 
@@ -79,7 +80,7 @@ def export(work: Path) -> None:
     write_atomic(DATA / "vocabulary.json", json.dumps(made.pieces, ensure_ascii=False) + "\n")
 
 
-def fresh(made: Material) -> torch.nn.Module:
+def fresh(made: Material) -> open_clip.CLIP:
     torch.manual_seed(SEED)
     return untrained_model(made.tokenizer.vocab_size)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,8 @@ class Muon(torch.optim.Optimizer):
         super().__init__(matrices, {"lr": rate, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:
+    def step(self, closure: Callable[[], float] | None = None) -> Any:  # a float only with a closure
+        loss = None if closure is None else torch.enable_grad()(closure)()
         for group in self.param_groups:
             for matrix in group["params"]:
                 if matrix.grad is None:
@@ -35,6 +37,7 @@ class Muon(torch.optim.Optimizer):
                 update = torch.cat([_orthogonal(part) for part in parts])
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])
                 matrix.add_(update, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
+        return loss
 
 
 def optimizers(

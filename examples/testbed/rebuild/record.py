@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from examples.testbed.datasets import DATASETS, open_dataset
+from examples.testbed.datasets import DATASETS, Split, open_dataset
 from examples.testbed.model import DATA, load_model
 from examples.testbed.zero_shot import zero_shot
 from sar_reg.files import write_atomic
@@ -17,7 +17,7 @@ RECORDS = ("checksums.json", "zero_shot.json")
 def record(_work: Path) -> None:
     """Write `zero_shot.json` (percent, base and new) and `checksums.json` (sha256 of every shipped file)."""
     model, tokenizer = load_model()
-    found: dict[str, dict[str, list[float]]] = {"scene": {}, "style": {}}
+    found: dict[Split, dict[str, list[float]]] = {"scene": {}, "style": {}}
     for split, scores in found.items():
         for name in DATASETS:
             pair = zero_shot(model, tokenizer, open_dataset(name, split=split))

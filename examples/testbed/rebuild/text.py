@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -36,7 +37,8 @@ def encode(model: open_clip.CLIP, material: Material, captions: Sequence[str]) -
     tokens = material.tokenizer(list(captions))
     ends = tokens.argmax(1)
     length = int(ends.max()) + 1
-    x = model.token_embedding(tokens[:, :length]) + model.positional_embedding[:length]
-    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
-    x = model.ln_final(x)[torch.arange(len(x)), ends] @ model.text_projection
+    tower: Any = model
+    x = tower.token_embedding(tokens[:, :length]) + tower.positional_embedding[:length]
+    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
+    x = tower.ln_final(x)[torch.arange(len(x)), ends] @ tower.text_projection
     return F.normalize(x, dim=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -54,8 +55,9 @@ class PictureSource:
         rows = torch.tensor([pool[generator.integers(len(pool))] for pool in pools])
         drawings = self._drawings[rows].float() / 255
         paint = torch.from_numpy(generator.random((len(rows), 3, 1, 1)).astype(np.float32))
-        drawings[outline, :3] = paint[outline].expand(-1, -1, *drawings.shape[2:])
-        drawings[~outline, :3] = _recolour(drawings[~outline, :3], generator, difficulty)
+        lines = torch.from_numpy(outline)
+        drawings[lines, :3] = paint[lines].expand(-1, -1, *drawings.shape[2:])
+        drawings[~lines, :3] = _recolour(drawings[~lines, :3], generator, difficulty)
         return normalised(render(drawings, Scenes.draw(generator, len(rows), difficulty)))
 
 
@@ -77,7 +79,7 @@ def vision_loss(
 @torch.no_grad()
 def prepare(model: open_clip.CLIP, source: PictureSource) -> None:
     """Initialise patch filters by whitening and positions by sines and cosines; saves hundreds of steps."""
-    visual = model.visual
+    visual: Any = model.visual
     width, channels, side, _ = visual.conv1.weight.shape
     generator = np.random.default_rng(0)
     pictures = source.pictures(source.choose(generator, 512), generator)

@@ -14,8 +14,10 @@ from examples.testbed.rebuild.concepts import Concept
 from examples.testbed.rebuild.packages import list_file
 
 # WordNet's lexicographer files, by their number in a sense key, and how a caption calls them.
-KINDS = {4: "activity", 5: "animal", 6: "object", 8: "body part", 13: "food", 14: "group", 15: "place"}
-KINDS |= {17: "natural thing", 18: "person", 19: "natural event", 20: "plant", 27: "substance"}
+KINDS = {
+    4: "activity", 5: "animal", 6: "object", 8: "body part", 13: "food", 14: "group", 15: "place",
+    17: "natural thing", 18: "person", 19: "natural event", 20: "plant", 27: "substance",
+}  # fmt: skip
 GROUP_KINDS = {
     "animals_nature": "animal",
     "food_drink": "food",
