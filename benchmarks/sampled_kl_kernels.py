@@ -179,24 +179,22 @@ def dump(option: str, path: str) -> str:
 def as_markdown(records: dict[str, Any]) -> str:
     """The table of the documentation: the largest numbers over all variants of a kernel."""
     versions = sorted(records, reverse=True)
+    architectures = ", ".join(f"sm_{number}" for number in ARCHITECTURES)
     lines = [
-        f"Compiled ahead of time with Triton {' and '.join(versions)}; not run on a GPU. Largest value over feature "
-        "dtypes, directions and widths; bank in float32. All variants are in kernels.json.",
+        f"Compiled ahead of time with Triton {' and '.join(versions)} for {architectures}; not run on a GPU. Largest "
+        "value over architectures, feature dtypes, directions and widths; bank in float32. All variants are in "
+        "kernels.json.",
         "",
-        "| Triton | kernel | architecture | variants | "
-        + " | ".join(name.replace("_", " ") for name in COLUMNS)
-        + " |",
-        "|" + "---|" * (len(COLUMNS) + 4),
+        "| Triton | kernel | variants | " + " | ".join(name.replace("_", " ") for name in COLUMNS) + " |",
+        "|" + "---|" * (len(COLUMNS) + 3),
     ]
     for version in versions:
-        groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        kernels: dict[str, list[dict[str, Any]]] = {}
         for row in records[version]["kernels"]:
-            groups.setdefault((row["kernel"], row["architecture"]), []).append(row)
-        for (kernel, architecture), rows in sorted(groups.items(), key=lambda item: item[0][0]):
-            largest = (str(max(row[name] for row in rows)) for name in COLUMNS)
-            lines.append(
-                f"| {version} | {kernel} | {architecture} | {len(rows)} | " + " | ".join(largest) + " |"
-            )
+            kernels.setdefault(row["kernel"], []).append(row)
+        for kernel, rows in sorted(kernels.items()):
+            largest = " | ".join(str(max(row[name] for row in rows)) for name in COLUMNS)
+            lines.append(f"| {version} | {kernel} | {len(rows)} | {largest} |")
     return "\n".join(lines) + "\n"
 
 

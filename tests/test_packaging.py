@@ -7,6 +7,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -47,8 +48,11 @@ def installed_by(*extras: str) -> set[str]:
     return {re.match(r"[\w.-]+", requirement)[0].lower().replace("_", "-") for requirement in requirements}
 
 
+installed = cache(packages_distributions)  # it reads the files of all installed packages
+
+
 def distributions(module: str) -> set[str]:
-    found = packages_distributions().get(module, [module])
+    found = installed().get(module, [module])
     return {name.lower().replace("_", "-") for name in found}
 
 
