@@ -51,6 +51,10 @@ def test_the_record_in_the_repository_is_clean(version: str) -> None:
         assert {row["architecture"] for row in rows if row["kernel"] == kernel} >= ARCHITECTURES
 
 
+def test_an_older_triton_is_recorded_beside_the_current_one() -> None:
+    assert {"3.6.0", "3.8.0"} <= set(RECORDS)
+
+
 def test_the_check_can_fail() -> None:
     row = {
         "spilled_bytes": 0,
