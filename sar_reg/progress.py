@@ -7,7 +7,7 @@ import time
 
 
 class ProgressLine:
-    """Progress line on stderr; silent when stderr is not a terminal."""
+    """Progress line on stderr for a `with` block; silent when stderr is not a terminal."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -24,8 +24,10 @@ class ProgressLine:
         print(f"\r{self.what} [{bar}] {done}/{wanted}  {rate:.1f}/s ", end="", file=sys.stderr, flush=True)
         self._shown = True
 
-    def end(self) -> None:
-        """End the line, if one was shown."""
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._shown:
             print(file=sys.stderr)
             self._shown = False

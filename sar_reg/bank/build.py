@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from sar_reg.bank.anchor_bank import AnchorBank, move
+from sar_reg.bank.anchor_bank import AnchorBank
 from sar_reg.bank.cache import BankCache
 from sar_reg.bank.encoding import encode_templates
 from sar_reg.bank.templates import DataSet, Template, resolve_templates
@@ -59,8 +60,8 @@ def build_anchor_bank(
         batch_size: texts encoded at a time, 1 or more.
         device: where the embeddings are kept; the model's device by default.
         cache_dir: folder that keeps the names of a source (JSON), the replies of a language model and the
-            text features between calls, each under a key of all that it depends on. Features of a function
-            `encode(texts)` are not kept, since there are no weights to key them by.
+            bank between calls, each under a key of all that it depends on. The bank of a function
+            `encode(texts)` is not kept, since there are no weights to key it by.
         progress: show a progress line on the terminal.
         offline: never touch the network: a language model's names must be in `cache_dir` already. A source of
             your own without `with_cache` is called all the same.
@@ -95,27 +96,25 @@ def build_anchor_bank(
         found = _take(novel, wanted, excluded)
     names = base + found.names
     refuse_repeats(names, len(base) if allow_repeated else 0)
-    fingerprint = tower.fingerprint()
+    about: dict[str, Any] = {
+        "classnames": names,
+        "n_base": len(base),
+        "temperature": tower.temperature,
+        "templates": prompts,
+        "fingerprint": tower.fingerprint(),
+        "allow_repeated": allow_repeated,
+    }
 
-    def encode() -> Tensor:
+    def encode() -> AnchorBank:
         each = {name: row for row, name in enumerate(dict.fromkeys(names))}
         rows = encode_templates(tower, tuple(each), prompts, batch_size=size, progress=progress)
-        return rows[[each[name] for name in names]]
+        return AnchorBank(embeddings=rows[[each[name] for name in names]], **about)
 
     if isinstance(tower, TextTower) and cache.folder:
-        rows = cache.features(_features_depend_on(tower, fingerprint, names, prompts), encode)
+        bank = cache.bank({**about, **_tokens_and_numbers(tower, names, prompts)}, encode)
     else:
-        rows = encode()
-    return AnchorBank(
-        classnames=names,
-        n_base=len(base),
-        embeddings=move(rows, tower.device if device is None else device),
-        temperature=tower.temperature,
-        templates=prompts,
-        fingerprint=fingerprint,
-        provenance=found.provenance,
-        allow_repeated=allow_repeated,
-    )
+        bank = encode()
+    return replace(bank.to(tower.device if device is None else device), provenance=found.provenance)
 
 
 def _check_novel(novel: object) -> None:
@@ -163,18 +162,13 @@ def _without(names: tuple[str, ...], exclude: tuple[str, ...]) -> tuple[str, ...
     return tuple(name for name in names if forbidden.match(name) is None)
 
 
-def _features_depend_on(
-    tower: TextTower, fingerprint: str, names: tuple[str, ...], prompts: tuple[str, ...]
-) -> dict[str, Any]:
-    """All that changes the features of a list of names; the tokenizer through the ids that it gives."""
+def _tokens_and_numbers(tower: TextTower, names: tuple[str, ...], prompts: tuple[str, ...]) -> dict[str, str]:
+    """What changes the features of a bank and is not in it; the tokenizer through the ids that it gives."""
     texts = [prompts[0].replace("{}", spoken(name)) for name in names]
     texts += [prompt.replace("{}", spoken(names[0])) for prompt in prompts]
     return {
-        "tower": fingerprint,
         "tokens": content_key(ids=tower.tokenize(texts).tolist()),
         "dtype": str(tower.dtype),
         "device": tower.device.type,
-        "classnames": names,
-        "templates": prompts,
         "version": __version__,
     }

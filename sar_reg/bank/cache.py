@@ -1,4 +1,4 @@
-"""Novel names and text features kept between runs, each under a key of all that they depend on."""
+"""Novel names and whole banks kept between runs, each under a key of all that it depends on."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialize
-
+from sar_reg.bank.anchor_bank import AnchorBank
 from sar_reg.errors import InputError
 from sar_reg.files import content_key, file_path, set_aside, sha256, write_atomic
 from sar_reg.novel.source import NovelNames
-from sar_reg.shapes import Float, Tensor
 
 Entry = TypeVar("Entry")
 
 
 class BankCache:
-    """A folder with `novel-KEY.json` (names and where they came from) and `features-KEY.safetensors`.
+    """A folder with `novel-KEY.json` (names and where they came from) and `bank-KEY.safetensors`.
 
     Files are written whole, so any number of processes may use one folder. A damaged file is renamed, logged
     and rebuilt.
@@ -49,22 +46,18 @@ class BankCache:
                 "made_for": about,
                 "sha256": sha256("\n".join(made.names)),
             }
-            self._write(file, json.dumps(entry, indent=1, ensure_ascii=False) + "\n")
+            text = json.dumps(entry, indent=1, ensure_ascii=False) + "\n"
+            self._write(lambda folder: write_atomic(folder / file, text))
         return made
 
-    def features(
-        self, about: dict[str, Any], make: Callable[[], Float[Tensor, "classes width"]]
-    ) -> Float[Tensor, "classes width"]:
-        """The features kept for `about`, which holds the class names, or made now and kept."""
-        file = f"features-{content_key(**about)}.safetensors"
-        kept = self._read(file, lambda path: _read_features(path, len(about["classnames"])))
-        if kept is not None:
-            return kept
-        rows = make().detach().cpu().contiguous()
-        names = json.dumps(about["classnames"], ensure_ascii=False)
-        metadata = {"classnames": names, "sha256": sha256(rows.numpy().tobytes())}
-        self._write(file, serialize({"embeddings": rows}, metadata))
-        return rows
+    def bank(self, about: dict[str, Any], make: Callable[[], AnchorBank]) -> AnchorBank:
+        """The bank kept for `about`, on the CPU, or made now and kept."""
+        file = f"bank-{content_key(**about)}.safetensors"
+        kept = self._read(file, AnchorBank.load)
+        if kept is None:
+            kept = make()
+            self._write(lambda folder: kept.save(folder / file))
+        return kept
 
     def _read(self, file: str, reader: Callable[[Path], Entry]) -> Entry | None:
         if self.folder is None:
@@ -78,16 +71,16 @@ class BankCache:
             raise InputError(
                 f"cannot read the cache in {self.folder} ({error}); pass another cache_dir="
             ) from error
-        except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
             if path.exists():  # torch raises RuntimeError where another process set the file aside
-                set_aside(path, error)
+                set_aside(path, error.__cause__ or error)
             return None
 
-    def _write(self, file: str, content: bytes | str) -> None:
+    def _write(self, write: Callable[[Path], object]) -> None:
         if self.folder is None:
             return
         try:
-            write_atomic(self.folder / file, content)
+            write(self.folder)
         except OSError as error:
             raise InputError(f"cannot write the cache: {error}; pass another cache_dir=") from error
 
@@ -98,12 +91,3 @@ def _read_names(path: Path) -> NovelNames:
     if sha256("\n".join(names)) != entry["sha256"]:
         raise ValueError("the names were changed; give a list of your own as a WordList")
     return NovelNames(names, dict(entry["provenance"]))
-
-
-def _read_features(path: Path, n: int) -> Tensor:
-    with safe_open(path, framework="pt") as stored:  # pyright: ignore[reportUnknownVariableType]
-        rows = cast(Tensor, stored.get_tensor("embeddings"))
-        digest = cast("dict[str, str]", stored.metadata() or {})["sha256"]
-    if len(rows) != n or digest != sha256(rows.numpy().tobytes()):
-        raise ValueError("the features are not those that were written")
-    return rows

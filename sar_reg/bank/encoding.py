@@ -87,13 +87,8 @@ def _features(
 
 
 def _shown(sentences: Sequence[str], names: int, progress: bool) -> Iterator[str]:
-    line = ProgressLine("prompts")
-    try:
-        for done, sentence in enumerate(sentences):
+    with ProgressLine("prompts") as line:
+        for done, sentence in enumerate(sentences, start=1):
+            yield sentence
             if progress:
                 line(done * names, len(sentences) * names)
-            yield sentence
-        if progress:
-            line(len(sentences) * names, len(sentences) * names)
-    finally:
-        line.end()

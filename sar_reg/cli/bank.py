@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     templates = resolve_templates([options.templates] if "{}" in options.templates else options.templates)
     move(torch.empty(0), options.device)  # a wrong device should not wait for the weights
     model = load_open_clip(options.model, options.pretrained, options.device, offline=options.offline)
-    try:
+    with progress:
         bank = build_anchor_bank(
             *model,
             base,
@@ -74,8 +74,6 @@ def run(options: argparse.Namespace) -> int:
             progress=True,
             offline=options.offline,
         )
-    finally:
-        progress.end()
     bank.save(options.output)
     report = bank.report(exclude)
     give_json(report.as_dict()) if options.json else give(report)

@@ -48,10 +48,8 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.dry_run:
         return show_preview(options, source, base, exclude)
-    try:
+    with progress:
         made = source.generate(base, options.n, exclude=exclude, seed=options.seed)
-    finally:
-        progress.end()
     names = list(made)
     about = dict(made.provenance) if isinstance(made, NovelNames) else {}
     entry = {

@@ -34,15 +34,10 @@ def words(name: str) -> tuple[str, ...]:
 
 
 def _singular(word: str) -> str:
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
-    if len(word) <= 3 or word.endswith(_KEEP_FINAL_S) or not word.endswith("s"):
-        return word
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith(("sses", "shes", "ches", "xes", "zes", "oes")):
-        return word[:-2]
-    return word[:-1]
+    forms = singular_forms(word)
+    if forms and re.search(r"(?:..ies|sses|shes|ches|xes|zes|oes)$", word):
+        return forms[-1]
+    return forms[0] if forms else word
 
 
 def singular_forms(phrase: str) -> list[str]:

@@ -77,7 +77,7 @@ def test_second_build_asks_and_encodes_nothing(clip: Model, tmp_path: Path, enco
     assert first.classnames == second.classnames
     assert torch.equal(first.embeddings, second.embeddings)
     assert first.provenance == json.loads(json.dumps(second.provenance))
-    assert sorted(path.name.partition("-")[0] for path in tmp_path.iterdir()) == ["features", "novel"]
+    assert sorted(path.name.partition("-")[0] for path in tmp_path.iterdir()) == ["bank", "novel"]
 
 
 def test_names_are_json_that_a_person_can_read_and_a_word_list_too(clip: Model, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_damaged_entries_are_told_set_aside_and_rebuilt(
     assert again.classnames == first.classnames
     assert torch.equal(again.embeddings, first.embeddings)
     assert (Counting.asked, encoded) == (2, [5, 5])
-    assert caplog.text.count("is damaged") == caplog.text.count("is renamed to") == 2
+    assert caplog.text.count("cache entry") == caplog.text.count("is renamed to") == 2
     assert len([path for path in tmp_path.iterdir() if ".damaged-" in path.name]) == 2
     build(clip, tmp_path)
     assert (Counting.asked, encoded) == (2, [5, 5])
@@ -146,16 +146,18 @@ def test_damaged_entries_are_told_set_aside_and_rebuilt(
 PROCESS = """
 import sys, time, torch
 from sar_reg.bank.cache import BankCache
+from sar_reg.bank import AnchorBank
 from sar_reg.novel import NovelNames
-cache, rows = BankCache(sys.argv[1]), torch.arange(60_000.).reshape(200, 300)
 names = tuple(f"name {i}" for i in range(200))
+rows = torch.nn.functional.normalize(1 + torch.arange(60_000.).reshape(200, 300), dim=1)
+cache, bank = BankCache(sys.argv[1]), AnchorBank(names, 100, rows, 0.01)
 until = time.monotonic() + 1.5
 while time.monotonic() < until:
     for kind in range(3):
         made = cache.names({"kind": kind}, lambda: NovelNames(names, {"kind": kind}), wanted=200)
         assert (made.names, made.provenance) == (names, {"kind": kind}), made
-        assert torch.equal(cache.features({"kind": kind, "classnames": names}, lambda: rows), rows)
-    for path in cache.folder.glob("[nf]*-*"):
+        assert torch.equal(cache.bank({"kind": kind}, lambda: bank).embeddings, rows)
+    for path in cache.folder.glob("[nb]*-*"):
         path.unlink(missing_ok=True)
 """
 

@@ -269,13 +269,12 @@ def test_bash_completes_commands_and_options(option: str, capsys: pytest.Capture
 def test_progress_is_for_terminals(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = ProgressLine("names")
-    line(50, 200)
-    line.end()
+    with ProgressLine("names") as line:
+        line(50, 200)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    line(50, 200)
-    line.end()
+    with ProgressLine("names") as line:
+        line(50, 200)
     shown = capsys.readouterr().err
     assert shown.startswith("\rnames [#####...............] 50/200  ")
     assert shown.endswith("/s \n")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -79,23 +80,11 @@ class WordNet:
 
     def ancestors(self, synset: int) -> dict[int, int]:
         """The synset and all that is above it, with the number of steps to each."""
-        steps = {synset: 0}
-        front = [synset]
-        while front:
-            front = [
-                p for s in front for p in self.parents[s] if steps.setdefault(p, steps[s] + 1) > steps[s]
-            ]
-            front = list(dict.fromkeys(front))
-        return steps
+        return _reachable(synset, self.parents)
 
     def below(self, synset: int) -> set[int]:
         """The synset and all that is below it."""
-        found = {synset}
-        front = [synset]
-        while front:
-            front = [c for s in front for c in self.children[s] if c not in found]
-            found.update(front)
-        return found
+        return set(_reachable(synset, self.children))
 
     @cached_property
     def above(self) -> list[tuple[int, ...]]:
@@ -117,7 +106,25 @@ class WordNet:
         top = self.find("physical entity")
         return set() if top is None else self.below(top)
 
+    def uses(self, word: str) -> dict[int, float]:
+        """How the uses of a lower-case word fall on its meanings: tag counts, smoothed by the order of the senses."""
+        senses = ((i, sense) for i in self.index[word] for sense in self.senses[i])
+        return {i: sense.count + sense.rank**-0.5 for i, sense in senses if sense.word.lower() == word}
+
     def find(self, *words: str) -> int | None:
         """The most frequent noun synset that has all these words, if there is one."""
         shared = [s for s in self.index.get(words[0], []) if all(s in self.index.get(w, []) for w in words)]
         return next((s for s in shared if self.kind[s] == NOUN), None)
+
+
+def _reachable(start: int, links: Sequence[Sequence[int]]) -> dict[int, int]:
+    """What `links` lead to from `start`, nearest first, with the number of steps."""
+    steps = {start: 0}
+    waiting = deque([start])
+    while waiting:
+        here = waiting.popleft()
+        for there in links[here]:
+            if there not in steps:
+                steps[there] = steps[here] + 1
+                waiting.append(there)
+    return steps

@@ -95,11 +95,7 @@ def _meanings(wordnet: WordNet, words: Sequence[str], *, whole: bool) -> list[Re
     word = next((form for form in (*spellings, *singular) if form in wordnet.index), None)
     if word is None:
         return []
-    # how the uses of the word fall on its meanings: tag counts, smoothed by the order of the senses
-    weights: dict[int, float] = {}
-    for synset in wordnet.index[word]:
-        sense = next(s for s in wordnet.senses[synset] if s.word.lower() == word)
-        weights[synset] = sense.count + sense.rank**-0.5
+    weights = wordnet.uses(word)
     total = sum(weights.values()) + wordnet.elsewhere.get(word, 0)
     trust = 1.0 if whole else HEAD_SHARE
     return [Reading(s, trust * weight / total, whole, word in singular) for s, weight in weights.items()]

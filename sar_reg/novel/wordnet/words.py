@@ -92,8 +92,7 @@ class Words:
     def plainness(self, synset: int, sense: Sense) -> float:
         """The share of the word's uses that have this meaning."""
         word = sense.word.lower()
-        senses = ((i, s) for i in self._wordnet.index[word] for s in self._wordnet.senses[i])
-        weights = {i: s.count + s.rank**-0.5 for i, s in senses if s.word.lower() == word}
+        weights = self._wordnet.uses(word)
         return weights[synset] / (sum(weights.values()) + 0.5 * self._wordnet.elsewhere.get(word, 0))
 
     def naming(self, synsets: set[int]) -> list[str]:
