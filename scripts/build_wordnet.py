@@ -23,7 +23,7 @@ import numpy as np
 
 from sar_reg.files import write_atomic
 from sar_reg.novel.wordnet.graph import WordNet
-from sar_reg.novel.wordnet.reading import read_wndb
+from sar_reg.novel.wordnet.wndb import read_wndb
 
 DATA = Path(__file__).parents[1] / "sar_reg" / "novel" / "data"
 # the public list also holds these, which are names of ordinary things

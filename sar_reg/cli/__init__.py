@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from sar_reg.cli import bank, doctor, novel, report
+from sar_reg.cli import bank_command, doctor, novel_command, report_command
 from sar_reg.cli.arguments import Parser, in_options
 from sar_reg.cli.terminal import escape_what_cannot_be_shown, give, tell
 from sar_reg.errors import InputError, SarRegError, require
@@ -65,7 +65,7 @@ def parser(program: str) -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=f"sar_reg {__version__}")
     commands = made.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (novel, bank, report, doctor):
+    for command in (novel_command, bank_command, report_command, doctor):
         command.add_to(commands)
     completion: argparse.ArgumentParser = commands.add_parser(
         "completion",

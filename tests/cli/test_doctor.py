@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from examples.protocol.data.checks import findings as findings_of_data_sets
 from examples.protocol.data.fabricate import fabricate
 from sar_reg.cli import main
-from sar_reg.cli.doctor import Finding, command, show
-from sar_reg.cli.doctor.command import GROUP, check_data
+from sar_reg.cli.doctor import Finding, doctor_command, show
+from sar_reg.cli.doctor.doctor_command import GROUP, check_data
 from sar_reg.cli.doctor.environment import OPTIONAL, check_environment, check_words, free_space
 from sar_reg.cli.doctor.weights import check_weights
 from tests import ROOT
@@ -50,7 +50,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The examples' checks are found, whatever is installed."""
     check = EntryPoint("data", "examples.protocol.data.checks:findings", GROUP)
     monkeypatch.setattr(
-        "sar_reg.cli.doctor.command.entry_points", lambda group: [check] if group == GROUP else []
+        "sar_reg.cli.doctor.doctor_command.entry_points", lambda group: [check] if group == GROUP else []
     )
 
 
@@ -122,7 +122,7 @@ def test_an_address_that_cannot_be_used_is_a_warning(
 
 
 def test_broken_word_data_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sar_reg.novel.wordnet.classes", None)
+    monkeypatch.setitem(sys.modules, "sar_reg.novel.wordnet.wordnet_classes", None)
     monkeypatch.delattr("sar_reg.novel.WordNetClasses", raising=False)
     wordnet = check_words()[0]
     assert wordnet.verdict == "failure"
@@ -207,7 +207,7 @@ def test_without_open_clip(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sar_reg.cli.doctor.command.entry_points", lambda group: [])
+    monkeypatch.setattr("sar_reg.cli.doctor.doctor_command.entry_points", lambda group: [])
     (finding,) = check_data(tmp_path, ["dtd"], decode=1, zero_shot=(), loaded=None)
     assert (finding.verdict, "part of the repository's examples" in finding.fact) == ("failure", True)
     assert finding.advice == (
@@ -217,7 +217,7 @@ def test_without_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_examples_that_are_registered_but_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     absent = EntryPoint("data", "no_such_examples.checks:findings", GROUP)
-    monkeypatch.setattr("sar_reg.cli.doctor.command.entry_points", lambda group: [absent])
+    monkeypatch.setattr("sar_reg.cli.doctor.doctor_command.entry_points", lambda group: [absent])
     (finding,) = check_data(tmp_path, ["dtd"], decode=1, zero_shot=(), loaded=None)
     assert "cannot be used (No module named 'no_such_examples')" in finding.fact
     assert finding.advice.startswith("clone the repository")
@@ -275,8 +275,8 @@ def test_lines_fit_a_terminal_and_commands_stay_whole() -> None:
 def test_what_it_looks_at_is_shown_on_terminals_only(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "check_words", list)
-    monkeypatch.setattr(command, "check_weights", lambda *_: ([], None))
+    monkeypatch.setattr(doctor_command, "check_words", list)
+    monkeypatch.setattr(doctor_command, "check_weights", lambda *_: ([], None))
     main(["doctor"])
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sar_reg.novel.llm.classes import LLMClasses
+from sar_reg.novel.llm.llm_classes import LLMClasses
 from tests.novel.llm.chat_server import ChatServer, start
 
 KEY = "planted-key-9f8e7d6c5b4a"
@@ -47,3 +48,13 @@ def source(
         return LLMClasses(**{"model": "tiny", **settings, **options})
 
     return make
+
+
+def shown(error: BaseException) -> str:
+    """All that a log or a debugger would show of an error, with whatever it was raised from."""
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__  # pyright: ignore[reportAssignmentType]
+    texts = [repr(e) + str(e) + repr(vars(e)) for e in chain]
+    return "".join([*texts, *traceback.format_exception(chain[0])])

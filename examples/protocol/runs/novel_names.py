@@ -54,7 +54,7 @@ def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
 @contextmanager
 def in_options_of_the_command() -> Generator[None]:
     """Let errors and warnings of a source advise options of the methods' commands instead of Python's arguments."""
-    logger = logging.getLogger("sar_reg.novel.wordnet.classes")
+    logger = logging.getLogger("sar_reg.novel.wordnet.wordnet_classes")
     logger.addFilter(_with_our_advice)
     try:
         yield

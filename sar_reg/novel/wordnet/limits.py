@@ -24,5 +24,5 @@ SMALL_FAMILY: Final = 10
 
 # A word that has this meaning in a smaller share of its uses is not given: "hobby" for a falcon.
 MOSTLY: Final = 0.2
-COMMON: Final = 0.3  # How common the words are that are drawn at random, see `Words.commonness`.
+COMMON: Final = 0.3  # How common the words are that are drawn at random, see `ClassWords.commonness`.
 COMMON_PERSON: Final = 0.1  # How common words for people have to be: rare ones are often pejorative.

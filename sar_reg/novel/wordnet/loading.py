@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sar_reg.errors import InputError, require
 from sar_reg.files import file_path
 from sar_reg.novel.wordnet.graph import Sense, WordNet
-from sar_reg.novel.wordnet.reading import read_wndb
+from sar_reg.novel.wordnet.wndb import read_wndb
 
 _lock = threading.Lock()
 _loaded: dict[str | None, WordNet] = {}

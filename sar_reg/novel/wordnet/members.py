@@ -10,7 +10,7 @@ from sar_reg.novel.wordnet.graph import ADJECTIVE, INSTANCE, NOUN, WordNet
 from sar_reg.novel.wordnet.kinds import Kind, says_something
 from sar_reg.novel.wordnet.limits import COMMON, DEEPER, MORE_GENERAL, SMALL_FAMILY, WIDEST_ABSTRACT
 from sar_reg.novel.wordnet.lookup import Reading
-from sar_reg.novel.wordnet.words import Words, words_of
+from sar_reg.novel.wordnet.naming import ClassWords, words_of
 
 
 class Member(NamedTuple):
@@ -88,7 +88,7 @@ def _wider(wordnet: WordNet, front: set[int]) -> set[int]:
     return {synset for synset in wider - front if says_something(wordnet, synset)}
 
 
-def _ordered(words: Words, synsets: set[int], rng: random.Random) -> list[tuple[int, str]]:
+def _ordered(words: ClassWords, synsets: set[int], rng: random.Random) -> list[tuple[int, str]]:
     """Common names first, in steps of a tenth, within which the order is random."""
     named = [(synset, *best) for synset in sorted(synsets) if (best := words.best(synset))]
     rng.shuffle(named)

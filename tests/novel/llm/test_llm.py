@@ -12,7 +12,7 @@ import torch
 
 from sar_reg import AnchorBank, build_anchor_bank
 from sar_reg.errors import InputError
-from sar_reg.novel.llm.classes import LLMClasses
+from sar_reg.novel.llm.llm_classes import LLMClasses
 from sar_reg.novel.source import NovelClassesError, ResumableSource
 from tests.novel.llm.chat_server import ChatServer, fresh, names, says
 

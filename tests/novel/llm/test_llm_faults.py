@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sar_reg.novel.llm.classes import LLMClasses
+from sar_reg.novel.llm.llm_classes import LLMClasses
 from sar_reg.novel.source import NovelClassesError
 from tests.novel.llm import chat_server as chat
 from tests.novel.llm.chat_server import Behaviour, ChatServer, names, says, status

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from sar_reg.errors import InputError
-from sar_reg.novel.llm.classes import LLMClasses
 from sar_reg.novel.llm.client import hide_secrets
+from sar_reg.novel.llm.llm_classes import LLMClasses
 from sar_reg.novel.source import NovelClassesError
 from tests.novel.conftest import KEY
 from tests.novel.llm import chat_server as chat

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sar_reg.novel.wordnet.classes import WordNetClasses
+from sar_reg.novel.wordnet.wordnet_classes import WordNetClasses
 from tests import ROOT
 
 CASES = json.loads((Path(__file__).parent / "fixed_lists.json").read_text(encoding="utf-8"))

@@ -14,11 +14,11 @@ import pytest
 
 from sar_reg.errors import InputError, MissingExtraError
 from sar_reg.novel.wordnet import loading
-from sar_reg.novel.wordnet.classes import WordNetClasses
 from sar_reg.novel.wordnet.graph import INSTANCE
 from sar_reg.novel.wordnet.loading import load_wordnet
-from sar_reg.novel.wordnet.words import blocklist
-from tests.novel.wordnet.wndb import write_wndb
+from sar_reg.novel.wordnet.naming import blocklist
+from sar_reg.novel.wordnet.wordnet_classes import WordNetClasses
+from tests.novel.wordnet.tiny_wndb import write_wndb
 
 
 @pytest.fixture

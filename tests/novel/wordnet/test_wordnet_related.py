@@ -8,10 +8,10 @@ import pytest
 
 from sar_reg.errors import InputError
 from sar_reg.novel.source import NovelClassesError, NovelNames, NovelSource
-from sar_reg.novel.wordnet.classes import WordNetClasses
 from sar_reg.novel.wordnet.graph import OFFENSIVE
 from sar_reg.novel.wordnet.loading import load_wordnet
-from sar_reg.novel.wordnet.words import Words, blocklist
+from sar_reg.novel.wordnet.naming import ClassWords, blocklist
+from sar_reg.novel.wordnet.wordnet_classes import WordNetClasses
 from tests import ROOT
 
 CLASSNAMES = ROOT / "examples" / "protocol" / "data" / "classnames"
@@ -71,7 +71,7 @@ def test_adjectives_are_placed_in_clusters() -> None:
 
 
 def test_common_names_come_first() -> None:
-    words = Words(load_wordnet())
+    words = ClassWords(load_wordnet())
     good = [words.commonness(name) for name in related(INSTRUMENTS, 60)]
     assert sum(good[:20]) > 1.5 * sum(good[20:40])
     assert sum(good[20:40]) > sum(good[40:60])
@@ -192,7 +192,7 @@ def test_random_nouns_ignore_the_base_classes() -> None:
     assert names != source.generate(["beagle", "pug"], 200, seed=4)
     assert len(set(names)) == names.provenance["outcome"]["at_random"] == 200
     assert share_below(names, "animal") < 0.3
-    ill = Words(load_wordnet()).not_at_random
+    ill = ClassWords(load_wordnet()).not_at_random
     assert not [name for name in names if ill.issuperset(load_wordnet().index[name])]
 
 
@@ -217,11 +217,11 @@ def test_nothing_odious_is_given() -> None:
      ("grape", False)],
 )  # fmt: skip
 def test_odious_words_are_found_inside_phrases(word: str, odious: bool) -> None:
-    assert Words(load_wordnet()).odious(word) == odious
+    assert ClassWords(load_wordnet()).odious(word) == odious
 
 
 def test_branches_of_wordnet_are_never_given() -> None:
-    words = Words(load_wordnet())
+    words = ClassWords(load_wordnet())
     index = load_wordnet().index
     for name in ("white supremacist", "prostitute", "swastika", "murder", "thumbscrew"):
         assert words.blocked.issuperset(s for s in index.get(name, [])[:1]) or words.odious(name), name

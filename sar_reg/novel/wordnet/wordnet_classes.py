@@ -21,7 +21,7 @@ from sar_reg.novel.wordnet.kinds import Kind, adjective_kinds, choose_kinds, kin
 from sar_reg.novel.wordnet.loading import load_wordnet
 from sar_reg.novel.wordnet.lookup import Reading, look_up, meaning_of_domain
 from sar_reg.novel.wordnet.members import Member, members, own_meanings
-from sar_reg.novel.wordnet.words import blocklist, words_of
+from sar_reg.novel.wordnet.naming import blocklist, words_of
 from sar_reg.numeric import whole_number
 
 Strategy = Literal["related", "random"]

@@ -39,7 +39,7 @@ def common_words() -> dict[str, int]:
     return {word: rank for rank, word in enumerate(listed)}
 
 
-class Words:
+class ClassWords:
     """The words of a WordNet that may serve as class names, and how good each is."""
 
     def __init__(self, wordnet: WordNet) -> None:
@@ -125,6 +125,6 @@ class Words:
 
 
 @lru_cache(maxsize=4)
-def words_of(wordnet: WordNet) -> Words:
+def words_of(wordnet: WordNet) -> ClassWords:
     """The words of a WordNet, kept: judging all of them takes seconds."""
-    return Words(wordnet)
+    return ClassWords(wordnet)

@@ -13,9 +13,9 @@ import pytest
 from sar_reg.errors import InputError
 from sar_reg.novel.wordnet.graph import ADJECTIVE, INSTANCE, NOUN, OFFENSIVE, UNFIT, WordNet
 from sar_reg.novel.wordnet.loading import unpack
-from sar_reg.novel.wordnet.reading import read_wndb
+from sar_reg.novel.wordnet.wndb import read_wndb
 from scripts.build_wordnet import DATA, pack
-from tests.novel.wordnet.wndb import BREEDS, ENTRIES, write_wndb
+from tests.novel.wordnet.tiny_wndb import BREEDS, ENTRIES, write_wndb
 
 
 def opener(folder: Path) -> Callable[[str], IO[bytes]]:
