@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,14 +35,13 @@ class Killer(threading.Thread):
         super().__init__(daemon=True)
         self.folder = folder
         self.killed: int | None = None
+        self.runs_ended = threading.Event()
 
     def run(self) -> None:
-        until = time.monotonic() + 120
-        while self.killed is None and time.monotonic() < until:
+        while self.killed is None and not self.runs_ended.wait(0.02):
             workers = list(self._workers())
             if workers and len(list(self.folder.glob("*.checkpoint"))) >= len(workers):
                 self.killed = next((p.pid for p in workers if _kill(p)), None)
-            time.sleep(0.02)
 
     def _workers(self) -> Iterator[psutil.Process]:
         for process in psutil.Process().children(recursive=True):
@@ -69,6 +67,7 @@ def test_nothing_is_lost_when_a_worker_dies(planned: list[PlannedRun], tmp_path:
     killer = Killer(tmp_path / "ray")
     killer.start()
     outcomes = list(run_on_ray(planned, Execution(tmp_path / "ray")))
+    killer.runs_ended.set()
     killer.join()
     assert killer.killed is not None
     assert outcomes == [None] * len(planned)

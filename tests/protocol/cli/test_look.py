@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,26 +15,21 @@ from examples.protocol.runs import experiment
 from tests.fabricated.runs import NAMES, RECIPE, install
 
 
-@pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Records of CoOp without and with SAR on coloured squares."""
-    install(monkeypatch.setattr)
-    arguments = [
-        "--epochs",
-        "1",
-        "--seeds",
-        "1",
-        "--shots",
-        "2",
-        "--n-novel",
-        "5",
-        "--dataset",
-        "squares",
-        "--out",
-    ]
-    command.main(CoOp, RECIPE, [*arguments, str(tmp_path)])
-    capsys.readouterr()
-    return tmp_path
+    folder = tmp_path_factory.mktemp("finished")
+    short = ("--epochs", "1", "--seeds", "1", "--shots", "2", "--n-novel", "5", "--dataset", "squares")
+    with pytest.MonkeyPatch.context() as patch:
+        install(patch.setattr)
+        command.main(CoOp, RECIPE, [*short, "--out", str(folder)])
+    return folder
+
+
+@pytest.fixture
+def runs(finished: Path, tmp_path: Path) -> Path:
+    """A copy of them that a test may change."""
+    return shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
 
 
 def test_a_run_is_compared_with_handcrafted_prompts(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
