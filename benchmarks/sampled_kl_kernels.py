@@ -72,7 +72,7 @@ def variants(features: str, aligned: bool, arch: int) -> Iterator[Variant]:
     dtype = DTYPES[features]
     forward = {"LEARNED_PRECISION": tiles.forward_precision(dtype), "TARGET_PRECISION": "tf32x3"}
     backward = {"PRECISION": tiles.backward_precision(dtype)}
-    more = tiles.more_registers(16 if aligned else 17, divmod(arch, 10))
+    stride = 512 if aligned else 511
     for reverse in (False, True):
         direction = "learned||target" if reverse else "target||learned"
         choice = f"{direction}, target {'kept' if reverse else 'multiplied'}"
@@ -87,7 +87,7 @@ def variants(features: str, aligned: bool, arch: int) -> Iterator[Variant]:
             "ring_kl_backward",
             "ring_backward",
             direction,
-            tiles.RING_BACKWARD | more,
+            tiles.ring_backward_tile(dtype, stride, divmod(arch, 10)),
             backward | {"REVERSE": reverse},
         )
         for dense in (False, True):
@@ -96,8 +96,8 @@ def variants(features: str, aligned: bool, arch: int) -> Iterator[Variant]:
             choice = f"{direction}, target {kept}, {saved}"
             yield Variant("sets_kl_forward", "sets_forward", choice, tiles.SETS_FORWARD, constants)
     for n in (300, 1000):
-        tile = tiles.dense_backward_tile(n)
-        yield Variant("dense_backward", "sets_backward", f"N = {n}", tile | more, backward)
+        tile = tiles.dense_backward_tile(n, stride)
+        yield Variant("dense_backward", "sets_backward", f"N = {n}", tile, backward)
     yield Variant("gather_backward", "sets_backward", "D = 512", tiles.gather_backward_tile(512))
 
 

@@ -102,10 +102,14 @@ def backward(
             ACC=accumulated, **tile,
         )  # fmt: skip
         return result
-    tile = tiles.RING_BACKWARD if ring else tiles.dense_backward_tile(n)
+    stride = learned.stride(0)
+    tile = (
+        tiles.ring_backward_tile(learned.dtype, stride, tiles.capability(device))
+        if ring
+        else tiles.dense_backward_tile(n, stride)
+    )
     grid = triton.cdiv(n, tile["ROWS"]), triton.cdiv(width, tile["WIDTH"])
-    constants = {"PRECISION": tiles.backward_precision(learned.dtype), "ACC": accumulated}
-    constants |= tile | tiles.more_registers(learned.stride(0), tiles.capability(device))
+    constants = {"PRECISION": tiles.backward_precision(learned.dtype), "ACC": accumulated, **tile}
     if ring:
         tiles.launch(
             ring_kl_backward, grid, device, grad, learned, sets, saved, row_stats, result, n, k, width,

@@ -13,8 +13,14 @@ import triton.language as tl
 # Chosen by compiling ahead of time for sm_75 to sm_120: no spill at these, see benchmarks/results.
 RING_FORWARD = {"ROWS": 16, "COLUMNS": 64, "WIDTH": 32, "num_warps": 8, "num_stages": 2}
 RING_BACKWARD = {"ROWS": 32, "COLUMNS": 16, "WIDTH": 64, "num_warps": 8, "num_stages": 2}
-# ptxas by itself stops at 64 or 128 registers for some kernels and spills 8 bytes.
-_ALL_REGISTERS = {} if torch.version.hip else {"maxnreg": 255}
+
+
+def _registers(limit: int) -> dict[str, int]:
+    """A thread may use so many: left to itself, ptxas stops at 64 or 128 for some kernels and spills 8 bytes."""
+    return {} if torch.version.hip else {"maxnreg": limit}
+
+
+_ALL_REGISTERS = _registers(255)
 SETS_FORWARD = {"COLUMNS": 64, "WIDTH": 32, "num_warps": 4, "num_stages": 1, **_ALL_REGISTERS}
 # Up to here the derivatives of independent sets lie in two (N, N) matrices, which backward multiplies; above in lists.
 DENSE_CLASSES = 1024
@@ -26,11 +32,18 @@ def saved_columns(n: int, k: int) -> int:
     return triton.cdiv(n, 32) * 32 if n <= DENSE_CLASSES else k
 
 
-def dense_backward_tile(n: int) -> dict[str, int]:
+def ring_backward_tile(features: torch.dtype, row_stride: int, capability: tuple[int, int]) -> dict[str, int]:
+    """Two programs fit a multiprocessor at 128 registers, which rows that do not start at 16 bytes exceed."""
+    if row_stride % 16 or capability[0] == 7 or (capability[0] == 10 and features == torch.float32):
+        return RING_BACKWARD | _ALL_REGISTERS
+    return RING_BACKWARD | (_registers(128) if features == torch.bfloat16 else {})
+
+
+def dense_backward_tile(n: int, row_stride: int) -> dict[str, int]:
     """Few classes need many programs, more classes few reads of the matrices."""
-    tile = {"COLUMNS": 32, "WIDTH": 64, "num_warps": 4, "num_stages": 2}
-    # up to 512 there are so few programs that two of them per multiprocessor are enough
-    return tile | ({"ROWS": 16, **_ALL_REGISTERS} if n <= 512 else {"ROWS": 32})
+    tile = {"ROWS": 16 if n <= 512 else 32, "COLUMNS": 32, "WIDTH": 64, "num_warps": 4, "num_stages": 2}
+    # up to 512 classes, two programs per multiprocessor are all there are
+    return tile | (_ALL_REGISTERS if n <= 512 or row_stride % 16 else {})
 
 
 def gather_backward_tile(width: int) -> dict[str, int]:
@@ -59,11 +72,6 @@ def backward_precision(features: torch.dtype) -> str:
 def accumulator(*dtypes: torch.dtype) -> tl.dtype:
     """float32; float64 only for checking gradients in the interpreter."""
     return tl.float64 if torch.float64 in dtypes else tl.float32
-
-
-def more_registers(row_stride: int, capability: tuple[int, int]) -> dict[str, int]:
-    """For the backward products: on sm_75, and where rows do not start at 16 bytes, ptxas by itself takes too few."""
-    return {} if row_stride % 16 == 0 and capability != (7, 5) else _ALL_REGISTERS
 
 
 def capability(device: torch.device) -> tuple[int, int]:

@@ -73,9 +73,9 @@ def test_error_is_within_budget(given_case: Case, kept: bool) -> None:
 
 def test_the_tile_for_more_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Above 512 classes the dense kernel takes 32 rows; here at 40."""
-    tile = tiles.dense_backward_tile(513)
+    tile = tiles.dense_backward_tile(513, 70)
     assert tile["ROWS"] == 32
-    monkeypatch.setattr(tiles, "dense_backward_tile", lambda n: tile)
+    monkeypatch.setattr(tiles, "dense_backward_tile", lambda n, row_stride: tile)
     assert_within_budget(case(40, 6, 70), "triton")
 
 
