@@ -32,7 +32,7 @@ def coop_with_sar(out: str, epochs: int) -> Run:
 
 def slowly(out: str, epochs: str) -> None:
     """Run with a pause after each epoch."""
-    coop_with_sar(out, int(epochs)).start(on_epoch=lambda epoch, values: time.sleep(0.1))
+    coop_with_sar(out, int(epochs)).start(on_epoch=lambda epoch, values: time.sleep(0.2))
 
 
 def shared(out: str) -> None:

@@ -17,7 +17,7 @@ from examples.protocol.runs.log import Log
 from examples.protocol.runs.run import Run
 from tests.protocol.conftest import MakeRun
 
-EPOCHS = 60
+EPOCHS = 30
 
 
 class StoppedError(Exception):
