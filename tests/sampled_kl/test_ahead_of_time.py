@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import platform
@@ -48,7 +49,9 @@ def test_the_record_in_the_repository_is_clean(version: str) -> None:
     check(RECORDS[version])
     rows = RECORDS[version]["kernels"]
     for kernel in READ_FEATURES | {"ring_order", "draw_sets"}:
-        assert {row["architecture"] for row in rows if row["kernel"] == kernel} >= ARCHITECTURES
+        found = {(row["architecture"], row["features"]) for row in rows if row["kernel"] == kernel}
+        features = ("fp32", "fp16", "bf16") if kernel in READ_FEATURES else ("fp32",)
+        assert found >= set(itertools.product(ARCHITECTURES, features)), kernel
 
 
 def test_an_older_triton_is_recorded_beside_the_current_one() -> None:
