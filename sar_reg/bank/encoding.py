@@ -88,7 +88,7 @@ def _features(
 
 def _shown(sentences: Sequence[str], names: int, progress: bool) -> Iterator[str]:
     with ProgressLine("prompts") as line:
-        for done, sentence in enumerate(sentences, start=1):
-            yield sentence
+        for done in range(len(sentences) + 1):
             if progress:
                 line(done * names, len(sentences) * names)
+            yield from sentences[done : done + 1]
