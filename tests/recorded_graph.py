@@ -81,5 +81,5 @@ def graph_device(monkeypatch: pytest.MonkeyPatch) -> torch.device:
         "is_current_stream_capturing": lambda: False,
     }.items():
         monkeypatch.setattr(f"torch.cuda.{name}", value)
-    monkeypatch.setattr("sar_reg.prompting.cuda_graph._has_graphs", lambda _: True)
+    monkeypatch.setattr("sar_reg.prompting.graphed._has_graphs", lambda _: True)
     return torch.device("cpu")

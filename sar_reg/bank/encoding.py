@@ -13,7 +13,7 @@ from sar_reg.errors import InputError
 from sar_reg.numeric import whole_number
 from sar_reg.progress import ProgressLine
 from sar_reg.prompting.learned import Learned
-from sar_reg.prompting.prefix.plan import Layout, encode, make_plan
+from sar_reg.prompting.prefix.plan import Layout, PlanOptions, encode, make_plan
 from sar_reg.prompting.prompts import fixed_rows
 from sar_reg.prompting.towers import FunctionTower, TextTower, text_tower
 from sar_reg.prompting.verify import verified
@@ -56,15 +56,16 @@ def encode_templates(
     if not names:
         raise InputError("classnames is empty; pass at least one class name")
     size = whole_number(batch_size, "batch_size", least=1)
+    options = PlanOptions(chunk_size=size, layout=layout)
     if isinstance(tower, TextTower):
         ends = [
             choose(sentences, key=len).replace("{}", spoken(choose(names, key=len))) for choose in (min, max)
         ]
-        tower = verified(tower, fixed_rows(tower, ends), layout=layout)
+        tower = verified(tower, fixed_rows(tower, ends), options=options)
     total: Tensor | None = None
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(tower.device.type, enabled=False):
         for sentence in _shown(sentences, len(names), progress):
-            unit = F.normalize(_features(tower, names, sentence, size, layout).float(), dim=-1)
+            unit = F.normalize(_features(tower, names, sentence, size, options).float(), dim=-1)
             total = unit if total is None else total + unit
         assert total is not None
         rows = F.normalize(total, dim=-1)
@@ -74,7 +75,7 @@ def encode_templates(
 
 
 def _features(
-    tower: TextTower | FunctionTower, names: tuple[str, ...], sentence: str, size: int, layout: Layout
+    tower: TextTower | FunctionTower, names: tuple[str, ...], sentence: str, size: int, options: PlanOptions
 ) -> Float[Tensor, "names features"]:
     texts = [sentence.replace("{}", spoken(name)) for name in names]
     if not isinstance(tower, TextTower):
@@ -82,7 +83,7 @@ def _features(
     rows = fixed_rows(tower, texts)
     refuse_same_rows(names, rows.tokens)
     if tower.shareable:
-        return encode(tower, make_plan(tower, rows, chunk_size=size, layout=layout), Learned())
+        return encode(tower, make_plan(tower, rows, options=options), Learned())
     return torch.cat([tower.encode_tokens(tokens.to(tower.device)) for tokens in rows.tokens.split(size)])
 
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensor
 
+from sar_reg.class_names import fold, name_tuple
 from sar_reg.errors import InputError
-from sar_reg.prompting.cuda_graph import GraphedEncoding, check_capturable
+from sar_reg.prompting.graphed import GraphedEncoding, check_capturable
 from sar_reg.prompting.learned import Learned
-from sar_reg.prompting.options import are_names, check_options
 from sar_reg.prompting.plain import encode_plain, encode_plain_in_passes
-from sar_reg.prompting.prefix.plan import Layout, PrefixPlan, chosen_layout, encode, make_plan
-from sar_reg.prompting.prompts import ClassPosition, prompt_rows
+from sar_reg.prompting.prefix.plan import Layout, PlanOptions, PrefixPlan, compiled_encode
+from sar_reg.prompting.prepared import Prepared
+from sar_reg.prompting.prompts import leading_ids, prompt_rows
+from sar_reg.prompting.template import ClassPosition, ContextTemplate
 from sar_reg.prompting.towers import TextTower, text_tower
-from sar_reg.prompting.towers.watch import Watch
-from sar_reg.prompting.verify import verified
+from sar_reg.prompting.towers.tokens import Tokenizer
 from sar_reg.shapes import Float, Int, Tensor
 
 
@@ -88,8 +88,8 @@ class PromptEncoder(nn.Module):
 
     def __init__(
         self,
-        model: Any,
-        tokenizer: Any,
+        model: object,
+        tokenizer: Tokenizer | None,
         classnames: Sequence[str],
         *,
         n_ctx: int,
@@ -104,96 +104,56 @@ class PromptEncoder(nn.Module):
         cuda_graph: bool = False,
     ) -> None:
         super().__init__()
-        names = tuple(map(str, classnames)) if are_names(classnames) else ()
-        check_options(names, n_ctx, infix, class_position, chunk_size, buckets)
-        if layout not in ("auto", "grouped", "packed"):
-            raise InputError(f'layout must be "auto", "grouped" or "packed", not {layout!r}')
-        if layout == "packed" and buckets is not None:
-            raise InputError('buckets belong to the grouped layout: leave them out, or give layout="grouped"')
+        self.classnames = name_tuple(classnames, "classnames")
+        if not all(map(fold, self.classnames or ("",))):
+            raise InputError("classnames must hold at least one name, and none of them empty")
+        self.template = ContextTemplate(n_ctx, infix, suffix, class_position)
+        options = PlanOptions(chunk_size, buckets, layout)
         if compile and cuda_graph:
             raise InputError("compile and cuda_graph cannot be combined: choose one")
         tower = text_tower(model, tokenizer)
         if not isinstance(tower, TextTower):
             raise InputError("learnable prompts need a model, not a function: a function takes only texts")
-        self.tower = tower
-        self.classnames = names
-        self.n_ctx = n_ctx
-        self.infix, self.suffix, self.class_position = infix, suffix, class_position
-        self._chunk_size, self._buckets, self._checkpoint = chunk_size, buckets, checkpoint
-        self._layout: Layout = layout
-        self._compile = compile
-        self._rows = prompt_rows(
-            tower, names, n_ctx=n_ctx, infix=infix, suffix=suffix, class_position=class_position
-        ).to(tower.device)
-        self._prepare()
+        self._prepared = Prepared(
+            tower, prompt_rows(tower, self.classnames, self.template), self.n_ctx, options
+        )
+        self._chunk_size, self._checkpoint, self._compile = options.chunk_size, checkpoint, compile
+        self._encode = compiled_encode(compile)
         self._graph = GraphedEncoding() if cuda_graph else None
         if cuda_graph:
-            check_capturable(self.tower, self._plans[0] if self._plans else None)
-
-    def _prepare(self) -> None:
-        """What follows from the arguments and is not pickled."""
-        backend = self._compile if isinstance(self._compile, str) else "inductor"
-        self._encode = torch.compile(encode, backend=backend, fullgraph=True) if self._compile else encode
-        self.tower = verified(self.tower, self._rows, self.n_ctx, self._layout)
-        self._watch = Watch(self.tower.path) if self.tower.shareable else None
-        # the plans for a shared context and for one of each class
-        self._plans: tuple[PrefixPlan, ...] = ()
-        if self.tower.shareable:
-            self._plans = tuple(
-                make_plan(
-                    self.tower,
-                    self._rows,
-                    n_ctx=self.n_ctx,
-                    class_specific=each,
-                    chunk_size=self._chunk_size,
-                    buckets=self._buckets,
-                    layout=self._layout,
-                )
-                for each in (False, True)
-            )
+            check_capturable(self.tower, self._plan(class_specific=False))
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy is made of; its plans are made again, for its own model."""
-        return {
-            key: value for key, value in self.__dict__.items() if key not in ("_encode", "_plans", "_watch")
-        }
+        """What a copy is made of; a compiled function cannot be copied."""
+        return {key: value for key, value in self.__dict__.items() if key != "_encode"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._prepare()
+        self._encode = compiled_encode(self._compile)
 
-    def _apply(self, fn: Any, recurse: bool = True) -> PromptEncoder:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PromptEncoder:
         """Moves and casts the model as well, as if it were a submodule."""
         super()._apply(fn, recurse)
-        self._follow()
-        self.tower.model._apply(fn)
-        if self._watch:
-            self._watch.begin()  # a move makes new buffers, and that is no change
-        self._follow()
+        self._prepared.move(fn)
         return self
 
-    def _follow(self) -> None:
-        """Take notice of a model that was moved or changed since the last call."""
-        if self._watch and not torch.compiler.is_compiling() and self._watch.changed():
-            tower = text_tower(self.tower.model, self.tower.given)
-            assert isinstance(tower, TextTower)
-            self.tower = tower
-            self._prepare()
-        device = self.tower.device
-        if self._rows.tokens.device != device:
-            before, self._rows = self._rows.tokens.device, self._rows.to(device)
-            if self._chosen_layout(before) == self._chosen_layout(device):
-                self._plans = tuple(plan.to(device) for plan in self._plans)
-            else:
-                self._prepare()
+    def _plan(self, *, class_specific: bool) -> PrefixPlan | None:
+        return self._prepared.plans[class_specific] if self._prepared.plans else None
 
-    def _chosen_layout(self, device: torch.device) -> Literal["grouped", "packed"]:
-        return chosen_layout(self._layout, device, self._buckets)
+    @property
+    def tower(self) -> TextTower:
+        """The text side of the model."""
+        return self._prepared.tower
+
+    @property
+    def n_ctx(self) -> int:
+        """Number of context vectors."""
+        return self.template.n_ctx
 
     @property
     def tokens(self) -> Int[Tensor, "classes context"]:
         """Token ids of the placeholder prompts, "X" where the context stands."""
-        return self._rows.tokens
+        return self._prepared.rows.tokens
 
     def __len__(self) -> int:
         """Number of classes."""
@@ -220,12 +180,11 @@ class PromptEncoder(nn.Module):
             InputError: if shapes do not fit the model and the classes.
         """
         learned = self._learned(context, deep, class_tokens, class_layer)
-        self._follow()
-        plan = self._plans[int(context.ndim == 3)] if self._plans else None
+        plan, rows = self._plan(class_specific=context.ndim == 3), self._prepared.rows
         if self._graph and learned.needs_gradient():
             return self._graph(self.tower, plan, learned, recompute=self._checkpoint)
         if plan is None:
-            return encode_plain_in_passes(self.tower, self._rows, learned, self.n_ctx, self._chunk_size)
+            return encode_plain_in_passes(self.tower, rows, learned, self.n_ctx, self._chunk_size)
         return self._encode(self.tower, plan, learned, recompute=self._checkpoint)
 
     def encode_plain(
@@ -237,8 +196,7 @@ class PromptEncoder(nn.Module):
     ) -> Float[Tensor, "classes features"]:
         """The same features by the unmodified model over the full context length; for tests and benchmarks."""
         learned = self._learned(context, deep, class_tokens, class_layer)
-        self._follow()
-        return encode_plain(self.tower, self._rows, learned, self.n_ctx)
+        return encode_plain(self.tower, self._prepared.rows, learned, self.n_ctx)
 
     def context_from_words(self, words: str) -> Float[Tensor, "context width"]:
         """Embeddings of the first `n_ctx` tokens of `words`, float32: the usual start for a learnable context.
@@ -246,17 +204,9 @@ class PromptEncoder(nn.Module):
         Raises:
             InputError: if the words have fewer tokens than there are context vectors.
         """
-        self._follow()
-        nothing, *ids = self.tower.tokenizer(["", words, words + " X"])
-        start = int((~torch.isin(ids[0], nothing)).int().argmax())
-        # where the two texts part, the words end
-        count = int((ids[0] == ids[1]).int().cumprod(dim=0).sum()) - start
-        if count < self.n_ctx:
-            raise InputError(
-                f'"{words}" has {max(count, 0)} tokens, fewer than the {self.n_ctx} context vectors: '
-                f"give more words or a smaller n_ctx"
-            )
-        return self.tower.embed(ids[0][start : start + self.n_ctx].to(self.tower.device)).float().clone()
+        self._prepared.follow()
+        ids = leading_ids(self.tower, words, self.n_ctx).to(self.tower.device)
+        return self.tower.embed(ids).float().clone()
 
     def random_context(
         self, std: float = 0.02, generator: torch.Generator | None = None
@@ -270,31 +220,25 @@ class PromptEncoder(nn.Module):
 
         The last block computes keys and values for the same rows, everything else for one row per class.
         """
-        classes, context = self.tokens.shape
-        if not self.tower.shareable:
+        (classes, context), plan = self.tokens.shape, self._plan(class_specific=class_specific)
+        if plan is None:
             return TokenCount(classes * context, classes * context, classes * context)
-        plan = self._plans[class_specific]
-        longest = int(self._rows.last.max()) + 1
+        longest = int(self._prepared.rows.last.max()) + 1
         return TokenCount(classes * context, classes * longest, plan.n_shared + plan.n_own)
 
     def __repr__(self) -> str:
         """What is encoded, and how much of it is shared."""
-        before = {"end": self.n_ctx, "middle": self.n_ctx // 2, "front": 0}[self.class_position]
-        words = f"{_placeholders(before)} {self.infix} {{}} {_placeholders(self.n_ctx - before)}"
-        template = " ".join(words.split()) + self.suffix
-        if not self.tower.shareable:
+        plan = self._plan(class_specific=False)
+        if plan is None:
             how = f"no sharing, full length: {self.tower.why_not}"
         else:
-            count, plan = self.count_tokens(), self._plans[False]
-            own = self.count_tokens(class_specific=True).ours
+            count, own = self.count_tokens(), self.count_tokens(class_specific=True).ours
             how = (
                 f"{plan.n_shared} rows shared + {plan.n_own} own = {count.ours} instead of {count.plain}; "
                 f"class-specific contexts share only the start: {own}"
             )
         how += "; CUDA graphs" if self._graph else ""
-        return (
-            f'PromptEncoder({len(self)} classes, "{template}", n_ctx={self.n_ctx}, {self.tower.kind}: {how})'
-        )
+        return f'PromptEncoder({len(self)} classes, "{self.template}", n_ctx={self.n_ctx}, {self.tower.kind}: {how})'
 
     def _learned(
         self,
@@ -303,46 +247,8 @@ class PromptEncoder(nn.Module):
         class_tokens: Tensor | None,
         class_layer: int | None,
     ) -> Learned:
-        one, each = (self.n_ctx, self.tower.width), (len(self), self.n_ctx, self.tower.width)
-        blocks = len(self.tower.block_modules)
-        if not isinstance(context, torch.Tensor) or context.shape not in (one, each):  # pyright: ignore[reportUnnecessaryIsInstance]
-            came = tuple(context.shape) if hasattr(context, "shape") else type(context).__name__
-            raise InputError(f"context must have shape {one} or {each}, not {came}")
-        if context.device != self.tower.device:
-            raise InputError(
-                f"the context lies on {context.device}, the model on {self.tower.device}: "
-                f"move one of them with .to(...)"
-            )
-        if type(context) is FakeTensor and not (
-            context.fake_mode.allow_non_fake_inputs or type(self._rows.tokens) is FakeTensor
-        ):
-            raise InputError(
-                "the context is a FakeTensor and the model's weights are not: "
-                "use FakeTensorMode(allow_non_fake_inputs=True)"
-            )
-        if (deep or class_tokens is not None) and self.class_position != "end":
-            raise InputError(
-                f'deep prompts and class tokens need class_position="end", not "{self.class_position}"'
-            )
-        for number, rows in enumerate(deep or (), start=1):
-            if rows.shape != one or number >= blocks:
-                raise InputError(
-                    f"deep prompts must be at most {blocks - 1} tensors of shape {one} for a tower of {blocks} "
-                    f"blocks; number {number} has shape {tuple(rows.shape)}"
-                )
-        if class_tokens is None:
-            if class_layer is not None:
-                raise InputError(f"class_layer={class_layer} needs class_tokens to put in there")
-            return Learned(context, tuple(deep or ()))
-        if deep:
-            raise InputError("deep prompts and class tokens cannot be combined: both replace the same rows")
-        if class_tokens.shape != each or class_layer is None or not 1 <= class_layer < blocks:
-            raise InputError(
-                f"class_tokens must have shape {each} and class_layer lie in 1 .. {blocks - 1}; "
-                f"got {tuple(class_tokens.shape)} and {class_layer}"
-            )
-        return Learned(context, (), class_tokens, class_layer)
-
-
-def _placeholders(count: int) -> str:
-    return " ".join(["X"] * min(count, 4)) + (" ..." if count > 4 else "")
+        """The tensors of a call, checked, for the model as it is now."""
+        tensors = context, deep, class_tokens, class_layer
+        learned = Learned.checked(self.tower, self.tokens, self.template, *tensors)
+        self._prepared.follow()
+        return learned

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn.functional import normalize
 
+from sar_reg.class_names import name_tuple
 from sar_reg.errors import InputError
 from sar_reg.prompting.encoder import PromptEncoder
 from sar_reg.prompting.towers import TextTower, text_tower
+from sar_reg.prompting.towers.tokens import Tokenizer
 from sar_reg.shapes import Float, Tensor
 from sar_reg.tensor_file import TensorFile
 
@@ -76,10 +79,8 @@ class LearnedPrompt:
         if not bool(torch.isfinite(context).all()):
             raise InputError("context holds NaN or infinity; train again with a lower learning rate")
         self.context = context.detach().cpu().contiguous().clone()
-        self.classnames = tuple(encoder.classnames if classnames is None else classnames)
-        self.n_ctx = encoder.n_ctx
-        self.infix, self.suffix = encoder.infix, encoder.suffix
-        self.class_position = encoder.class_position
+        self.classnames = encoder.classnames if classnames is None else name_tuple(classnames, "classnames")
+        self.template = encoder.template
         self.model, self.lam, self.made = model, lam, dict(made or {})
         self.fingerprint = encoder.tower.fingerprint()
         self._tower = encoder.tower
@@ -87,7 +88,7 @@ class LearnedPrompt:
 
     def encoder(self, classnames: Sequence[str]) -> PromptEncoder:
         """An encoder of these names in the learned prompt's template, for `encoder(prompt.context)`."""
-        return PromptEncoder(self._tower, None, classnames, n_ctx=self.n_ctx, **self._template)
+        return PromptEncoder(self._tower, None, classnames, **asdict(self.template))
 
     @torch.no_grad()
     def classifier(self, classnames: Sequence[str]) -> Float[Tensor, "classes features"]:
@@ -104,7 +105,9 @@ class LearnedPrompt:
         return _FILE.save(path, self._about(), self.context)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], model: Any, tokenizer: Any = None) -> LearnedPrompt:
+    def load(
+        cls, path: str | os.PathLike[str], model: object, tokenizer: Tokenizer | None = None
+    ) -> LearnedPrompt:
         """Read a file that `save` wrote.
 
         Args:
@@ -131,22 +134,17 @@ class LearnedPrompt:
             return cls(encoder, context, **{key: about[key] for key in ("model", "lam", "made")})
 
     def __repr__(self) -> str:
-        before = {"end": self.n_ctx, "middle": self.n_ctx // 2, "front": 0}[self.class_position]
-        words = f"{'X ' * before}{self.infix} {{}} {'X ' * (self.n_ctx - before)}".split()
         lam = "" if self.lam is None else f", lam={self.lam:g}"
         model = f", {self.model}" if self.model else ""
         return (
-            f'LearnedPrompt("{" ".join(words)}{self.suffix}", n_ctx={self.n_ctx}, '
+            f'LearnedPrompt("{self.template}", n_ctx={self.template.n_ctx}, '
             f"trained on {len(self.classnames)} classes{lam}{model})"
         )
 
-    @property
-    def _template(self) -> dict[str, Any]:
-        return {"infix": self.infix, "suffix": self.suffix, "class_position": self.class_position}
-
     def _about(self) -> str:
-        fields = ("n_ctx", "classnames", "model", "fingerprint", "lam", "made")
-        about = {"template": self._template} | {name: getattr(self, name) for name in fields}
+        template = asdict(self.template)
+        about = {"n_ctx": template.pop("n_ctx"), "template": template}
+        about |= {name: getattr(self, name) for name in ("classnames", "model", "fingerprint", "lam", "made")}
         try:
             return json.dumps(about, ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError) as error:

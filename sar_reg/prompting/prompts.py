@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from sar_reg.class_names import refuse_same_rows, spoken
 from sar_reg.errors import InputError
+from sar_reg.prompting.template import ContextTemplate
 from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Int, Tensor
-
-ClassPosition = Literal["end", "middle", "front"]
 
 
 @dataclass(frozen=True)
@@ -59,43 +57,49 @@ def fixed_rows(tower: TextTower, texts: Sequence[str]) -> PromptRows:
     return PromptRows(tokens, tokens, _pooled_row(tower, tokens))
 
 
-def prompt_rows(
-    tower: TextTower,
-    classnames: Sequence[str],
-    *,
-    n_ctx: int,
-    infix: str,
-    suffix: str,
-    class_position: ClassPosition,
-) -> PromptRows:
-    """Rows of `start | context | infix words | class name | suffix | end` and its two other orders.
+def prompt_rows(tower: TextTower, classnames: Sequence[str], template: ContextTemplate) -> PromptRows:
+    """Rows of `start | context | infix words | class name | suffix | end` and its two other orders, on the CPU.
 
     The tokens are those of one string, "X X X X infix name" + suffix, tokenised as a whole. "middle" puts the
     class name after the first `n_ctx // 2` context vectors, "front" before all of them; there, a class name
     is as long as it is when tokenised alone.
 
-    They lie on the CPU.
-
     Raises:
         InputError: if the placeholder "X" is not one token, a prompt does not fit the context, or the tokenizer
             does not tell two names apart.
     """
-    names = [spoken(name) for name in classnames]
-    opening = " ".join(["X"] * n_ctx + ([infix] if infix else []))
-    tokens = tower.tokenizer([f"{opening} {name}{suffix}" for name in names])
+    names, n_ctx = [spoken(name) for name in classnames], template.n_ctx
+    tokens = tower.tokenizer([template.text(name) for name in names])
     refuse_same_rows(classnames, tokens)
     start = _context_start(tower, tokens, n_ctx)
     source = tokens.clone()
     source[:, start : start + n_ctx] = -1 - torch.arange(n_ctx)
-    if class_position != "end":
+    if template.class_position != "end":
         if tower.pooled_row is None:
             raise InputError(
-                f'class_position="{class_position}" needs a CLIP text tower; here {tower.why_not}'
+                f'class_position="{template.class_position}" needs a CLIP text tower; here {tower.why_not}'
             )
-        before = n_ctx // 2 if class_position == "middle" else 0
         lengths = tower.pooled_row(tower.tokenizer(names)) - start
-        source = _name_moved(source, lengths, n_ctx, before, start)
+        source = _name_moved(source, lengths, n_ctx, template.before, start)
     return PromptRows(tokens, source, _pooled_row(tower, tokens), start)
+
+
+def leading_ids(tower: TextTower, words: str, count: int) -> Int[Tensor, " count"]:
+    """The ids of the first `count` tokens of some words, without a start token.
+
+    Raises:
+        InputError: if the words have fewer tokens.
+    """
+    nothing, *ids = tower.tokenizer(["", words, words + " X"])
+    start = int((~torch.isin(ids[0], nothing)).int().argmax())
+    # where the two texts part, the words end
+    found = int((ids[0] == ids[1]).int().cumprod(dim=0).sum()) - start
+    if found < count:
+        raise InputError(
+            f'"{words}" has {max(found, 0)} tokens, fewer than the {count} context vectors: '
+            "give more words or a smaller n_ctx"
+        )
+    return ids[0][start : start + count]
 
 
 def _context_start(tower: TextTower, tokens: Int[Tensor, "classes context"], n_ctx: int) -> int:

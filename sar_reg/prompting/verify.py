@@ -10,7 +10,7 @@ import torch
 from sar_reg.errors import InputError
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.plain import encode_plain
-from sar_reg.prompting.prefix.plan import Layout, make_plan
+from sar_reg.prompting.prefix.plan import DEFAULT, PlanOptions, make_plan
 from sar_reg.prompting.prompts import PromptRows
 from sar_reg.prompting.towers import TextTower
 from sar_reg.prompting.towers.watch import altered
@@ -20,7 +20,7 @@ _BOUNDS = {torch.float64: 1e-7, torch.float32: 1e-3, torch.float16: 3e-2, torch.
 """Relative difference that rounding may make."""
 
 
-def verified(tower: TextTower, rows: PromptRows, n_ctx: int = 0, layout: Layout = "auto") -> TextTower:
+def verified(tower: TextTower, rows: PromptRows, n_ctx: int = 0, options: PlanOptions = DEFAULT) -> TextTower:
     """The tower, without sharing where the model does not do what its library wrote or features differ.
 
     The shortest and the longest prompt are encoded by the model and by this package, context vectors being
@@ -36,7 +36,7 @@ def verified(tower: TextTower, rows: PromptRows, n_ctx: int = 0, layout: Layout 
         learned = Learned(tower.embed(words.to(tower.device)) if n_ctx else None)
         own = _own_features(tower, tokens)
         if tower.shareable:
-            why_not = _why_not(tower, rows, n_ctx, layout, learned, own)
+            why_not = _why_not(tower, rows, n_ctx, options, learned, own)
             if not why_not:
                 return tower
             tower = replace(tower, stack=None, why_not=why_not)
@@ -46,14 +46,14 @@ def verified(tower: TextTower, rows: PromptRows, n_ctx: int = 0, layout: Layout 
 
 
 def _why_not(
-    tower: TextTower, rows: PromptRows, n_ctx: int, layout: Layout, learned: Learned, own: Tensor
+    tower: TextTower, rows: PromptRows, n_ctx: int, options: PlanOptions, learned: Learned, own: Tensor
 ) -> str:
     if n_ctx and rows.start != 1:
         return f"its context begins at row {rows.start}, not behind a start token"
     what = altered(tower.path, foreign=tower.foreign)
     if what:
         return f"the model was changed: {what}"
-    plan = make_plan(tower, rows, n_ctx=n_ctx, layout=layout)
+    plan = make_plan(tower, rows, n_ctx, PlanOptions(layout=options.chosen(tower.device)))
     if _differs(plan.encode(tower, learned), own, tower):
         return "the model was changed: its features differ from those of a CLIP with these weights"
     return ""

@@ -37,8 +37,7 @@ def _operations(
 @pytest.fixture
 def packed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The layout that a GPU would have."""
-    for module in ("prefix.plan", "encoder"):
-        monkeypatch.setattr(f"sar_reg.prompting.{module}.chosen_layout", lambda *_: "packed")
+    monkeypatch.setattr("sar_reg.prompting.prefix.plan.PlanOptions.chosen", lambda *_: "packed")
 
 
 @pytest.fixture

@@ -121,6 +121,8 @@ def test_contexts_that_cannot_be_kept() -> None:
         LearnedPrompt(encoder, context.expand(3, -1, -1))
     with pytest.raises(InputError, match="NaN or infinity; train again"):
         LearnedPrompt(encoder, context * float("nan"))
+    with pytest.raises(InputError, match="classnames must be a list of class names, not one string"):
+        LearnedPrompt(encoder, context, classnames="cat")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="must be JSON values"):
         LearnedPrompt(encoder, context, made={"model": object()})
 

@@ -16,27 +16,30 @@ from tests.prompting.models import NAMES, WIDTH, clip
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"classnames": []}, "classnames must be a list of at least one name, none of them empty"),
-        ({"classnames": "cat"}, "classnames must be a list of at least one name, none of them empty"),
-        ({"classnames": {"cat"}}, "classnames must be a list of at least one name, none of them empty"),
-        ({"classnames": 3}, "classnames must be a list of at least one name, none of them empty"),
-        ({"classnames": [1, 2]}, "classnames must be a list of at least one name, none of them empty"),
+        ({"classnames": []}, "classnames must hold at least one name, and none of them empty"),
+        ({"classnames": "cat"}, "classnames must be a list of class names, not one string; write ['cat']"),
+        (
+            {"classnames": {"cat"}},
+            "classnames needs an order, and that of a set changes from run to run; pass sorted(names)",
+        ),
+        ({"classnames": 3}, "classnames must be a list of class names, not int"),
+        ({"classnames": [1, 2]}, "classnames[0] is 1, not a string; convert it with str()"),
         (
             {"n_ctx": 4.0},
-            "n_ctx must be an int of at least 1, not 4.0; plain sentences are what build_anchor_bank encodes",
+            "n_ctx must be an int of 1 or more, not 4.0",
         ),
-        ({"classnames": ["cat", "_"]}, "classnames must be a list of at least one name, none of them empty"),
+        ({"classnames": ["cat", "_"]}, "classnames must hold at least one name, and none of them empty"),
         (
             {"n_ctx": 0},
-            "n_ctx must be an int of at least 1, not 0; plain sentences are what build_anchor_bank encodes",
+            "n_ctx must be an int of 1 or more, not 0",
         ),
         ({"class_position": "last"}, 'class_position must be "end", "middle" or "front", not "last"'),
         (
             {"class_position": "front", "infix": "of a"},
             'infix words need class_position="end", not "front"',
         ),
-        ({"chunk_size": 0}, "chunk_size and buckets must be at least 1 or None, not 0 and None"),
-        ({"buckets": 0}, "chunk_size and buckets must be at least 1 or None, not None and 0"),
+        ({"chunk_size": 0}, "chunk_size must be an int of 1 or more or None, not 0"),
+        ({"buckets": 1.5}, "buckets must be an int of 1 or more or None, not 1.5"),
         (
             {"n_ctx": 75},
             f'the text "{"X " * 75}cat." does not fit: it needs at least 79 tokens, the model reads 77; '

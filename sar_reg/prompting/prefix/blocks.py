@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 
 from sar_reg.prompting.prefix.attention import attend, by_head
-from sar_reg.prompting.prefix.layout import Group, Layout
+from sar_reg.prompting.prefix.groups import Group, Groups
 from sar_reg.prompting.prefix.rows import Rows
 from sar_reg.prompting.prefix.transforms import run
 from sar_reg.prompting.towers import Block
@@ -50,7 +50,7 @@ def run_own(
     blocks: Sequence[Block],
     x: Float[Tensor, "rows width"],
     shared: Sequence[KeysValues],
-    layout: Layout,
+    layout: Groups,
     rows: Rows,
     deep: Sequence[Float[Tensor, "context width"]],
     *,
@@ -70,7 +70,7 @@ def run_own(
 
 
 def _own_block(
-    block: Block, x: Tensor, shared_keys: Tensor, shared_values: Tensor, layout: Layout, at_end: bool
+    block: Block, x: Tensor, shared_keys: Tensor, shared_values: Tensor, layout: Groups, at_end: bool
 ) -> Tensor:
     h = block.norm1(x)
     keys, values = block.keys_values(h)

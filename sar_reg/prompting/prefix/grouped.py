@@ -13,7 +13,7 @@ import torch
 
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.prefix.blocks import KeysValues, run_own, run_shared
-from sar_reg.prompting.prefix.layout import Layout, pack
+from sar_reg.prompting.prefix.groups import Groups, pack
 from sar_reg.prompting.prefix.rows import Rows, moved, rows_of, stack_of
 from sar_reg.prompting.prefix.transforms import run
 from sar_reg.prompting.prompts import PromptRows
@@ -25,9 +25,9 @@ from sar_reg.shapes import Float, Int, Tensor
 class Chunk:
     """Some classes' own rows; `after_entry` lays them out for blocks after class tokens have entered."""
 
-    layout: Layout
+    layout: Groups
     own: Rows
-    after_entry: Layout
+    after_entry: Groups
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from sar_reg.prompting.learned import Learned
+from sar_reg.prompting.prefix.bins import Bins, fill
 from sar_reg.prompting.prefix.packed_blocks import packed_block
 from sar_reg.prompting.prefix.packed_entry import Entry, entries_of
-from sar_reg.prompting.prefix.packed_layout import Bins, fill
 from sar_reg.prompting.prefix.rows import Rows, moved, rows_of, stack_of
 from sar_reg.prompting.prefix.transforms import run
 from sar_reg.prompting.prompts import PromptRows

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sar_reg.prompting.prefix.packed_layout import Bins
+from sar_reg.prompting.prefix.bins import Bins
 from sar_reg.prompting.prefix.transforms import functions_allowed
 from sar_reg.prompting.towers import Block
 from sar_reg.prompting.towers.layers import QUICK_GELU_SCALE as _SCALE

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sar_reg.prompting.prefix.packed_layout import SHARED, Bins
+from sar_reg.prompting.prefix.bins import SHARED, Bins
 from sar_reg.prompting.prefix.rows import Rows
 from sar_reg.prompting.prefix.transforms import functions_allowed
 from sar_reg.shapes import Bool, Float, Int, Tensor

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
+from sar_reg.errors import InputError
+from sar_reg.numeric import whole_number
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.prefix.grouped import GroupedPlan, group
 from sar_reg.prompting.prefix.packed import PackedPlan, fill_bins
@@ -15,20 +19,55 @@ from sar_reg.shapes import Float, Tensor
 
 Layout = Literal["auto", "grouped", "packed"]
 
-
 PrefixPlan = GroupedPlan | PackedPlan
 """All that does not change from step to step: where each row of each prompt lies. It holds indices only."""
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """How the rows of all prompts are laid out.
+
+    Attributes:
+        chunk_size: classes in one pass; None: all.
+        buckets: see `groups.pack`; only for the grouped layout.
+        layout: "auto" is packed on a GPU, where the number of operations decides, and grouped elsewhere, where the
+            number of rows does.
+
+    Raises:
+        InputError: if an option does not fit.
+    """
+
+    chunk_size: int | None = None
+    buckets: int | None = None
+    layout: Layout = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("chunk_size", "buckets"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, whole_number(value, name, least=1, otherwise=" or None"))
+        if self.layout not in ("auto", "grouped", "packed"):
+            raise InputError(f'layout must be "auto", "grouped" or "packed", not {self.layout!r}')
+        if self.layout == "packed" and self.buckets is not None:
+            raise InputError('buckets belong to the grouped layout: leave them out, or give layout="grouped"')
+
+    def chosen(self, device: torch.device) -> Literal["grouped", "packed"]:
+        """The layout on this device."""
+        if self.layout != "auto":
+            return self.layout
+        return "packed" if device.type == "cuda" and self.buckets is None else "grouped"
+
+
+DEFAULT = PlanOptions()
 
 
 def make_plan(
     tower: TextTower,
     rows: PromptRows,
-    *,
     n_ctx: int = 0,
+    options: PlanOptions = DEFAULT,
+    *,
     class_specific: bool = False,
-    chunk_size: int | None = None,
-    buckets: int | None = None,
-    layout: Layout = "auto",
 ) -> PrefixPlan:
     """Lay out the rows of all prompts of a shareable tower, on its device.
 
@@ -36,28 +75,17 @@ def make_plan(
         tower: a shareable tower.
         rows: the prompts.
         n_ctx: context vectors per prompt.
+        options: how the rows are laid out.
         class_specific: each class has its own context vectors.
-        chunk_size: classes in one pass; None: all.
-        buckets: see `layout.pack`; only for the grouped layout.
-        layout: see `chosen_layout`.
     """
     # on the CPU, and outside of inference mode, whose tensors autograd cannot keep
     with torch.inference_mode(mode=False):
         on_cpu = rows.to(torch.device("cpu"))
-        if chosen_layout(layout, tower.device, buckets) == "packed":
-            plan = fill_bins(on_cpu, n_ctx, class_specific, chunk_size)
+        if options.chosen(tower.device) == "packed":
+            plan = fill_bins(on_cpu, n_ctx, class_specific, options.chunk_size)
         else:
-            plan = group(on_cpu, n_ctx, class_specific, chunk_size, buckets)
+            plan = group(on_cpu, n_ctx, class_specific, options.chunk_size, options.buckets)
         return plan.to(tower.device)
-
-
-def chosen_layout(
-    layout: Layout, device: torch.device, buckets: int | None = None
-) -> Literal["grouped", "packed"]:
-    """Packed on a GPU, where the number of operations decides; grouped elsewhere, where the number of rows does."""
-    if layout != "auto":
-        return layout
-    return "packed" if device.type == "cuda" and buckets is None else "grouped"
 
 
 def encode(
@@ -68,3 +96,10 @@ def encode(
     With `recompute`, only each block's input is kept for backward.
     """
     return plan.encode(tower, learned, recompute=recompute)
+
+
+def compiled_encode(backend: bool | str) -> Callable[..., Tensor]:
+    """`encode`, as one graph of `torch.compile` with the backend named, or with the default one for True."""
+    if not backend:
+        return encode
+    return torch.compile(encode, backend=backend if isinstance(backend, str) else "inductor", fullgraph=True)

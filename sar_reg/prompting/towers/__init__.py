@@ -13,13 +13,14 @@ from sar_reg.prompting.towers.function import FunctionTower
 from sar_reg.prompting.towers.huggingface import FULL_LENGTH, clip_tower, full_length_tower
 from sar_reg.prompting.towers.open_clip import open_clip_tower
 from sar_reg.prompting.towers.openai_clip import has_openai_layout, openai_clip_tower
+from sar_reg.prompting.towers.tokens import Tokenizer
 from sar_reg.prompting.towers.tower import Block, Stack, TextTower
 from sar_reg.prompting.towers.usable import refuse_unusable, unwrapped
 
 __all__ = ["Block", "Frozen", "FunctionTower", "Stack", "TextTower", "frozen_twins", "text_tower"]
 
 
-def text_tower(model: Any, tokenizer: Any = None) -> TextTower | FunctionTower:
+def text_tower(model: object, tokenizer: Tokenizer | None = None) -> TextTower | FunctionTower:
     """The text side of a model, whichever library it comes from.
 
     Args:

@@ -12,6 +12,9 @@ import torch
 from sar_reg.errors import InputError
 from sar_reg.shapes import Int, Tensor
 
+Tokenizer = Callable[..., Any]
+"""Texts to token ids: a tokenizer of open_clip or transformers, a processor, or another function."""
+
 
 def checked_tokenizer(tokenizer: Any, context_length: int, advice: str) -> Callable[[Sequence[str]], Tensor]:
     """Wrap a tokenizer so that it gives `context_length` ids per text, and long texts raise.

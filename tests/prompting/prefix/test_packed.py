@@ -16,8 +16,8 @@ from sar_reg import PromptEncoder
 from sar_reg.bank import encode_templates
 from sar_reg.errors import InputError
 from sar_reg.prompting import text_tower
-from sar_reg.prompting.prefix.packed_layout import PADDING, SHARED, fill
-from sar_reg.prompting.prefix.plan import chosen_layout
+from sar_reg.prompting.prefix.bins import PADDING, SHARED, fill
+from sar_reg.prompting.prefix.plan import PlanOptions
 from tests.prompting.models import NAMES, WIDTH, clip, learnable
 from tests.prompting.official import pulled
 from tests.prompting.test_towers import MODELS
@@ -92,7 +92,7 @@ def test_memory_kept_is_linear_and_fits_21000_classes(recompute: bool, gib: floa
         context = learnable(4, 64, dtype=torch.float32)
         encoder(context)
         constant = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
-        bins = encoder._plans[False].passes[0].bins  # type: ignore[union-attr]
+        bins = encoder._prepared.plans[False].passes[0].bins  # type: ignore[union-attr]
         constant.add(bins.mask(torch.float32).untyped_storage().data_ptr())
         kept: dict[int, Tensor] = {}
 
@@ -214,10 +214,10 @@ def test_bins_hold_every_row_once_behind_the_shared_ones() -> None:
 
 def test_auto_is_packed_on_a_gpu_and_bad_layouts_are_refused() -> None:
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
-    assert chosen_layout("auto", cuda) == "packed"
-    assert chosen_layout("auto", cpu) == "grouped"
-    assert chosen_layout("auto", cuda, buckets=2) == "grouped"
-    assert chosen_layout("packed", cpu) == "packed"
+    assert PlanOptions().chosen(cuda) == "packed"
+    assert PlanOptions().chosen(cpu) == "grouped"
+    assert PlanOptions(buckets=2).chosen(cuda) == "grouped"
+    assert PlanOptions(layout="packed").chosen(cpu) == "packed"
     with pytest.raises(InputError, match='layout must be "auto", "grouped" or "packed", not \'bins\''):
         PromptEncoder(clip(), None, NAMES, n_ctx=4, layout="bins")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="buckets belong to the grouped layout"):

@@ -21,7 +21,7 @@ class Group(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Layout:
+class Groups:
     """The rows after the first `shared` ones of some classes, sorted by their number and laid end to end.
 
     Attributes:
@@ -45,7 +45,7 @@ class Layout:
 
 def pack(
     last: Int[Tensor, " all"], classes: Int[Tensor, " classes"], shared: int, buckets: int | None
-) -> Layout:
+) -> Groups:
     """Lay out the rows `shared .. last` of some classes, which are sorted by `last`, their row of end-of-text.
 
     `buckets`: largest number of different lengths, chosen for the fewest padding rows; None keeps exact lengths.
@@ -64,7 +64,7 @@ def pack(
         groups.append(Group(start, count, length))
         start += length * count
     padded = any(length_of[length] != length for length in own)
-    return Layout(shared, classes, class_index, column, starts + last - shared, tuple(groups), padded)
+    return Groups(shared, classes, class_index, column, starts + last - shared, tuple(groups), padded)
 
 
 def padded_lengths(lengths: Sequence[int], buckets: int) -> dict[int, int]:

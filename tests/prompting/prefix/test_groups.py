@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sar_reg.prompting.prefix.layout import Group, pack, padded_lengths
+from sar_reg.prompting.prefix.groups import Group, pack, padded_lengths
 
 
 def test_rows_of_three_classes() -> None:
