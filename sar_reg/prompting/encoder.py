@@ -108,6 +108,8 @@ class PromptEncoder(nn.Module):
         if not all(map(fold, self.classnames or ("",))):
             raise InputError("classnames must hold at least one name, and none of them empty")
         self.template = ContextTemplate(n_ctx, infix, suffix, class_position)
+        self.n_ctx = self.template.n_ctx
+        self.infix, self.suffix, self.class_position = infix, suffix, class_position
         options = PlanOptions(chunk_size, buckets, layout)
         if compile and cuda_graph:
             raise InputError("compile and cuda_graph cannot be combined: choose one")
@@ -144,11 +146,6 @@ class PromptEncoder(nn.Module):
     def tower(self) -> TextTower:
         """The text side of the model."""
         return self._prepared.tower
-
-    @property
-    def n_ctx(self) -> int:
-        """Number of context vectors."""
-        return self.template.n_ctx
 
     @property
     def tokens(self) -> Int[Tensor, "classes context"]:

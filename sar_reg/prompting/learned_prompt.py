@@ -80,7 +80,9 @@ class LearnedPrompt:
             raise InputError("context holds NaN or infinity; train again with a lower learning rate")
         self.context = context.detach().cpu().contiguous().clone()
         self.classnames = encoder.classnames if classnames is None else name_tuple(classnames, "classnames")
-        self.template = encoder.template
+        self.template, self.n_ctx = encoder.template, encoder.n_ctx
+        self.infix, self.suffix = encoder.infix, encoder.suffix
+        self.class_position = encoder.class_position
         self.model, self.lam, self.made = model, lam, dict(made or {})
         self.fingerprint = encoder.tower.fingerprint()
         self._tower = encoder.tower
@@ -137,7 +139,7 @@ class LearnedPrompt:
         lam = "" if self.lam is None else f", lam={self.lam:g}"
         model = f", {self.model}" if self.model else ""
         return (
-            f'LearnedPrompt("{self.template}", n_ctx={self.template.n_ctx}, '
+            f'LearnedPrompt("{self.template}", n_ctx={self.n_ctx}, '
             f"trained on {len(self.classnames)} classes{lam}{model})"
         )
 

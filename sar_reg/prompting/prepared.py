@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from sar_reg.prompting.prefix.plan import PlanOptions, PrefixPlan, make_plan
+from sar_reg.prompting.prefix.rows import moved
 from sar_reg.prompting.prompts import PromptRows
 from sar_reg.prompting.towers import TextTower, text_tower
 from sar_reg.prompting.towers.watch import Watch
@@ -55,7 +56,7 @@ class Prepared:
         self.rows = self.rows.to(device)
         _, options = self._arguments
         if options.chosen(before) == options.chosen(device):
-            self.plans = tuple(plan.to(device) for plan in self.plans)
+            self.plans = tuple(moved(plan, device) for plan in self.plans)
         else:
             self._prepare(self.tower)
 

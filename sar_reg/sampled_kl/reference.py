@@ -44,6 +44,13 @@ def row_kl(
     u, t = unit_rows(learned.to(dtype)), unit_rows(target.to(dtype))
     log_q = (u[:, None] * u[indices]).sum(-1).div(temperature).log_softmax(-1)
     log_p = (t[:, None] * t[indices]).sum(-1).div(temperature).log_softmax(-1)
+    return divergence(log_p, log_q, reverse)
+
+
+def divergence(
+    log_p: Float[Tensor, "classes samples"], log_q: Float[Tensor, "classes samples"], reverse: bool
+) -> Float[Tensor, " classes"]:
+    """`Σ P (log P - log Q)`, with P and Q exchanged if `reverse`."""
     if reverse:
         log_p, log_q = log_q, log_p
     return (log_p.exp() * (log_p - log_q)).sum(-1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from sar_reg.sampled_kl.products import products
-from sar_reg.sampled_kl.reference import result_dtype, unit_rows
+from sar_reg.sampled_kl.products import products, transformed
+from sar_reg.sampled_kl.reference import divergence, result_dtype, unit_rows
 from sar_reg.shapes import Float, Int, Tensor
 
 # One block's N columns in fp32: 16 MB, so that the handful alive at once stay small beside a text tower.
@@ -29,7 +29,7 @@ def row_kl(
     u, t = unit_rows(learned.to(dtype)), unit_rows(target.to(dtype))
     rows = max(1, _BLOCK_ELEMENTS // n)
     # Transforms of torch.func do not take checkpoint(): there one block holds all.
-    if n <= rows or torch._C._functorch.peek_interpreter_stack() is not None:  # pyright: ignore
+    if n <= rows or transformed():
         return _block_kl(u, t, indices, 0, n, temperature, reverse)
     blocks = [
         checkpoint(
@@ -46,9 +46,7 @@ def _block_kl(
 ) -> Tensor:
     log_q = _log_softmax_of_others(u, indices, start, stop, temperature)
     log_p = _log_softmax_of_others(t, indices, start, stop, temperature)
-    if reverse:
-        log_p, log_q = log_q, log_p
-    return (log_p.exp() * (log_p - log_q)).sum(-1)
+    return divergence(log_p, log_q, reverse)
 
 
 def _log_softmax_of_others(

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from sar_reg.sampled_kl.products import full_precision
-from sar_reg.sampled_kl.reference import power_of_two, result_dtype
+from sar_reg.sampled_kl.reference import divergence, power_of_two, result_dtype
 from sar_reg.shapes import Float, Int, Tensor
 
 _ROWS = 32  # rows per product: larger wastes work outside the band, smaller is slow
@@ -37,9 +37,7 @@ def forward(
         saved[2 * k * n :] = _band_cosines(learned, order, cosines[0])
         _band_cosines(target, order, cosines[1])
     log_q, log_p = (cosines / temperature).log_softmax(-1).unbind()
-    if reverse:
-        log_p, log_q = log_q, log_p
-    kl = (log_p.exp() * (log_p - log_q)).sum(-1)
+    kl = divergence(log_p, log_q, reverse)
     if mean:
         kl /= n
     row_kl = torch.empty_like(kl).index_copy_(0, order, kl)

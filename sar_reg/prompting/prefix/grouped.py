@@ -14,7 +14,7 @@ import torch
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.prefix.blocks import KeysValues, run_own, run_shared
 from sar_reg.prompting.prefix.groups import Groups, pack
-from sar_reg.prompting.prefix.rows import Rows, moved, rows_of, stack_of
+from sar_reg.prompting.prefix.rows import Rows, rows_of, stack_of
 from sar_reg.prompting.prefix.transforms import run
 from sar_reg.prompting.prompts import PromptRows
 from sar_reg.prompting.towers import TextTower
@@ -49,10 +49,6 @@ class GroupedPlan:
     def n_own(self) -> int:
         """Rows computed class by class, over all classes."""
         return sum(len(chunk.layout.column) for chunk in self.chunks)
-
-    def to(self, device: torch.device) -> GroupedPlan:
-        """The same on another device."""
-        return moved(self, device)
 
     def encode(
         self, tower: TextTower, learned: Learned, *, recompute: bool = False

@@ -11,7 +11,7 @@ from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.prefix.bins import Bins, fill
 from sar_reg.prompting.prefix.packed_blocks import packed_block
 from sar_reg.prompting.prefix.packed_entry import Entry, entries_of
-from sar_reg.prompting.prefix.rows import Rows, moved, rows_of, stack_of
+from sar_reg.prompting.prefix.rows import Rows, rows_of, stack_of
 from sar_reg.prompting.prefix.transforms import run
 from sar_reg.prompting.prompts import PromptRows
 from sar_reg.prompting.towers import TextTower
@@ -70,10 +70,6 @@ class PackedPlan:
     def n_own(self) -> int:
         """All other rows: those of the classes, padding, and further copies of the shared ones."""
         return sum(len(step.rows.tokens) for step in self.passes) - self.n_shared
-
-    def to(self, device: torch.device) -> PackedPlan:
-        """The same on another device."""
-        return moved(self, device)
 
     def encode(
         self, tower: TextTower, learned: Learned, *, recompute: bool = False

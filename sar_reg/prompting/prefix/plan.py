@@ -13,6 +13,7 @@ from sar_reg.numeric import whole_number
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.prefix.grouped import GroupedPlan, group
 from sar_reg.prompting.prefix.packed import PackedPlan, fill_bins
+from sar_reg.prompting.prefix.rows import moved
 from sar_reg.prompting.prompts import PromptRows
 from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Float, Tensor
@@ -85,7 +86,7 @@ def make_plan(
             plan = fill_bins(on_cpu, n_ctx, class_specific, options.chunk_size)
         else:
             plan = group(on_cpu, n_ctx, class_specific, options.chunk_size, options.buckets)
-        return plan.to(tower.device)
+        return moved(plan, tower.device)
 
 
 def encode(
