@@ -21,7 +21,6 @@ from sar_reg.novel.source import DescribedSource, NovelNames, NovelSource, Resum
 from sar_reg.numeric import whole_number
 from sar_reg.prompting.towers import TextTower, text_tower
 from sar_reg.prompting.towers.tokens import Tokenizer
-from sar_reg.shapes import Tensor
 from sar_reg.version import __version__
 
 
