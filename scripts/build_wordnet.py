@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import io
+import json
 import re
 import sys
 import zipfile
+from dataclasses import astuple, fields
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from sar_reg.files import write_atomic
 from sar_reg.novel.wordnet.graph import WordNet
@@ -37,29 +35,21 @@ HARMLESS = {
 
 
 def pack(wordnet: WordNet) -> bytes:
-    """The content of an npz file that holds `wordnet`."""
-    words = sorted({sense.word for senses in wordnet.senses for sense in senses})
-    word_number = {word: i for i, word in enumerate(words)}
-    senses = [sense for senses in wordnet.senses for sense in senses]
-    columns: dict[str, Any] = {
-        "version": np.frombuffer(wordnet.version.encode(), np.uint8),
-        "words": np.frombuffer("\n".join(words).encode(), np.uint8),
-        "mentions": np.array([min(wordnet.mentions.get(w.lower(), 0), 65535) for w in words], np.uint16),
-        "elsewhere": np.array([min(wordnet.elsewhere.get(w.lower(), 0), 65535) for w in words], np.uint16),
-        "kind": np.array(wordnet.kind, np.uint8),
-        "topic": np.array(wordnet.topic, np.uint8),
-        "flags": np.array(wordnet.flags, np.uint8),
-        "n_senses": np.array([len(senses) for senses in wordnet.senses], np.uint8),
-        "sense_word": np.array([word_number[s.word] for s in senses], np.int32),
-        "sense_count": np.array([min(s.count, 65535) for s in senses], np.uint16),
-        "sense_rank": np.array([s.rank for s in senses], np.uint8),
+    """The content of a compressed JSON file that holds `wordnet`."""
+    content = {
+        **vars(wordnet),
+        "senses": [[astuple(sense) for sense in senses] for senses in wordnet.senses],
+        "mentions": _known(wordnet.mentions, wordnet),
+        "elsewhere": _known(wordnet.elsewhere, wordnet),
     }
-    for name, lists in (("parents", wordnet.parents), ("links", wordnet.links)):
-        columns[f"n_{name}"] = np.array([len(targets) for targets in lists], np.uint8)
-        columns[name] = np.array([target for targets in lists for target in targets], np.int32)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **columns)
-    return buffer.getvalue()
+    fields_alone = {field.name: content[field.name] for field in fields(WordNet)}
+    text = json.dumps(fields_alone, ensure_ascii=False, separators=(",", ":"))
+    return gzip.compress(text.encode(), mtime=0)
+
+
+def _known(counts: dict[str, int], wordnet: WordNet) -> dict[str, int]:
+    """The counts of the words that `wordnet` has, in alphabetical order."""
+    return {word: counts[word] for word in sorted(wordnet.index) if counts.get(word)}
 
 
 def common_words(wordnet: WordNet) -> str:
@@ -92,7 +82,7 @@ def build(folder: Path, wheel: Path) -> dict[str, bytes]:
     """The content of each data file by its name."""
     wordnet = read_wndb(lambda name: (folder / name).open("rb"))
     return {
-        "wordnet.npz": pack(wordnet),
+        "wordnet.json.gz": pack(wordnet),
         "common_words.txt.gz": gzip.compress(common_words(wordnet).encode(), mtime=0),
         "profanity.txt": profanity(wordnet, wheel).encode(),
         "WORDNET_LICENSE.txt": licence(folder).encode(),

@@ -41,7 +41,7 @@ class AnchorBank:
         n_base: how many of them are base classes.
         embeddings: (N, D) float32, unit rows, no gradient; row i belongs to `classnames[i]`.
         temperature: the τ of CLIP's softmax, 1 / exp(logit_scale); 0.01 for the released models.
-        templates: the handcrafted prompts over which each row is averaged.
+        templates: the handcrafted prompts, whose features each row averages.
         fingerprint: identifies the text tower that made the rows.
         provenance: where the novel names came from, as JSON values (source, model, seed, what was dropped).
         allow_repeated: accept base classes of one name, as ImageNet's two classes called "missile". Their rows are

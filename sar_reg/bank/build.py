@@ -53,7 +53,7 @@ def build_anchor_bank(
         novel: `None` (no novel classes), a sequence of names (at most `n_novel` are taken, in order),
             or a source of `sar_reg.novel` that is asked for `n_novel` names.
         n_novel: how many novel classes are wanted, 0 or more.
-        templates: a data set's key of the paper (eight prompts), or prompts with `{}`.
+        templates: a data set's key of the paper (eight templates), or templates with `{}`.
         exclude: names that must not be used as novel classes, such as a benchmark's new classes, in
             any spelling (plural, article, word order). They never enter a prompt of a language model.
         seed: passed to the source of novel classes.

@@ -1,4 +1,4 @@
-"""The handcrafted prompts of the paper (appendix B): seven general ones and one for each data set."""
+"""The handcrafted prompts of the paper (appendix B): seven general templates and one for each data set."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ SPECIFIC: dict[DataSet, str] = {
 
 
 def resolve_templates(templates: DataSet | Iterable[Template]) -> tuple[str, ...]:
-    """Turn a data set's key, or the user's own prompts, into a tuple of prompts.
+    """Turn a data set's key, or the user's own templates, into a tuple of templates.
 
     Args:
-        templates: a key of `SPECIFIC` (gives the paper's eight prompts: `GENERAL` and the data set's own),
-            or prompts that each contain `{}` exactly once, the place of the class name. A prompt may also be
+        templates: a key of `SPECIFIC` (gives the paper's eight templates: `GENERAL` and the data set's own),
+            or templates that each contain `{}` exactly once, the place of the class name. A template may also be
             a function of the class name, as in `open_clip.OPENAI_IMAGENET_TEMPLATES`.
 
     Raises:
-        InputError: for an unknown key, an empty list, a prompt without exactly one `{}`, or a function that
+        InputError: for an unknown key, an empty list, a template without exactly one `{}`, or a function that
             does more than put the name into a sentence.
 
     Examples:
@@ -60,12 +60,12 @@ def resolve_templates(templates: DataSet | Iterable[Template]) -> tuple[str, ...
         return (*GENERAL, _of_data_set(templates))
     if isinstance(templates, Set | Mapping | bytes) or not isinstance(templates, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(
-            f"templates must be a data set's key or a list of prompts, not {type(templates).__name__}"
+            f"templates must be a data set's key or a list of templates, not {type(templates).__name__}"
         )
-    prompts = tuple(_prompt(template) for template in templates)
-    if not prompts:
-        raise InputError("templates is empty; pass at least one prompt such as 'a photo of a {}.'")
-    return prompts
+    sentences = tuple(_sentence(template) for template in templates)
+    if not sentences:
+        raise InputError("templates is empty; pass at least one template such as 'a photo of a {}.'")
+    return sentences
 
 
 def _of_data_set(key: str) -> str:
@@ -73,14 +73,14 @@ def _of_data_set(key: str) -> str:
     if key in known:
         return known[key]
     hint = (
-        f"to use one prompt of your own, pass it in a list: [{key!r}]"
+        f"to use one template of your own, pass it in a list: [{key!r}]"
         if "{}" in key
-        else f"known keys: {', '.join(known)}; or pass a list of prompts with '{{}}'"
+        else f"known keys: {', '.join(known)}; or pass a list of templates with '{{}}'"
     )
     raise InputError(f"templates={key!r} is not a data set of the paper{did_you_mean(key, known)}; {hint}")
 
 
-def _prompt(template: Any) -> str:
+def _sentence(template: Any) -> str:
     text: Any = template("{}") if callable(template) else template
     if not isinstance(text, str) or text.count("{}") != 1:
         raise InputError(

@@ -38,7 +38,7 @@ def add_to(commands: Any) -> None:
         "--templates",
         default="imagenet",
         metavar="KEY|TEXT",
-        help=f"one of {', '.join(SPECIFIC)}, or a prompt of your own with {{}} (default: %(default)s)",
+        help=f"one of {', '.join(SPECIFIC)}, or a template of your own with {{}} (default: %(default)s)",
     )
     add("--device", default="cpu", help="where to encode (default: %(default)s)")
     add_result_arguments(parser, "a .safetensors file", required=True, json="print the report as JSON")

@@ -74,7 +74,7 @@ def test_a_function_is_enough(model: Any) -> None:
             "the template '{} or {}' must contain '{}' exactly once",
         ),
         ([], TEMPLATES, "classnames is empty; pass at least one class name"),
-        (NAMES, [], "templates is empty; pass at least one prompt"),
+        (NAMES, [], "templates is empty; pass at least one template"),
     ],
 )
 def test_mistakes(model: Any, names: Any, templates: Any, message: str) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import threading
-from collections.abc import Iterable
 from contextlib import suppress
 from importlib import resources
-from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from sar_reg.errors import InputError, require
 from sar_reg.files import file_path
@@ -45,8 +42,7 @@ def load_wordnet(root: str | os.PathLike[str] | None = None) -> WordNet:
 
 def _read(root: str | None) -> WordNet:
     if root is None:
-        with resources.files("sar_reg.novel").joinpath("data/wordnet.npz").open("rb") as stream:
-            return unpack(stream)
+        return unpack(resources.files("sar_reg.novel").joinpath("data/wordnet.json.gz").read_bytes())
     if root != "nltk":
         return read_wndb(lambda name: (Path(root) / name).open("rb"))
     folder = _nltk_corpus()
@@ -65,34 +61,9 @@ def _nltk_corpus() -> Any:
     )
 
 
-def unpack(stream: IO[bytes]) -> WordNet:
+def unpack(packed: bytes) -> WordNet:
     """The WordNet in a file that `pack` of `scripts/build_wordnet.py` made."""
-    with np.load(stream, allow_pickle=False) as columns:
-        words = columns["words"].tobytes().decode().split("\n")
-        numbers = (columns[f"sense_{name}"].tolist() for name in ("word", "count", "rank"))
-        senses = [Sense(words[word], count, rank) for word, count, rank in zip(*numbers, strict=True)]
-        return WordNet(
-            version=columns["version"].tobytes().decode(),
-            kind=columns["kind"].tolist(),
-            topic=columns["topic"].tolist(),
-            flags=columns["flags"].tolist(),
-            senses=[tuple(senses[a:b]) for a, b in _spans(columns["n_senses"])],
-            parents=_lists(columns, "parents"),
-            links=_lists(columns, "links"),
-            mentions=_by_word(words, columns["mentions"]),
-            elsewhere=_by_word(words, columns["elsewhere"]),
-        )
-
-
-def _by_word(words: list[str], counts: NDArray[np.uint16]) -> dict[str, int]:
-    # spellings that differ in case only have the same count
-    return {word.lower(): count for word, count in zip(words, counts.tolist(), strict=True) if count}
-
-
-def _lists(columns: Any, name: str) -> list[tuple[int, ...]]:
-    targets = columns[name].tolist()
-    return [tuple(targets[a:b]) for a, b in _spans(columns[f"n_{name}"])]
-
-
-def _spans(lengths: NDArray[np.uint8]) -> Iterable[tuple[int, int]]:
-    return pairwise([0, *np.cumsum(lengths, dtype=np.int64).tolist()])
+    fields: dict[str, Any] = json.loads(gzip.decompress(packed))
+    fields["senses"] = [tuple(Sense(*sense) for sense in senses) for senses in fields["senses"]]
+    fields |= {name: [tuple(targets) for targets in fields[name]] for name in ("parents", "links")}
+    return WordNet(**fields)
