@@ -17,7 +17,7 @@ from sar_reg.errors import InputError, SarRegError, require
 from sar_reg.version import __version__
 
 _EXAMPLES = """examples:
-  python -m sar_reg novel --base "tabby cat,beagle" --n 20
+  python -m sar_reg novel --base "tabby cat,beagle" --n-novel 20
   python -m sar_reg novel --base classes.txt --novel llm -o novel.json
   python -m sar_reg bank --base classes.txt --novel novel.json -o b.safetensors
   python -m sar_reg report b.safetensors --new new_classes.txt

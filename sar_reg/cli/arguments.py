@@ -14,7 +14,7 @@ from sar_reg.errors import InputError, did_you_mean
 from sar_reg.novel.llm.client import check_base_url
 
 _LARGEST = 10**9
-_OTHER_NAMES = {"cache_dir": "cache", "n_novel": "n"}
+_OTHER_NAMES = {"cache_dir": "cache"}
 _PYTHON_ARGUMENT = re.compile(
     r"\b(allow_fewer|base_url|cache_dir|domain|exclude|max_requests|n_novel|offline|temperature|timeout|wordnet_root)"
     r"""=(?:True\b)?(?=(["'\w])?)"""

@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
             *model,
             base,
             novel=source,
-            n_novel=options.n,
+            n_novel=options.n_novel,
             templates=templates,
             exclude=exclude,
             seed=options.seed,

@@ -43,7 +43,7 @@ def add_class_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|a,b",
         help="names that must not be used, such as a benchmark's new classes; they never enter a prompt",
     )
-    add("--n", type=count, default=200, help="novel classes wanted (default: %(default)s)")
+    add("--n-novel", type=count, default=200, help="novel classes wanted (default: %(default)s)")
     add("--allow-fewer", action="store_true", help="take fewer when there are no more")
     add("--seed", type=int, default=0, help="of the random draws (default: %(default)s)")
     add(
@@ -115,7 +115,7 @@ def show_preview(
 ) -> int:
     """Print what would be sent, for `--dry-run`."""
     if isinstance(source, LLMClasses):
-        give(source.preview(base, options.n, exclude=exclude, seed=options.seed))
+        give(source.preview(base, options.n_novel, exclude=exclude, seed=options.seed))
     else:
         give(f"{source!r} sends no requests")
     return 0

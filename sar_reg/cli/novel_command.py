@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return show_preview(options, source, base, exclude)
     with progress:
-        made = source.generate(base, options.n, exclude=exclude, seed=options.seed)
+        made = source.generate(base, options.n_novel, exclude=exclude, seed=options.seed)
     names = list(made)
     about = dict(made.provenance) if isinstance(made, NovelNames) else {}
     entry = {

@@ -40,7 +40,7 @@ def test_too_few_words_advise_the_option_or_the_argument(
 ) -> None:
     words = tmp_path / "words.txt"
     words.write_text("lynx\npuma\n")
-    assert main(["novel", "--base", "tabby cat,beagle", "--novel", str(words), "--n", "9"]) == 1
+    assert main(["novel", "--base", "tabby cat,beagle", "--novel", str(words), "--n-novel", "9"]) == 1
     shown = capsys.readouterr().err
     assert shown.endswith("; add words, ask for fewer, or pass --allow-fewer\n")
     with pytest.raises(NovelClassesError) as caught:
@@ -54,7 +54,7 @@ def test_warnings_advise_the_option(tmp_path: Path) -> None:
     import subprocess
     import sys
 
-    command = [sys.executable, "-m", "sar_reg", "novel", "--base", "zorp,quux,blargh", "--n", "3"]
+    command = [sys.executable, "-m", "sar_reg", "novel", "--base", "zorp,quux,blargh", "--n-novel", "3"]
     done = subprocess.run(command, cwd=LIBRARY.parent, capture_output=True, text=True, check=True)
     assert done.stderr.startswith("WARNING: WordNet knows 0 of the 3 classes: ")
     assert "Say what the classes are with --domain, use an LLM" in done.stderr

@@ -67,7 +67,7 @@ def novel_llm(server: ChatServer, *more: str) -> list[str]:
 def test_names_go_to_the_output_and_talk_goes_elsewhere(
     words: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["novel", "--base", BASE, "--novel", str(words), "--exclude", "pumas", "--n", "3"]
+    command = ["novel", "--base", BASE, "--novel", str(words), "--exclude", "pumas", "--n-novel", "3"]
     assert main(command) == 0
     shown = capsys.readouterr()
     assert shown.out == "lynx\nocelot\nserval\n"
@@ -77,17 +77,17 @@ def test_names_go_to_the_output_and_talk_goes_elsewhere(
 
 
 def test_wordnet_is_the_source_without_a_key(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["novel", "--base", BASE, "--n", "5"]) == 0
+    assert main(["novel", "--base", BASE, "--n-novel", "5"]) == 0
     names = capsys.readouterr().out.splitlines()
     assert len(set(names)) == 5
-    assert main(["novel", "--base", BASE, "--n", "5", "--novel", "random", "--seed", "3"]) == 0
+    assert main(["novel", "--base", BASE, "--n-novel", "5", "--novel", "random", "--seed", "3"]) == 0
     assert set(capsys.readouterr().out.splitlines()).isdisjoint(names)
 
 
 def test_files_hold_names_and_their_origin(words: Path, tmp_path: Path) -> None:
     base = tmp_path / "base.txt"
     base.write_text("tabby cat\nbeagle\n")
-    command = ["novel", "--base", str(base), "--novel", str(words), "--n", "2", "--seed", "4"]
+    command = ["novel", "--base", str(base), "--novel", str(words), "--n-novel", "2", "--seed", "4"]
     assert main([*command, "-o", str(tmp_path / "new" / "novel.json")]) == 0
     entry = json.loads((tmp_path / "new" / "novel.json").read_text())
     assert (entry["base"], entry["seed"]) == (["tabby cat", "beagle"], 4)
@@ -101,7 +101,7 @@ def test_a_language_models_answers_stay_beside_the_names(
     server: ChatServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.script = [chat.fresh(), chat.status(401, f"bad {KEY}"), chat.fresh()]
-    command = novel_llm(server, "--n", "60", "--domain", "pets", "-o", str(tmp_path / "novel.json"))
+    command = novel_llm(server, "--n-novel", "60", "--domain", "pets", "-o", str(tmp_path / "novel.json"))
     assert main(command) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: tiny gave 50 of 60 novel classes (dropped: none): ")
@@ -127,7 +127,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
 
 def test_dry_run_asks_nobody(server: ChatServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = str(tmp_path / "novel.json")
-    assert main(novel_llm(server, "--dry-run", "--n", "120", "-o", output)) == 0
+    assert main(novel_llm(server, "--dry-run", "--n-novel", "120", "-o", output)) == 0
     shown = capsys.readouterr().out
     assert "- tabby cat\n- beagle\n" in shown
     assert "requests:  3 if every answer is good; nothing was sent" in shown
@@ -140,7 +140,18 @@ def test_bank_and_report(
     tiny_model: list[str], words: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "bank.safetensors"
-    command = ["bank", "--base", BASE, "--novel", str(words), "--n", "3", "--exclude", "puma", "--offline"]
+    command = [
+        "bank",
+        "--base",
+        BASE,
+        "--novel",
+        str(words),
+        "--n-novel",
+        "3",
+        "--exclude",
+        "puma",
+        "--offline",
+    ]
     assert main([*command, *tiny_model, "--templates", "a {}.", "-o", str(path)]) == 0
     shown = capsys.readouterr()
     assert shown.out.startswith("2 base and 3 novel classes\nNovel classes from: word list words.txt\n")
@@ -199,7 +210,7 @@ def test_mistakes_are_told_without_a_traceback(
         ("novel", "the following arguments are required: --base (options: python -m sar_reg novel --help)"),
         ("novel --base a,b --nvel llm", "unknown: --nvel llm; did you mean --novel? (options:"),
         ("novel --base a,b --filtering stric", "did you mean strict?"),
-        ("novel --base a,b --n -3", "expected a whole number in 0..1000000000, not '-3'"),
+        ("novel --base a,b --n-novel -3", "expected a whole number in 0..1000000000, not '-3'"),
         ("report b --sample two", "expected a whole number in 0..1000000000, not 'two'"),
         ("doctor --date x", "unknown: --date x; did you mean --data? (options: python -m sar_reg doctor"),
     ],
@@ -218,7 +229,7 @@ def test_typing_mistakes_are_one_line_that_knows_what_was_meant(
 
 def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("\n".join(f"word {chat.letters(i)}" for i in range(9000)))
-    script = f'"{sys.executable}" -m sar_reg novel --base cat --novel words.txt --n 9000 | head -n 1'
+    script = f'"{sys.executable}" -m sar_reg novel --base cat --novel words.txt --n-novel 9000 | head -n 1'
     ended = subprocess.run(
         script, shell=True, cwd=tmp_path, env=_environment(), capture_output=True, text=True
     )
@@ -288,7 +299,7 @@ def test_interruption_keeps_what_was_received(server: ChatServer, tmp_path: Path
         "error",
         "-m",
         "sar_reg",
-        *novel_llm(server, "--n", "60", "-o", "novel.json"),
+        *novel_llm(server, "--n-novel", "60", "-o", "novel.json"),
     ]
     process = subprocess.Popen(
         command,
@@ -310,7 +321,7 @@ def test_interruption_keeps_what_was_received(server: ChatServer, tmp_path: Path
     )
     assert "Traceback" not in error
     assert process.returncode == 130
-    again = main([*novel_llm(server, "--n", "60", "-o", str(tmp_path / "novel.json"))])
+    again = main([*novel_llm(server, "--n-novel", "60", "-o", str(tmp_path / "novel.json"))])
     assert again == 0
     assert len(server.requests) == 3
     assert "Name 10 further" in server.prompts[-1]

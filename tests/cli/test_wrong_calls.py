@@ -50,9 +50,9 @@ def run(*arguments: str) -> int:
         return int(str(ended.code))
 
 
-NOVEL = ("novel", "--base", BASE, "--novel", "words.txt", "--n", "2")
-BANK = ("bank", "--base", BASE, "--novel", "words.txt", "--n", "2", "-o", "b.safetensors")
-LLM = ("novel", "--base", BASE, "--novel", "llm", "--n", "2")
+NOVEL = ("novel", "--base", BASE, "--novel", "words.txt", "--n-novel", "2")
+BANK = ("bank", "--base", BASE, "--novel", "words.txt", "--n-novel", "2", "-o", "b.safetensors")
+LLM = ("novel", "--base", BASE, "--novel", "llm", "--n-novel", "2")
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ LLM = ("novel", "--base", BASE, "--novel", "llm", "--n", "2")
         ),
         (["novel", "--base", BASE, "--novel", LONG], "there is no file 'xxx"),
         (["novel", "--base", BASE, "--exclude", "folder"], "folder is a folder"),
-        ([*NOVEL, "--n", "nan"], "expected a whole number in 0..1000000000, not 'nan'"),
-        ([*NOVEL, "--n", "1e3"], "expected a whole number in 0..1000000000, not '1e3'"),
-        ([*NOVEL, "--n", "9" * 5000], "expected a whole number in 0..1000000000, not '999"),
+        ([*NOVEL, "--n-novel", "nan"], "expected a whole number in 0..1000000000, not 'nan'"),
+        ([*NOVEL, "--n-novel", "1e3"], "expected a whole number in 0..1000000000, not '1e3'"),
+        ([*NOVEL, "--n-novel", "9" * 5000], "expected a whole number in 0..1000000000, not '999"),
         ([*NOVEL, "--seed", "1.5"], "argument --seed: invalid int value: '1.5'"),
         ([*NOVEL, "--seed", "9" * 5000], "argument --seed: invalid int value: '999"),
         ([*NOVEL, "--filtering", "stric"], "did you mean strict?"),
@@ -147,11 +147,11 @@ def test_a_wrong_call_is_one_line(
 
 def test_base_classes_from_a_pipe_and_a_table_of_one_column(capsys: pytest.CaptureFixture[str]) -> None:
     Path("one.csv").write_text("tabby cat\nbeagle\n")
-    assert run("novel", "--base", "one.csv", "--novel", "words.txt", "--n", "2") == 0
+    assert run("novel", "--base", "one.csv", "--novel", "words.txt", "--n-novel", "2") == 0
     os.mkfifo("pipe")
     writer = threading.Thread(target=lambda: Path("pipe").write_text("tabby cat\nbeagle\n"))
     writer.start()
-    assert run("novel", "--base", "pipe", "--novel", "words.txt", "--n", "2", "--json") == 0
+    assert run("novel", "--base", "pipe", "--novel", "words.txt", "--n-novel", "2", "--json") == 0
     writer.join()
     assert '"base": [\n  "tabby cat",\n  "beagle"\n ]' in capsys.readouterr().out
 
@@ -167,8 +167,8 @@ def test_base_classes_from_a_pipe_and_a_table_of_one_column(capsys: pytest.Captu
         ["doctor", "--pretrained", "none"],
         ["report", "bank.safetensors"],
         [*LLM, "--dry-run"],
-        ["novel", "--base", "crème brûlée,日本", "--novel", "unicode.txt", "--n", "3"],
-        ["novel", "--base", "crème brûlée,日本", "--novel", "unicode.txt", "--n", "3", "--json"],
+        ["novel", "--base", "crème brûlée,日本", "--novel", "unicode.txt", "--n-novel", "3"],
+        ["novel", "--base", "crème brûlée,日本", "--novel", "unicode.txt", "--n-novel", "3", "--json"],
     ],
 )
 def test_any_terminal(arguments: list[str], encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from functools import cached_property
 from sar_reg.class_names import fold, name_tuple
 from sar_reg.errors import InputError
 from sar_reg.novel.cleaning import Cleaned, Filtering, clean_names
-from sar_reg.novel.llm.conversation import ChatError, Conversation
+from sar_reg.novel.llm.conversation import Conversation, NoMoreNamesError
 from sar_reg.novel.llm.journal import Answer, Journal
 from sar_reg.novel.llm.prompt import AnswerFormat, class_prompt
 from sar_reg.novel.same_name import words
@@ -94,7 +94,8 @@ def fill(
     """Ask until the journal holds `n` usable names.
 
     Raises:
-        ChatError: if the server fails for good, or the model has no more names.
+        ChatError: if the server fails for good.
+        NoMoreNamesError: if the model has no more names.
     """
     names = task.clean(journal).names
     barren = 0
@@ -112,7 +113,7 @@ def fill(
             batch_size = max(_SMALLEST_BATCH, batch_size // 2)
         barren = 0 if len(names) > before else barren + 1
         if barren == _PATIENCE:
-            raise ChatError(_why_barren(answer), exhausted=True)
+            raise NoMoreNamesError(_why_barren(answer))
 
 
 def _why_barren(last: Answer) -> str:

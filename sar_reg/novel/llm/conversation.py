@@ -36,19 +36,11 @@ _RESPONSE_FORMATS: dict[AnswerFormat, dict[str, Any]] = {
 
 
 class ChatError(SarRegError):
-    """The exchange cannot go on; the message says why and what to do.
-
-    Attributes:
-        exhausted: whether the model has no further names, so that the caller may continue with fewer.
-    """
-
-    def __init__(self, message: str, *, exhausted: bool = False) -> None:
-        super().__init__(message)
-        self.exhausted = exhausted
+    """The exchange cannot go on; the message says why and what to do."""
 
 
-class _BoundsError(SarRegError):
-    """An answer is larger or slower than allowed."""
+class NoMoreNamesError(ChatError):
+    """The model has no further names, so the caller may continue with fewer."""
 
 
 @dataclass
@@ -132,9 +124,8 @@ class Conversation:
         """Send one request. Errors of the client are returned, not raised: their text and causes can hold the key."""
         openai = require("openai", extra="llm")
         try:
-            return self._read(self._body(prompt), prompt)
-        except _BoundsError as error:
-            return Failure("again", f"{self.host} {error}")
+            body = self._body(prompt)
+            return body if isinstance(body, Failure) else self._read(body, prompt)
         except openai.APIStatusError as error:
             return from_status(error, self.host, self.model, self._short)
         except openai.APIConnectionError as error:
@@ -147,7 +138,7 @@ class Conversation:
                 return self._no_answer(error)
             return Failure("stop", f"the request failed: {self._short(f'{type(error).__name__}: {error}')}")
 
-    def _body(self, prompt: str) -> bytes:
+    def _body(self, prompt: str) -> bytes | Failure:
         """Read in pieces: the client's own time-out starts again with every byte that arrives."""
         options: dict[str, Any] = {
             "temperature": self.temperature,
@@ -164,12 +155,12 @@ class Conversation:
             for chunk in response.iter_bytes():
                 body += chunk
                 if len(body) > MAX_BYTES:
-                    raise _BoundsError(
-                        f"sent more than {MAX_BYTES // 1000} kB, which is not a list of class names; "
-                        "check the model and base_url="
+                    size = f"{MAX_BYTES // 1000} kB, which is not a list of class names"
+                    return Failure(
+                        "again", f"{self.host} sent more than {size}; check the model and base_url="
                     )
                 if time.monotonic() > deadline:
-                    raise _BoundsError(f"did not finish its answer within {self.timeout:g} s; raise timeout=")
+                    return self._too_late("finish its answer")
         return bytes(body)
 
     def _read(self, body: bytes, prompt: str) -> Answer | Failure:
@@ -203,8 +194,8 @@ class Conversation:
         text = " ".join(hide_secrets(text, self.client).split())
         return text if len(text) <= 300 else text[:300] + "…"
 
-    def _too_late(self) -> Failure:
-        return Failure("again", f"{self.host} did not answer within {self.timeout:g} s; raise timeout=")
+    def _too_late(self, step: str = "answer") -> Failure:
+        return Failure("again", f"{self.host} did not {step} within {self.timeout:g} s; raise timeout=")
 
     def _no_answer(self, error: BaseException) -> Failure:
         """The connection failed, broke, or stayed silent too long."""

@@ -16,7 +16,7 @@ from sar_reg.files import content_key, file_path
 from sar_reg.novel.cleaning import Cleaned, Filtering, check_filtering
 from sar_reg.novel.llm.asking import Preview, Task, estimate, fill
 from sar_reg.novel.llm.client import check_base_url, chosen_url, hide_secrets, open_client, public_url
-from sar_reg.novel.llm.conversation import ChatError, Conversation
+from sar_reg.novel.llm.conversation import ChatError, Conversation, NoMoreNamesError
 from sar_reg.novel.llm.journal import Journal
 from sar_reg.novel.llm.prompt import class_prompt
 from sar_reg.novel.source import NovelClassesError, NovelNames, with_outcome
@@ -183,7 +183,7 @@ class LLMClasses:
     ) -> None:
         dropped = cleaned.counts() or "none"
         message = f"{self.model} gave {len(names)} of {n} novel classes (dropped: {dropped}): {problem}"
-        if self.allow_fewer and problem.exhausted and names:
+        if self.allow_fewer and isinstance(problem, NoMoreNamesError) and names:
             log.warning("%s. Going on with fewer, as allow_fewer=True says.", message)
             return
         place = journal.folder or "this object"
