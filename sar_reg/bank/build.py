@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,13 +20,13 @@ from sar_reg.novel.same_name import KnownNames
 from sar_reg.novel.source import DescribedSource, NovelNames, NovelSource, ResumableSource, with_outcome
 from sar_reg.numeric import whole_number
 from sar_reg.prompting.towers import TextTower, text_tower
-from sar_reg.prompting.towers.tokens import Tokenizer
+from sar_reg.shapes import Int, Tensor
 from sar_reg.version import __version__
 
 
 def build_anchor_bank(
     model: object,
-    tokenizer: Tokenizer | None,
+    tokenizer: Callable[[list[str]], Int[Tensor, "texts context"]] | None,
     base_classes: Sequence[str],
     *,
     novel: Sequence[str] | NovelSource | None = None,

@@ -12,7 +12,7 @@ import torch
 from sar_reg.errors import InputError
 from sar_reg.shapes import Int, Tensor
 
-Tokenizer = Callable[..., Any]
+Tokenizer = Callable[[list[str]], Int[Tensor, "texts context"]]
 """Texts to token ids: a tokenizer of open_clip or transformers, a processor, or another function."""
 
 
