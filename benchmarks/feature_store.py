@@ -24,7 +24,7 @@ import torch
 from benchmarks.measuring import machine
 from examples.paper import engine
 from examples.paper.engine import Execution, in_order_of_images, run_inline
-from examples.paper.options import Options, narrowed_sweep, planned_runs
+from examples.paper.options import PaperOptions, narrowed_sweep, planned_runs
 from examples.paper.rehearsal import MODEL, write_small_clip
 from examples.paper.sweep import PlannedRun
 from examples.protocol.data import numbers_of, open_dataset
@@ -93,7 +93,7 @@ def _results(folder: Path) -> list[tuple[Any, ...]]:
 
 def testbed_runs(table: str) -> list[PlannedRun]:
     """The runs of a table on two of the testbed's data sets, one seed."""
-    options = Options(table, datasets=TESTBED, seeds=(1,))
+    options = PaperOptions(table, datasets=TESTBED, seeds=(1,))
     return planned_runs(narrowed_sweep(table, options), options)
 
 
@@ -104,7 +104,7 @@ def made_up_runs(table: str, folder: Path) -> list[PlannedRun]:
         fabricate(data, key, images=images, names=names_of(key, 1000))
     declare(data, {key: numbers_of(open_dataset(key, data, verify=False)) for key in MADE_UP})
     weights = write_small_clip(folder / "model", VIT_B_32)
-    options = Options(
+    options = PaperOptions(
         table, str(data), datasets=tuple(MADE_UP), seeds=(1,), model=MODEL, pretrained=str(weights)
     )
     return planned_runs(narrowed_sweep(table, options), replace(options, epochs=EPOCHS))

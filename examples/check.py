@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from examples.protocol.cli.errors import one_line_errors
+from examples.protocol.counted import counted
 from examples.protocol.data.broken import find_broken
 from examples.protocol.data.class_words import FILE, read_words, write_words
 from examples.protocol.data.file_dataset import FileDataset
@@ -121,17 +122,21 @@ def as_text(report: Report) -> str:
     lines.append("")
     if report.split:
         sizes = " / ".join(str(report.split[part]) for part in PARTS)
-        lines.append(f"{len(report.classes)} class folders; {sizes} images to train on / val / test")
+        lines.append(
+            f"{counted(len(report.classes), 'class folder')}; {sizes} images to train on / val / test"
+        )
     lines += [f"cannot be read: {source}: {reason}" for source, reason in report.broken.items()]
     lines += report.notes
     tiny = sum(row.tiny for row in report.classes)
     if tiny:
-        lines.append(f"{tiny} classes hold fewer than {TINY} images: their accuracy says little")
+        lines.append(
+            f"{counted(tiny, 'class')} with fewer than {TINY} images: the accuracy there says little"
+        )
     lines += [report.names] if report.names else []
     lines += [f"problem: {problem}" for problem in report.problems]
     if not report.problems:
         without = (
-            f"; the {len(report.broken)} images that cannot be read are left out" if report.broken else ""
+            f", without {counted(len(report.broken), 'image')} that cannot be read" if report.broken else ""
         )
         lines.append(f"ready to train on{without}")
     return "\n".join(lines)

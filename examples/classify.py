@@ -18,6 +18,7 @@ import torch
 from natsort import natsorted
 
 from examples.protocol.cli.errors import one_line_errors
+from examples.protocol.counted import counted
 from examples.protocol.data.folder import list_images
 from examples.protocol.data.reading import ImageError, read_image
 from examples.protocol.data.transforms import Transform
@@ -169,6 +170,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     if options.top < 1:
         raise InputError(f"--top must be 1 or more, not {options.top}")
+    if options.batch_size < 1:
+        raise InputError(f"--batch-size must be 1 or more, not {options.batch_size}")
     images = find_images(options.images)
     run = open_finished(options.record, choose_device(options.device))
     method = run.method(names_of(run, options.classes))
@@ -189,8 +192,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     broken = sum(bool(answer.error) for answer in answers)
     not_read = f", {broken} not read" if broken else ""
     print(
-        f"{len(answers)} images{not_read}, {len(method.classnames)} classes; {len(answers) / seconds:.1f} images/s on "
-        f"{method.tower.device}",
+        f"{counted(len(answers), 'image')}{not_read}, {counted(len(method.classnames), 'class')}; "
+        f"{len(answers) / seconds:.1f} images/s on {method.tower.device}",
         file=sys.stderr,
     )
     return int(broken > 0)

@@ -12,6 +12,7 @@ from safetensors.torch import save as serialize
 
 from examples.classify import names_of
 from examples.protocol.cli.errors import one_line_errors
+from examples.protocol.counted import counted
 from examples.protocol.data.transforms import pixels_of
 from examples.protocol.runs.finished import FinishedRun, Prompts, open_finished
 from sar_reg.errors import InputError
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     run = open_finished(options.record, torch.device("cpu"))
     names = names_of(run, options.classes)
     path = export(run, names, options.out, new_classes=options.new_classes)
-    print(f"{path}: {len(names)} classes, for images of {run.config.source.model}")
+    print(f"{path}: {counted(len(names), 'class')}, for images of {run.config.source.model}")
 
 
 if __name__ == "__main__":

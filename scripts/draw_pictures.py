@@ -19,7 +19,7 @@ from torch.nn.functional import normalize
 
 from examples.protocol.cli.look import open_comparable
 from examples.protocol.cli.pictures import COLOURS, INK, pyplot
-from examples.protocol.cli.table import Row, of_method, rows_of
+from examples.protocol.cli.table import ResultRow, of_method, rows_of
 from examples.protocol.runs.archive import read_records
 from sar_reg.errors import InputError, require
 from sar_reg.files import write_atomic
@@ -45,7 +45,7 @@ def main() -> None:
     draw_similarities(options.out / "similarities.png", names, texts)
 
 
-def draw_new_classes(path: Path, rows: Sequence[Row]) -> None:
+def draw_new_classes(path: Path, rows: Sequence[ResultRow]) -> None:
     """Bars of the accuracy on new classes, three for each data set."""
     datasets = list(dict.fromkeys(row.dataset for row in rows))
     titles = list(dict.fromkeys(row.title for row in rows))

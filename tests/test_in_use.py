@@ -197,6 +197,7 @@ def test_files_folders_patterns_csv_and_throughput(
     assert f"{first[0]['class']} {100 * float(first[0]['probability']):.1f} %" in printed.out
     assert next(row for row in rows if row["image"] == str(new / "gone.png"))["error"]
     assert classify.main([str(records["CoOp"]), str(new / "0-test.png")]) == 0
+    assert capsys.readouterr().err.startswith("1 image, 5 classes; ")
 
 
 @pytest.mark.parametrize("new_classes", ["learned", "handcrafted"])
@@ -244,6 +245,7 @@ def test_a_head_is_refused_where_it_would_give_other_answers(records, place: Pat
         (["x.png", "--classes", "cat, Cat"], "--classes names cat twice"),
         (["x.png", "--classes", ","], "--classes holds no name"),
         (["x.png", "--top", "0"], "--top must be 1 or more, not 0"),
+        (["x.png", "--batch-size", "0"], "--batch-size must be 1 or more, not 0"),
     ],
 )
 def test_mistakes(arguments: list[str], message: str, records, tmp_path: Path, monkeypatch) -> None:

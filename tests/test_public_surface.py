@@ -129,6 +129,19 @@ def test_examples_import_public_names_only() -> None:
     assert private == []
 
 
+def test_what_the_examples_import_is_documented() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    shown = {
+        line.removeprefix("::: ").rpartition(".")[2] for line in page.splitlines() if line.startswith(":::")
+    }
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    for module, path in EXAMPLES.items():
+        for origin, name in names_imported(path, lazily=True):
+            if origin.partition(".")[0] == "sar_reg" and name is not None and name not in PUBLIC["sar_reg"]:
+                listed = any(row.startswith(f"| `{origin}` |") and f"`{name}`" in row for row in rows)
+                assert name in shown or listed, f"{module}: {origin}.{name}"
+
+
 def test_messages_and_representations_can_be_shown_on_any_terminal() -> None:
     for module, path in LIBRARY.items():
         if module.startswith("sar_reg.novel"):  # patterns that recognise typographic characters in replies

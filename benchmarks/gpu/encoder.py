@@ -213,7 +213,7 @@ def _example_step(
     import open_clip
 
     from examples.coop.method import CoOp
-    from examples.protocol.cuda_graph import StepGraph
+    from examples.protocol.captured_step import StepGraph
     from examples.protocol.data.images import Batch
     from examples.protocol.recipe import Recipe
     from examples.protocol.schedule import make_optimizer

@@ -16,6 +16,7 @@ from typing import Any
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from examples.protocol.counted import counted
 from examples.protocol.method import PromptMethod, Step
 from sar_reg import PromptEncoder
 from sar_reg.errors import InputError
@@ -33,7 +34,7 @@ class CoOp(PromptMethod):
         n_ctx = self.recipe.n_ctx
         if words and n_ctx != len(words.split()):
             raise InputError(
-                f"n_ctx={n_ctx} does not fit ctx_init={words!r}, which has {len(words.split())} words; "
+                f"n_ctx={n_ctx} does not fit ctx_init={words!r}, which has {counted(len(words.split()), 'word')}; "
                 "pass as many words as vectors, or none for random vectors"
             )
         self.encoder = PromptEncoder(

@@ -11,6 +11,7 @@ from typing import Any
 
 from examples.coprompt.descriptions import read_descriptions
 from examples.protocol.cli.errors import one_line_errors
+from examples.protocol.counted import counted
 from sar_reg.errors import SarRegError, require
 from sar_reg.files import write_atomic
 from sar_reg.novel import read_names
@@ -31,7 +32,7 @@ ENDINGS = {
 
 
 @dataclass(frozen=True)
-class Options:
+class DescribeOptions:
     """Write descriptions of classes with a language model."""
 
     classes: Path
@@ -87,7 +88,7 @@ def describe_class(name: str, n: int, domain: str, talk: Conversation) -> list[s
     return known
 
 
-def describe(names: Sequence[str], options: Options, client: Any = None) -> dict[str, list[str]]:
+def describe(names: Sequence[str], options: DescribeOptions, client: Any = None) -> dict[str, list[str]]:
     """Describe every class that `options.out` does not describe yet, and write the file after each class."""
     done = read_descriptions(options.out) if options.out.is_file() else {}
     with open_client(client, options.base_url or None) as opened:
@@ -104,9 +105,9 @@ def describe(names: Sequence[str], options: Options, client: Any = None) -> dict
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line; errors are printed in one line."""
     with one_line_errors():
-        options = tyro.cli(Options, args=argv, prog="python -m examples.coprompt.describe")
+        options = tyro.cli(DescribeOptions, args=argv, prog="python -m examples.coprompt.describe")
         described = describe(read_names(options.classes), options)
-    print(f"{options.out}: {len(described)} classes")
+    print(f"{options.out}: {counted(len(described), 'class')}")
 
 
 if __name__ == "__main__":

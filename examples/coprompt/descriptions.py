@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch.nn.functional import normalize
 
+from examples.protocol.counted import counted
 from sar_reg.bank import SPECIFIC, resolve_templates
 from sar_reg.errors import InputError
 from sar_reg.shapes import Float, Tensor
@@ -91,14 +92,14 @@ def select_descriptions(
     missing = [name for name in names if not by_name.get(name)]
     if missing:
         raise InputError(
-            f"{origin} describes {len(names) - len(missing)} of {len(names)} classes; "
+            f"{origin} describes {len(names) - len(missing)} of {counted(len(names), 'class')}; "
             f"missing: {', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}."
         )
     rows = [by_name[name] for name in names]
     for name, row in zip(names, rows, strict=True):
         if len(row) != len(rows[0]):
             raise InputError(
-                f"{origin} has {len(row)} sentences for {name!r} but {len(rows[0])} for {names[0]!r}; "
+                f"{origin} has {counted(len(row), 'sentence')} for {name!r} but {len(rows[0])} for {names[0]!r}; "
                 "every class needs the same number."
             )
     return rows

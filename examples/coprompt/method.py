@@ -24,9 +24,9 @@ from torch.nn.functional import cross_entropy, relu
 
 from examples.coprompt.descriptions import encode_descriptions, find_descriptions
 from examples.maple.method import MaPLe
+from examples.protocol.cosine_gap import cosine_gap
 from examples.protocol.data.images import pinned
 from examples.protocol.method import Step, Tokenizer
-from examples.protocol.teacher import cosine_gap
 from sar_reg.shapes import Float, Int, Tensor
 
 IMAGE_RATIO, TEXT_RATIO = 0.1, 0.2

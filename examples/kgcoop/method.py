@@ -16,8 +16,8 @@ from functools import cached_property
 from torch.nn.functional import cross_entropy
 
 from examples.coop.method import CoOp
+from examples.protocol.cosine_gap import cosine_gap
 from examples.protocol.method import Step
-from examples.protocol.teacher import cosine_gap
 from sar_reg.bank import SPECIFIC, encode_templates
 from sar_reg.shapes import Float, Tensor
 

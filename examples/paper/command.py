@@ -9,7 +9,7 @@ import tyro
 
 from examples.paper.engine import Failure
 from examples.paper.modelled import PUBLISHED, modelled_table
-from examples.paper.options import Options
+from examples.paper.options import PaperOptions
 from examples.paper.rehearsal import rehearse
 from examples.paper.reproduce import reproduce
 from examples.paper.sweep import NAMES
@@ -18,7 +18,9 @@ from examples.protocol.cli.errors import one_line_errors
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line; mistakes of the user end in one line."""
-    options = tyro.cli(Options, args=argv, prog="python -m examples.paper", description=Options.__doc__)
+    options = tyro.cli(
+        PaperOptions, args=argv, prog="python -m examples.paper", description=PaperOptions.__doc__
+    )
     with one_line_errors():
         names = NAMES if options.what == "all" else (options.what,)
         failures: list[Failure] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from examples.paper.estimate import Tally, Work, names_of, table_of
-from examples.paper.options import Options, narrowed_sweep, planned_runs
+from examples.paper.options import PaperOptions, narrowed_sweep, planned_runs
 from examples.paper.results import key_of
 from examples.paper.sweep import METHODS, PlannedRun
 from examples.paper.table import Table
@@ -38,7 +38,7 @@ NOTES = (
 )
 
 
-def modelled_table(names: Sequence[str], options: Options) -> Table:
+def modelled_table(names: Sequence[str], options: PaperOptions) -> Table:
     """The estimate of one table or figure by method, or of several with a line for each."""
     works: dict[str, Work] = {}
     shared, counted = Tally(), set[str]()

@@ -20,7 +20,7 @@ from sar_reg.errors import InputError, did_you_mean
 
 
 @dataclass(frozen=True)
-class Options:
+class PaperOptions:
     """Reproduce a table or figure of the paper, or `all` of them."""
 
     what: Annotated[str, tyro.conf.Positional]
@@ -75,7 +75,7 @@ class Options:
     """Do the plan on made-up images of all classes with a small random CLIP, one step per run, then remove it all."""
 
 
-def narrowed_sweep(name: str, options: Options) -> Sweep:
+def narrowed_sweep(name: str, options: PaperOptions) -> Sweep:
     """The sweep of a table or figure, with the methods and seeds that are asked for.
 
     Raises:
@@ -98,7 +98,7 @@ def narrowed_sweep(name: str, options: Options) -> Sweep:
 
 
 def planned_runs(
-    sweep: Sweep, options: Options, changes: Mapping[str, Value] = MappingProxyType({})
+    sweep: Sweep, options: PaperOptions, changes: Mapping[str, Value] = MappingProxyType({})
 ) -> list[PlannedRun]:
     """The runs of a sweep with the model, words and data sets that are asked for.
 
@@ -119,7 +119,7 @@ def planned_runs(
     )
 
 
-def command_of(name: str, number: int, options: Options) -> list[str]:
+def command_of(name: str, number: int, options: PaperOptions) -> list[str]:
     """The command that does one run of the plan in a process of its own."""
     arguments = ["--data", options.data, "--out", str(options.out), "--only", str(number)]
     for flag, values in (
@@ -132,7 +132,7 @@ def command_of(name: str, number: int, options: Options) -> list[str]:
     if options.epochs:
         arguments += ["--epochs", str(options.epochs)]
     for flag in ("model", "pretrained", "novel", "descriptions", "device"):
-        if getattr(options, flag) != getattr(Options, flag):
+        if getattr(options, flag) != getattr(PaperOptions, flag):
             arguments += [f"--{flag}", getattr(options, flag)]
     if options.fresh:
         arguments.append("--fresh")

@@ -13,6 +13,7 @@ import tyro
 from examples.paper.results import finished_at, key_of, settings_key
 from examples.paper.sweep import NAMES, load_sweep, plan
 from examples.protocol.cli.errors import one_line_errors
+from examples.protocol.counted import counted
 from examples.protocol.runs.archive import find_records, write_archives
 from examples.protocol.runs.record import Record
 from sar_reg.errors import InputError
@@ -23,7 +24,7 @@ METHODS = "methods"
 
 
 @dataclass(frozen=True)
-class Options:
+class PackOptions:
     """Add finished runs to the archives that tables and figures are rendered from.
 
     A run goes to the archive of the first table that has it, and replaces an earlier run with the same settings.
@@ -90,16 +91,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command line; mistakes of the user end in one line."""
     with one_line_errors():
         options = tyro.cli(
-            Options, args=argv, prog="python -m examples.paper.pack", description=Options.__doc__
+            PackOptions, args=argv, prog="python -m examples.paper.pack", description=PackOptions.__doc__
         )
         counts, unknown = pack(options.out, options.into)
         if not any(counts.values()):
             raise InputError(f"there are no finished runs of a table or figure in {options.out}")
     for name, count in counts.items():
         if count:
-            print(f"{options.into / name}.jsonl: {count} runs")
+            print(f"{options.into / name}.jsonl: {counted(count, 'run')}")
     if unknown:
-        print(f"left out: {unknown} runs with settings of no table")
+        print(f"left out: {counted(unknown, 'run')} with settings of no table")
 
 
 if __name__ == "__main__":

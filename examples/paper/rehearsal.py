@@ -19,9 +19,10 @@ import torch
 from safetensors.torch import save as serialize
 
 from examples.paper.engine import Failure
-from examples.paper.options import Options, narrowed_sweep, planned_runs
+from examples.paper.options import PaperOptions, narrowed_sweep, planned_runs
 from examples.paper.reproduce import reproduce
 from examples.paper.sweep import PlannedRun
+from examples.protocol.counted import counted
 from examples.protocol.data import Numbers, numbers_of, open_dataset
 from examples.protocol.data.catalogue import SHIFTED
 from examples.protocol.data.fabricate import declare, fabricate, names_of
@@ -50,7 +51,7 @@ KEPT = frozenset(
 """Options that a rehearsal takes; it makes its own data, model and output."""
 
 
-def rehearse(names: Sequence[str], options: Options) -> list[Failure]:
+def rehearse(names: Sequence[str], options: PaperOptions) -> list[Failure]:
     """Do the plans of tables and figures on made-up data at full size and render them.
 
     Returns:
@@ -59,7 +60,9 @@ def rehearse(names: Sequence[str], options: Options) -> list[Failure]:
     Raises:
         InputError: for an option that has no effect here.
     """
-    given = [f.name for f in fields(Options) if f.name not in KEPT and getattr(options, f.name) != f.default]
+    given = [
+        f.name for f in fields(PaperOptions) if f.name not in KEPT and getattr(options, f.name) != f.default
+    ]
     if given:
         listed = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(f"--rehearse makes data, model and output of its own; leave out {listed}")
@@ -75,7 +78,7 @@ def rehearse(names: Sequence[str], options: Options) -> list[Failure]:
         failures += reproduce(name, options, RECIPE, isolate=False)
     seconds = time.perf_counter() - began
     if failures:
-        print(f"rehearsal: {len(failures)} runs failed; {folder} is kept", file=sys.stderr)
+        print(f"rehearsal: {counted(len(failures), 'run')} failed; {folder} is kept", file=sys.stderr)
         return failures
     shutil.rmtree(folder)
     print(
@@ -136,4 +139,4 @@ def coverage(planned: Sequence[PlannedRun], stage: Stage) -> str:
     methods = ", ".join(dict.fromkeys(run.method for run in runs))
     seeds = ", ".join(map(str, sorted({run.seed for run in runs})))
     sets = ", ".join(f"{key} ({stage.classes[key]:,})" for key in datasets_of(planned))
-    return f"{len(runs)} runs of {methods}, seeds {seeds}; data sets (classes): {sets}"
+    return f"{counted(len(runs), 'run')} of {methods}, seeds {seeds}; data sets (classes): {sets}"

@@ -25,7 +25,7 @@ from examples.paper.estimate import estimate_plan, table_of, total
 from examples.paper.figure1 import draw_similarities
 from examples.paper.figures import draw_bars, draw_weights
 from examples.paper.joint_table import joint_table
-from examples.paper.options import Options, command_of, narrowed_sweep, planned_runs
+from examples.paper.options import PaperOptions, command_of, narrowed_sweep, planned_runs
 from examples.paper.pack import archives_of
 from examples.paper.results import find_runs, group_of
 from examples.paper.sweep import PlannedRun, Sweep
@@ -33,8 +33,8 @@ from examples.protocol.cli.progress import Progress
 from examples.protocol.distributed import SINGLE_PROCESS, choose_device
 from examples.protocol.recipe import Value
 from examples.protocol.runs.archive import find_records
+from examples.protocol.runs.handcrafted import zero_shot_record
 from examples.protocol.runs.novel_names import novel_source
-from examples.protocol.runs.zero_shot import zero_shot_record
 from sar_reg.errors import InputError, SarRegError
 
 MANY_EPOCHS, LONG = 1000, 600
@@ -42,7 +42,11 @@ MANY_EPOCHS, LONG = 1000, 600
 
 
 def reproduce(
-    name: str, options: Options, changes: Mapping[str, Value] = MappingProxyType({}), *, isolate: bool = True
+    name: str,
+    options: PaperOptions,
+    changes: Mapping[str, Value] = MappingProxyType({}),
+    *,
+    isolate: bool = True,
 ) -> list[Failure]:
     """Run and render one table or figure; returns the runs that failed.
 
@@ -116,7 +120,7 @@ def announce(name: str, planned: list[PlannedRun], execution: Execution) -> None
 
 
 def render(
-    sweep: Sweep, planned: list[PlannedRun], execution: Execution, options: Options, *, failed: bool
+    sweep: Sweep, planned: list[PlannedRun], execution: Execution, options: PaperOptions, *, failed: bool
 ) -> Iterator[Path]:
     """Write the table or figure from run records; skip figure 1 if one of its runs `failed`."""
     folder = options.render or options.out / "rendered"
@@ -149,7 +153,7 @@ def _run_zero_shot(planned: list[PlannedRun], execution: Execution) -> None:
 
 
 def _run(
-    sweep: Sweep, planned: list[PlannedRun], execution: Execution, options: Options, *, isolated: bool
+    sweep: Sweep, planned: list[PlannedRun], execution: Execution, options: PaperOptions, *, isolated: bool
 ) -> list[Failure]:
     epochs = [run.config.recipe.epochs for run in planned]
     progress = Progress(sum(epochs))

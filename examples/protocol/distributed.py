@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 from torch import distributed
 
+from examples.protocol.counted import counted
 from sar_reg.errors import InputError
 from sar_reg.shapes import Tensor
 
@@ -72,7 +73,7 @@ class ProcessGroup:
         """
         if len(batch) < self.size:
             raise InputError(
-                f"a batch of {len(batch)} images cannot be shared out among {self.size} processes; "
+                f"a batch of {counted(len(batch), 'image')} cannot be shared out among {self.size} processes; "
                 f"start at most {len(batch)}"
             )
         return batch[self.rank :: self.size]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
+from examples.protocol.captured_step import StepGraph
 from examples.protocol.checkpoint import load_checkpoint, save_checkpoint
-from examples.protocol.cuda_graph import StepGraph
 from examples.protocol.data.images import Batch, TrainingImages
 from examples.protocol.distributed import SINGLE_PROCESS, ProcessGroup
 from examples.protocol.method import PromptMethod

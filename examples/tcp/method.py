@@ -20,8 +20,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from examples.protocol.cosine_gap import cosine_gap
 from examples.protocol.method import PromptMethod, Step, Tokenizer
-from examples.protocol.teacher import cosine_gap
 from sar_reg import PromptEncoder
 from sar_reg.bank import SPECIFIC, encode_templates
 from sar_reg.errors import InputError

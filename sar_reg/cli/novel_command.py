@@ -73,5 +73,6 @@ def run(options: argparse.Namespace) -> int:
         give(lines)
     dropped: dict[str, int] = about.get("outcome", {}).get("dropped", {})
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "none"
-    tell(f"{len(names)} novel classes (dropped: {reasons}){place}")
+    classes = "class" if len(names) == 1 else "classes"
+    tell(f"{len(names)} novel {classes} (dropped: {reasons}){place}")
     return 0

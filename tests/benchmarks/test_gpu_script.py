@@ -37,7 +37,7 @@ def test_rows_with_cuda_graphs(
 ) -> None:
     """They run with recorded graphs on a CPU, so that nothing fails for the first time on a GPU."""
     if graph_device.type == "cpu":
-        monkeypatch.setattr("examples.protocol.cuda_graph._has_graphs", lambda _: True)
+        monkeypatch.setattr("examples.protocol.captured_step._has_graphs", lambda _: True)
     monkeypatch.setattr(Bench, "graphs", True)
     bench = Bench(tmp_path, seconds=60, dry=True)
 

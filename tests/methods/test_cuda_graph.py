@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from examples.protocol.cuda_graph import StepGraph
+from examples.protocol.captured_step import StepGraph
 from examples.protocol.data.images import Batch
 from examples.protocol.schedule import make_optimizer, set_rate
 from examples.protocol.training import train_step
@@ -30,7 +30,7 @@ __all__ = ["descriptions", "graph_device", "packed"]
 def graphs(graph_device: torch.device, packed: None, monkeypatch: pytest.MonkeyPatch) -> torch.device:
     """A device on which steps can be captured."""
     if graph_device.type == "cpu":
-        monkeypatch.setattr("examples.protocol.cuda_graph._has_graphs", lambda _: True)
+        monkeypatch.setattr("examples.protocol.captured_step._has_graphs", lambda _: True)
     return graph_device
 
 

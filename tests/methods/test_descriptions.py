@@ -59,7 +59,7 @@ def test_a_class_without_description_is_named(tmp_path: Path) -> None:
 def test_unequal_numbers_are_refused(tmp_path: Path) -> None:
     source = write(tmp_path / "mine.json", {**SENTENCES, "violin": ["It sings."]})
     with pytest.raises(
-        InputError, match="has 1 sentences for 'violin' but 2 for 'wild cat'; every class needs"
+        InputError, match="has 1 sentence for 'violin' but 2 for 'wild cat'; every class needs"
     ):
         find_descriptions(source, "dtd", ["wild cat", "violin"])
 

@@ -88,6 +88,6 @@ def test_runs_of_no_table_are_left_out_and_counted(
     packing.main([str(tmp_path / "out"), "--into", str(tmp_path / "into")])
     printed = capsys.readouterr().out.splitlines()
     assert printed == [
-        f"{tmp_path / 'into' / 'methods.jsonl'}: 1 runs",
-        "left out: 1 runs with settings of no table",
+        f"{tmp_path / 'into' / 'methods.jsonl'}: 1 run",
+        "left out: 1 run with settings of no table",
     ]

@@ -15,7 +15,7 @@ from torch import distributed
 
 from examples.protocol.distributed import ProcessGroup
 from examples.protocol.runs.experiment import Experiment
-from examples.protocol.runs.zero_shot import zero_shot_record
+from examples.protocol.runs.handcrafted import zero_shot_record
 from sar_reg.errors import InputError
 from tests.protocol.conftest import MakeRun
 

@@ -10,8 +10,8 @@ from torch.nn.functional import normalize
 
 from examples.protocol.evaluation import harmonic_mean, percent_equal, predict, summary
 from examples.protocol.runs.experiment import Experiment
+from examples.protocol.runs.handcrafted import zero_shot
 from examples.protocol.runs.run import evaluate
-from examples.protocol.runs.zero_shot import zero_shot
 from tests.protocol.conftest import MakeRun
 
 

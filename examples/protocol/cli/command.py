@@ -12,11 +12,12 @@ from typing import Annotated, Any
 
 import torch
 
+from examples.protocol.captured_step import refuse_without_gpu
 from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.cli.pictures import draw_comparison
 from examples.protocol.cli.progress import Progress
-from examples.protocol.cli.table import JOINT_HEADS, Row, as_text, joint_rows_of, rows_of
-from examples.protocol.cuda_graph import refuse_without_gpu
+from examples.protocol.cli.table import JOINT_HEADS, ResultRow, as_text, joint_rows_of, rows_of
+from examples.protocol.counted import counted
 from examples.protocol.data.features import FeatureStore
 from examples.protocol.data.transforms import pixels_of
 from examples.protocol.distributed import ProcessGroup, choose_device
@@ -25,17 +26,17 @@ from examples.protocol.recipe import OF_METHODS, Recipe, load_recipe
 from examples.protocol.runs.config import RunConfig, Source
 from examples.protocol.runs.duration import estimate_time
 from examples.protocol.runs.experiment import NO_STORE, Experiment, Setup
-from examples.protocol.runs.memory import Estimate, estimate_step
+from examples.protocol.runs.handcrafted import zero_shot_record
+from examples.protocol.runs.memory import MemoryEstimate, estimate_step
 from examples.protocol.runs.record import Record
 from examples.protocol.runs.run import Run, describe_bank, features_of
-from examples.protocol.runs.zero_shot import zero_shot_record
 from sar_reg.errors import InputError, require
 
 tyro: Any = require("tyro", extra="examples")
 
 
 @dataclass(frozen=True)
-class Options:
+class MethodOptions:
     """What to run and where to put it."""
 
     source: Annotated[Source, tyro.conf.OmitArgPrefixes]
@@ -86,7 +87,7 @@ def main(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None = 
         compare(method, options)
 
 
-def parse(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None) -> Options:
+def parse(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None) -> MethodOptions:
     """Read the command line; the recipe of the chosen data set gives the defaults."""
     name = method.__name__
     place, _ = tyro.cli(Place, args=argv, return_unknown_args=True, add_help=False)
@@ -95,13 +96,13 @@ def parse(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None) 
         raise InputError(f"give --dataset as well, such as --data {place.data} --dataset dtd")
     dataset = place.dataset or "animals"
     protocol = place.protocol or ("testbed" if on_testbed else "paper")
-    default = Options(
+    default = MethodOptions(
         source=Source(dataset=dataset, data=place.data),
         recipe=load_recipe(recipe, protocol, dataset),
         protocol=protocol,
     )
     options = tyro.cli(
-        Options,
+        MethodOptions,
         args=argv,
         default=default,
         prog=f"python -m examples.{name.lower()}",
@@ -117,7 +118,7 @@ def parse(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None) 
     return options
 
 
-def compare(method: type[PromptMethod], options: Options) -> None:
+def compare(method: type[PromptMethod], options: MethodOptions) -> None:
     """Do the runs that are not finished, then print the comparison and draw the picture."""
     if not options.seeds or min(options.seeds) < 0:
         raise InputError(
@@ -156,7 +157,7 @@ def compare(method: type[PromptMethod], options: Options) -> None:
     group.leave()
 
 
-def list_runs(method: type[PromptMethod], options: Options, experiment: Experiment) -> list[Run]:
+def list_runs(method: type[PromptMethod], options: MethodOptions, experiment: Experiment) -> list[Run]:
     """The method alone, then with SAR, over the seeds; with `--final` only with SAR and the first seed."""
     kinds = (False, True) if options.sar else (False,)
     cells = [
@@ -177,7 +178,7 @@ def list_runs(method: type[PromptMethod], options: Options, experiment: Experime
     ]
 
 
-def do_runs(runs: Sequence[Run], options: Options, group: ProcessGroup) -> list[Record]:
+def do_runs(runs: Sequence[Run], options: MethodOptions, group: ProcessGroup) -> list[Record]:
     """The record of each run, from its file where it is finished."""
     progress = Progress(len(runs) * options.recipe.epochs, shown=group.first)
     records = []
@@ -199,13 +200,13 @@ def do_runs(runs: Sequence[Run], options: Options, group: ProcessGroup) -> list[
     return records
 
 
-def estimate(run: Run, group: ProcessGroup) -> Estimate:
+def estimate(run: Run, group: ProcessGroup) -> MemoryEstimate:
     """The memory that a step of the run takes in each process."""
     images = math.ceil(run.config.recipe.batch_size / (group.size * run.config.recipe.accumulate))
     return estimate_step(run.build(), pixels_of(run.experiment.model).size, images)
 
 
-def draw(runs: Sequence[Run], experiment: Experiment, rows: Sequence[Row], out: Path) -> Path:
+def draw(runs: Sequence[Run], experiment: Experiment, rows: Sequence[ResultRow], out: Path) -> Path:
     """The picture of the first seed's learned similarities and of all accuracies."""
     names = tuple(name for test in experiment.tests.values() for name in test.classnames)
     handcrafted = torch.cat([experiment.zero_shot_rows(test) for test in experiment.tests.values()])
@@ -232,7 +233,8 @@ def as_last_fit(experiment: Experiment, run: Run, record: Record) -> str:
     """What a last fit has made, for people."""
     expected = f", expecting {len(experiment.held_out)} more" if experiment.held_out else ""
     sar = about_sar(experiment, run.config.recipe)[:2] if run.config.sar else []
-    sizes = f"{len(experiment.classnames)} classes{expected}, {record['training']['images']} images"
+    classes, images = len(experiment.classnames), record["training"]["images"]
+    sizes = f"{counted(classes, 'class')}{expected}, {counted(images, 'image')}"
     return "\n".join(
         (
             f"{experiment.source.dataset}: {run.config.title}, trained on {sizes}; nothing was measured, since all "
@@ -250,11 +252,8 @@ def as_report(
     """The comparison for people."""
     recipe = runs[0].config.recipe
     sizes = ", ".join(f"{len(test.classnames)} {name}" for name, test in experiment.tests.items())
-    lines = [
-        f"{experiment.source.dataset}: {sizes} classes; {recipe.shots} shots, {recipe.epochs} epochs",
-        "",
-    ]
-    lines += [as_text(rows_of(records)), ""]
+    trained = f"{counted(recipe.shots, 'shot')}, {counted(recipe.epochs, 'epoch')}"
+    lines = [f"{experiment.source.dataset}: {sizes} classes; {trained}", "", as_text(rows_of(records)), ""]
     if joint := joint_rows_of(records):
         lines += ["base and new classes in one list:", as_text(joint, JOINT_HEADS), ""]
     if any(run.config.sar for run in runs):
@@ -272,7 +271,11 @@ def about_sar(experiment: Experiment, recipe: Recipe) -> list[str]:
     """Weight and sizes of SAR, the novel classes that were found, and held-out names among them."""
     bank = experiment.bank
     names, asked = bank.n_base + bank.n_novel, recipe.sample_size
-    others = f"{asked} others drawn in each step" if 0 < asked < names - 1 else f"all {names - 1} others"
+    others = (
+        f"{counted(asked, 'other')} drawn in each step"
+        if 0 < asked < names - 1
+        else f"all {names - 1} others"
+    )
     if asked > names - 1:
         others += f"\n({names - 1} are fewer than the --sample-size of {asked})"
     outcome = bank.provenance.get("outcome", {})

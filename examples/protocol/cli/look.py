@@ -23,7 +23,7 @@ from sar_reg.shapes import Float, Tensor
 
 
 @dataclass(frozen=True)
-class Options:
+class LookOptions:
     """Compare the learned similarities of a finished run with the handcrafted ones."""
 
     record: Annotated[Path, tyro.conf.Positional]
@@ -104,12 +104,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command line; mistakes of the user end in one line."""
     with one_line_errors():
         options = tyro.cli(
-            Options, args=argv, prog="python -m examples.protocol.cli.look", description=Options.__doc__
+            LookOptions,
+            args=argv,
+            prog="python -m examples.protocol.cli.look",
+            description=LookOptions.__doc__,
         )
         print(look(options))
 
 
-def look(options: Options) -> str:
+def look(options: LookOptions) -> str:
     """Draw the picture and return the report."""
     run = open_comparable(options.record, usable(options.device))
     method = run.method(run.classnames)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch.nn.functional import normalize
 
-from examples.protocol.cli.table import Row
+from examples.protocol.cli.table import ResultRow
 from sar_reg import similarity_alignment_loss
 from sar_reg.errors import require
 from sar_reg.files import write_atomic
@@ -24,7 +24,7 @@ def draw_comparison(
     path: Path,
     maps: Sequence[tuple[str, Float[Tensor, "classes width"]]],
     n_base: int,
-    rows: Sequence[Row],
+    rows: Sequence[ResultRow],
     *,
     temperature: float,
 ) -> Path:
@@ -78,7 +78,7 @@ def _mark_border(axis: Any, n_base: int, n: int) -> None:
     axis.tick_params(length=0)
 
 
-def _bars(axis: Any, rows: Sequence[Row]) -> None:
+def _bars(axis: Any, rows: Sequence[ResultRow]) -> None:
     names = ("base", "new", "h")
     width = 0.8 / len(rows)
     for number, row in enumerate(rows):

@@ -23,7 +23,7 @@ JOINT_HEADS = {"base": "J base", "new": "J new", "h": "H joint"}
 
 
 @dataclass(frozen=True)
-class Row:
+class ResultRow:
     """One line: a method on a data set over its seeds, in percent."""
 
     dataset: str
@@ -42,7 +42,7 @@ class Row:
         return f"{self.values[name]:.1f}" if math.isnan(spread) else f"{self.values[name]:.1f} ± {spread:.1f}"
 
 
-def rows_of(records: Sequence[Record]) -> list[Row]:
+def rows_of(records: Sequence[Record]) -> list[ResultRow]:
     """One row a data set and method: data sets by name, methods as they first appear."""
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
@@ -50,10 +50,10 @@ def rows_of(records: Sequence[Record]) -> list[Row]:
         name = dataset if record["source"]["split"] == "scene" else f"{dataset} ({record['source']['split']})"
         groups.setdefault((name, record["title"]), []).append(record)
     ordered = sorted(groups.items(), key=lambda item: (item[0][0], _rank(item[0][1])))
-    return [Row(*key, len(group), summary([accuracies(r) for r in group])) for key, group in ordered]
+    return [ResultRow(*key, len(group), summary([accuracies(r) for r in group])) for key, group in ordered]
 
 
-def joint_rows_of(records: Sequence[Record]) -> list[Row]:
+def joint_rows_of(records: Sequence[Record]) -> list[ResultRow]:
     """As `rows_of`, of base and new images among the base and new classes in one list."""
     found = [record for record in records if record.get("joint")]
     return rows_of([{**record, "results": _joint(record)} for record in found])
@@ -87,7 +87,7 @@ def accuracies(record: Record) -> dict[str, float]:
     return {name: value for name, value in record["results"].items() if name != "sar_loss"}
 
 
-def as_text(rows: Sequence[Row], titles: Mapping[str, str] = HEADS) -> str:
+def as_text(rows: Sequence[ResultRow], titles: Mapping[str, str] = HEADS) -> str:
     """The table for a terminal, at most 80 columns for base, new and H; `titles` of the columns."""
     width = max(len(row.title) for row in rows)
     heads = [titles.get(name, name) for name in rows[0].columns]
@@ -99,7 +99,7 @@ def as_text(rows: Sequence[Row], titles: Mapping[str, str] = HEADS) -> str:
     return "\n".join(lines)
 
 
-def as_markdown(rows: Sequence[Row]) -> str:
+def as_markdown(rows: Sequence[ResultRow]) -> str:
     """The table for a README, data sets as blocks of lines."""
     heads = [HEADS.get(name, name) for name in rows[0].columns]
     lines = [f"| data set | | {' | '.join(heads)} | seeds |", "|---" * (len(heads) + 3) + "|"]

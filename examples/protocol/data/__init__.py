@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from examples.protocol.counted import counted
 from examples.protocol.data import aircraft, imagenet, split_json
 from examples.protocol.data.catalogue import SHIFTED, TABLE_3, CatalogueEntry, Form, entry_of
 from examples.protocol.data.dataset import Dataset, Example, Subset, base_new_split, few_shot, fingerprint
@@ -98,4 +99,4 @@ def numbers_expected(source: CatalogueEntry) -> Numbers:
 def describe(numbers: Numbers) -> str:
     """The numbers in words."""
     classes, *images = numbers
-    return f"{classes} classes, {' / '.join(str(n) for n in images)} train / val / test images"
+    return f"{counted(classes, 'class')}, {' / '.join(str(n) for n in images)} train / val / test images"

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from examples.protocol.counted import counted
 from examples.protocol.data.file_dataset import FileDataset
 from examples.protocol.data.reading import ImageError, read_image
 from sar_reg.errors import InputError
@@ -47,10 +48,10 @@ def without_broken(dataset: FileDataset) -> FileDataset:
         if lost:
             names = ", ".join(dataset.classnames[label] for label in sorted(lost)[:SHOWN])
             raise InputError(
-                f"no {part} image of {len(lost)} classes can be read: {names} ({listed(broken)}); "
+                f"no {part} image of {counted(len(lost), 'class')} can be read: {names} ({listed(broken)}); "
                 "replace the images or take the classes out"
             )
-    note = f"left out: {len(broken)} images that cannot be read: {listed(broken)}"
+    note = f"left out: {counted(len(broken), 'image')} that cannot be read: {listed(broken)}"
     return replace(dataset, train=train, val=val, test=test, notes=(*dataset.notes, note))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from examples.protocol.data.catalogue import SHIFTED, TABLE_3
 from examples.protocol.data.health import check_all
-from examples.protocol.data.zero_shot import check
+from examples.protocol.data.published_accuracy import check
 from sar_reg.cli.doctor import Finding
 
 

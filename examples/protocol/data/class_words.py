@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from examples.protocol.counted import counted
 from examples.protocol.data.folder import composed
 from sar_reg.errors import InputError
 from sar_reg.files import write_atomic
@@ -122,12 +123,14 @@ def _remarks(
     numbers = [name for name in classnames if _NOT_WORDS.fullmatch(name)]
     if numbers:
         remarks.append(
-            f"{len(numbers)} class names are numbers or ids and not words, such as {numbers[0]!r}: CLIP reads words, "
-            f"so write them in {FILE}"
+            f"{counted(len(numbers), 'class name')} without words, such as {numbers[0]!r}: CLIP cannot know "
+            f"numbers and ids, so write words in {FILE}"
         )
     unknown = [folder for folder in words if folder not in {composed(name) for name in named}]
     if unknown:
-        remarks.append(f"{FILE} names {len(unknown)} folders that hold no images, such as {unknown[0]!r}")
+        remarks.append(
+            f"{FILE} names {counted(len(unknown), 'folder')} without images, such as {unknown[0]!r}"
+        )
     spellings: dict[int, set[str]] = {}
     for folder, label in label_of.items():
         spellings.setdefault(label, set()).add(folder)

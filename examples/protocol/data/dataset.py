@@ -12,6 +12,7 @@ from typing import Protocol
 
 from PIL import Image
 
+from examples.protocol.counted import counted
 from sar_reg.errors import InputError
 
 VAL_SHOTS = 4
@@ -128,7 +129,7 @@ def base_new_split(dataset: Dataset, base_classes: Collection[str] | None = None
     new = [label for label in labels if label not in set(base)]
     if not base or not new:
         raise InputError(
-            f"{dataset.key} cannot be split into {len(base)} base and {len(new)} new classes: "
+            f"{dataset.key} cannot be split into {len(base)} base and {counted(len(new), 'new class')}: "
             "each side needs at least one"
         )
     return _only(dataset, base), _only(dataset, new)
@@ -139,8 +140,9 @@ def _check_all_trained(dataset: Dataset, trained: Sequence[int]) -> None:
     if trained and untrained:
         names = ", ".join(dataset.classnames[label] for label in sorted(untrained)[:5])
         raise InputError(
-            f"{dataset.key} has {len(untrained)} classes without training images, such as {names}: they are new, and "
-            "the first half of the others is not all that is base. Name the base classes: --base-classes FILE"
+            f"{dataset.key} has {counted(len(untrained), 'class')} without training images, such as {names}. Classes "
+            "without them are new, so the first half of the others is not all that is base. Name the base classes: "
+            "--base-classes FILE"
         )
 
 

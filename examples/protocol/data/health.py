@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from examples.protocol.counted import counted
 from examples.protocol.data import READERS, describe, numbers_expected, numbers_of
 from examples.protocol.data.catalogue import CatalogueEntry, entry_of
 from examples.protocol.data.dataset import Example
@@ -111,7 +112,7 @@ def _names(dataset: FileDataset) -> list[Finding]:
     theirs = [name.replace("_", " ") for name in dataset.classnames]
     if theirs == ours:
         return [Finding(subject, "ok", f"{theirs[0]} … {theirs[-1]}, as in {known.name}")]
-    fact = f"{len(theirs)} names here, {len(ours)} in {known.name}"
+    fact = f"{counted(len(theirs), 'name')} here, {len(ours)} in {known.name}"
     for here, there in zip(theirs, ours, strict=False):
         if here != there:
             fact += f'; the first that differs is "{here}" here, "{there}" there'
@@ -132,8 +133,8 @@ def _paths(dataset: FileDataset, examples: Sequence[Example]) -> Finding:
         if name not in listed[parent]:
             missing.append(example.source)
     if not missing:
-        return Finding(subject, "ok", f"all {len(examples)} images are there")
-    fact = f"{len(missing)} of {len(examples)} images are missing, the first {missing[0]}"
+        return Finding(subject, "ok", f"{counted(len(examples), 'image')}, all there")
+    fact = f"missing: {len(missing)} of {counted(len(examples), 'image')}, the first {missing[0]}"
     return Finding(subject, "failure", fact, f"extract the images again into {dataset.folder}")
 
 
@@ -144,8 +145,8 @@ def _decoding(dataset: FileDataset, examples: Sequence[Example], decode: int) ->
         there = random.Random(0).sample(there, decode)
     broken = [example.source for example in there if not _decodes(dataset, example)]
     if not broken:
-        return Finding(subject, "ok", f"{len(there)} images decoded")
-    fact = f"{len(broken)} of {len(there)} images cannot be decoded: {', '.join(broken[:3])}"
+        return Finding(subject, "ok", f"{counted(len(there), 'image')} decoded")
+    fact = f"{len(broken)} of {counted(len(there), 'image')} cannot be decoded: {', '.join(broken[:3])}"
     return Finding(subject, "failure", fact, "extract or download them again")
 
 
@@ -161,7 +162,5 @@ def _pickles(source: CatalogueEntry, root: Path) -> list[Finding]:
     found = sorted(source.home(root).glob("split_fewshot/*.pkl")) + sorted(source.home(root).glob("*.pkl"))
     if not found:
         return []
-    fact = (
-        f"{len(found)} pickle files of another tool ({found[0].name}, …) are ignored: the draws are repeated"
-    )
+    fact = f"ignored: {counted(len(found), 'pickle file')} of another tool ({found[0].name}, …); the draws are repeated"
     return [Finding(f"{source.key}: caches", "note", fact)]

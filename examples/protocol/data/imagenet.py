@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from examples.protocol.counted import counted
 from examples.protocol.data.dataset import Example
 from examples.protocol.data.file_dataset import FileDataset
 from sar_reg.errors import InputError
@@ -70,7 +71,7 @@ def _class_folders(folder: Path, expected: Sequence[str] | None = None) -> list[
     if expected is not None and ids != list(expected):
         different = sorted(set(ids) ^ set(expected))
         raise InputError(
-            f"{folder} and its neighbour train differ in {len(different)} classes (first: {different[0]}). "
+            f"{folder} and its neighbour train differ in {counted(len(different), 'class')} (first: {different[0]}). "
             "The validation images must be sorted into one folder a class"
         )
     return ids
@@ -88,5 +89,7 @@ def _examples(folder: Path, part: str, class_folders: Sequence[str]) -> tuple[Ex
 def _names(ids: Sequence[str], name_of: Mapping[str, str], source: Path) -> tuple[str, ...]:
     unknown = [wordnet_id for wordnet_id in ids if wordnet_id not in name_of]
     if unknown:
-        raise InputError(f"{source} has no name for {len(unknown)} class folders (first: {unknown[0]})")
+        raise InputError(
+            f"{source} has no name for {counted(len(unknown), 'class folder')} (first: {unknown[0]})"
+        )
     return tuple(name_of[wordnet_id] for wordnet_id in ids)

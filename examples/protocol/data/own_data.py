@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from examples.protocol.counted import counted
 from examples.protocol.data import split_json
 from examples.protocol.data.class_words import FILE, ClassWords, name_classes, read_words
 from examples.protocol.data.dataset import Example
@@ -50,7 +51,8 @@ def open_folder(folder: str | Path, *, final: bool = False) -> FileDataset:
     train, val, test = _pooled(photos, words) if final else _lists(folder, photos, words)
     if not train or not (test or final):
         raise InputError(
-            f"{folder} holds {len(words.classnames)} classes, {len(train)} training and {len(test)} test images"
+            f"{folder} holds {counted(len(words.classnames), 'class')}, {counted(len(train), 'training image')} and "
+            f"{counted(len(test), 'test image')}"
             f"{_said(photos)}. Expected {folder}/CLASS/image.jpg, or {folder}/train/CLASS/image.jpg and "
             "the same in test"
         )
@@ -88,8 +90,8 @@ def _lists(folder: Path, photos: Photos, words: ClassWords) -> Lists:
     if untested:
         listed = ", ".join(words.classnames[label] for label in sorted(untested)[:5])
         raise InputError(
-            f"{folder / 'test'} has no images of {len(untested)} classes, such as {listed}: add some, or take the "
-            "class out of train too"
+            f"{folder / 'test'} has no images of {counted(len(untested), 'class')}, such as {listed}: add some, or "
+            "take the class out of train too"
         )
     return train, val, test
 
@@ -115,8 +117,9 @@ def _cut(folder: Path, images: ByClass, words: ClassWords) -> Lists:
     tiny = [words.classnames[label] for label, paths in by_label.items() if len(paths) < 2]
     if tiny:
         raise InputError(
-            f"{len(tiny)} classes of {folder} hold a single image: {', '.join(tiny[:10])}. A class needs one image "
-            "to train on and one to test on: add images, make train and test folders, or train on all with --final"
+            f"{folder} has {counted(len(tiny), 'class')} with a single image: {', '.join(tiny[:10])}. A class "
+            "needs one image to train on and one to test on: add images, make train and test folders, or train on all "
+            "with --final"
         )
     train, val, test = [], [], []
     for label, paths in by_label.items():

@@ -18,7 +18,7 @@ GIB = 2**30
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MemoryEstimate:
     """Bytes: the frozen model's weights, what one step keeps for its backward pass, and what is free now."""
 
     weights: int
@@ -41,7 +41,7 @@ class Estimate:
         return f"{line}. It will hardly fit: raise --accumulate, lower --n-novel, or use precision bf16"
 
 
-def estimate_step(method: PromptMethod, image_size: int, images: int) -> Estimate:
+def estimate_step(method: PromptMethod, image_size: int, images: int) -> MemoryEstimate:
     """Run the method's step on few classes and images, and extend it along both: `a + b·N + c·B`.
 
     Exact for the saved activations of towers that work on classes and images one by one, which all five methods'
@@ -68,7 +68,7 @@ def estimate_step(method: PromptMethod, image_size: int, images: int) -> Estimat
         )
     random.setstate(drawn)
     step = start + per_class * (names - few) + per_image * (images - one)
-    return Estimate(_size(method.model.parameters()), int(step), free_memory(method.tower.device))
+    return MemoryEstimate(_size(method.model.parameters()), int(step), free_memory(method.tower.device))
 
 
 def free_memory(device: torch.device) -> int:

@@ -29,8 +29,8 @@ def test_a_sound_folder(birds: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "blue_tit" in printed
     assert "a photo of a blue tit." in printed
     assert "3 class folders; 10 / 4 / 5 images to train on / val / test" in printed
-    assert "1 class names are numbers or ids and not words, such as 'n01530575'" in printed
-    assert "1 classes hold fewer than 4 images" in printed
+    assert "1 class name without words, such as 'n01530575'" in printed
+    assert "1 class with fewer than 4 images" in printed
     assert f"{birds / 'names.csv'} was written" in printed
     assert printed.splitlines()[-1] == "ready to train on"
 
@@ -45,7 +45,7 @@ def test_the_words_that_a_user_edits_are_those_of_training(
     assert check.main([str(birds)]) == 0
     printed = capsys.readouterr().out
     assert "a photo of a brambling." in printed
-    assert "numbers or ids" not in printed
+    assert "without words" not in printed
     assert f"{names} is read" in printed
     assert open_folder(birds).classnames == ("blue tit", "brambling", "robin")
 
@@ -64,7 +64,7 @@ def test_all_broken_images_at_once(birds: Path, capsys: pytest.CaptureFixture[st
     check.main([str(birds)])
     printed = capsys.readouterr().out
     assert printed.count("cannot be read: ") == 3
-    assert printed.endswith("ready to train on; the 3 images that cannot be read are left out\n")
+    assert printed.endswith("ready to train on, without 3 images that cannot be read\n")
 
 
 def test_training_leaves_broken_images_out_and_says_so(birds: Path) -> None:
@@ -73,10 +73,10 @@ def test_training_leaves_broken_images_out_and_says_so(birds: Path) -> None:
     read = without_broken(whole)
     lists = [[e.source for e in (*d.train, *d.val, *d.test)] for d in (whole, read)]
     assert set(lists[0]) - set(lists[1]) == {"robin/00.png"}
-    assert read.notes[-1] == "left out: 1 images that cannot be read: robin/00.png (the file is empty)"
+    assert read.notes[-1] == "left out: 1 image that cannot be read: robin/00.png (the file is empty)"
     for image in (birds / "n01530575").iterdir():
         image.write_bytes(b"")
-    with pytest.raises(InputError, match=r"no training image of 1 classes can be read: n01530575 \("):
+    with pytest.raises(InputError, match=r"no training image of 1 class can be read: n01530575 \("):
         without_broken(whole)
 
 
@@ -89,7 +89,7 @@ def test_what_keeps_a_folder_from_training(birds: Path, capsys: pytest.CaptureFi
     (birds / "Wren ").rename(birds / "sparrow")
     assert check.main([str(birds), "--json"]) == 1
     (problem,) = json.loads(capsys.readouterr().out)["problems"]
-    assert "hold a single image: lone, sparrow, wren" in problem
+    assert "3 classes with a single image: lone, sparrow, wren" in problem
 
 
 def test_a_folder_with_a_split_file(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:

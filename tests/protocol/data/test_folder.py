@@ -155,17 +155,14 @@ def test_numbers_are_in_natural_order_and_are_said_to_be_no_words(tmp_path: Path
         write_images(tmp_path / name, 2)
     dataset = open_folder(tmp_path)
     assert dataset.classnames == ("0", "1", "2", "10", "11")
-    assert any(
-        note.startswith("5 class names are numbers or ids and not words, such as '0'")
-        for note in dataset.notes
-    )
+    assert any(note.startswith("5 class names without words, such as '0'") for note in dataset.notes)
 
 
 @pytest.mark.parametrize("ids", [("n01440764", "n01443537"), ("class_1", "class_2"), ("Label 3", "Label 4")])
 def test_ids_are_said_to_be_no_words(ids: tuple[str, str], tmp_path: Path) -> None:
     for name in ids:
         write_images(tmp_path / name, 2)
-    assert any("2 class names are numbers or ids" in note for note in open_folder(tmp_path).notes)
+    assert any("2 class names without words" in note for note in open_folder(tmp_path).notes)
     (tmp_path / "names.csv").write_text(f"folder,words\n{ids[0]},tench\n{ids[1]},goldfish\n")
     dataset = open_folder(tmp_path)
     assert dataset.classnames == ("tench", "goldfish")
@@ -189,7 +186,7 @@ def test_names_csv(separator: str, tmp_path: Path) -> None:
     assert dataset.classnames == ("dog", "cat")
     assert Counter(e.label for e in (*dataset.train, *dataset.val, *dataset.test)) == {0: 2, 1: 4}
     assert "the folders 'siamese', 'tabby' are one class, 'cat'" in dataset.notes
-    assert "names.csv names 1 folders that hold no images, such as 'gone'" in dataset.notes
+    assert "names.csv names 1 folder without images, such as 'gone'" in dataset.notes
 
 
 def test_the_file_that_is_written_changes_nothing(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_a_complete_data_set_is_fine(eurosat: CatalogueEntry, tmp_path: Path) ->
     found = by_subject(findings)
     assert found["numbers"].fact == "10 classes, 20 / 10 / 10 train / val / test images"
     assert found["class names"].fact == "Annual Crop Land … Sea or Lake, as in eurosat.txt"
-    assert found["files"].fact == "all 40 images are there"
+    assert found["files"].fact == "40 images, all there"
     assert found["decoding"].fact == "40 images decoded"
     assert by_subject(check(eurosat, tmp_path, decode=7))["decoding"].fact == "7 images decoded"
 
@@ -62,13 +62,11 @@ def test_damage_is_found(eurosat: CatalogueEntry, tmp_path: Path) -> None:
     assert found["class names"].verdict == "warning"
     assert found["class names"].fact.endswith('the first that differs is "Stream" here, "River" there')
     assert found["files"].verdict == "failure"
-    assert (
-        found["files"].fact == f"1 of 40 images are missing, the first {images[0].relative_to(home / '2750')}"
-    )
+    assert found["files"].fact == f"missing: 1 of 40 images, the first {images[0].relative_to(home / '2750')}"
     assert found["decoding"].verdict == "failure"
     assert found["decoding"].fact.startswith("1 of 39 images cannot be decoded: ")
     assert found["caches"].verdict == "note"
-    assert "shot_16-seed_1.pkl, …) are ignored" in found["caches"].fact
+    assert found["caches"].fact.startswith("ignored: 1 pickle file of another tool (shot_16-seed_1.pkl, …)")
 
 
 def test_a_split_file_that_cannot_be_read(eurosat: CatalogueEntry, tmp_path: Path) -> None:

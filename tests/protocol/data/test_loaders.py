@@ -237,10 +237,10 @@ def test_damaged_aircraft_lists(tmp_path: Path) -> None:
 def test_damaged_imagenet_folders(tmp_path: Path) -> None:
     home = fabricate(tmp_path, "imagenet")
     (home / "images" / "val" / "n99999999").mkdir()
-    with pytest.raises(InputError, match=r"differ in 1 classes \(first: n99999999\)"):
+    with pytest.raises(InputError, match=r"differ in 1 class \(first: n99999999\)"):
         open_dataset("imagenet", tmp_path, verify=False)
     (home / "images" / "train" / "n99999999").mkdir()
-    with pytest.raises(InputError, match=r"no name for 1 class folders \(first: n99999999\)"):
+    with pytest.raises(InputError, match=r"no name for 1 class folder \(first: n99999999\)"):
         open_dataset("imagenet", tmp_path, verify=False)
     (home / "classnames.txt").write_text("n01440764 tench\nn01443537\n")
     with pytest.raises(InputError, match="a WordNet id, a space and the name"):

@@ -49,7 +49,7 @@ def test_train_and_test_folders_with_new_classes(tmp_path: Path) -> None:
     ]
     with pytest.raises(InputError, match="no training images of: wren"):
         base_new_split(dataset, ["wren"])
-    with pytest.raises(InputError, match=r"1 classes without training images, such as wren.*--base-classes"):
+    with pytest.raises(InputError, match=r"1 class without training images, such as wren.*--base-classes"):
         base_new_split(dataset)
 
 
@@ -58,13 +58,13 @@ def test_refusals(tmp_path: Path) -> None:
         InputError, match=r"there is no folder .*nowhere; give the folder that holds the class"
     ):
         open_folder(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"holds 0 classes, 0 training and 0 test images"):
+    with pytest.raises(InputError, match=r"holds 0 classes, 0 training images and 0 test images"):
         open_folder(tmp_path)
     write_classes(tmp_path / "cut" / "train", {"robin": 2, "wren": 2})
     write_classes(tmp_path / "cut" / "test", {"robin": 2})
-    with pytest.raises(InputError, match=r"test has no images of 1 classes, such as wren: add some"):
+    with pytest.raises(InputError, match=r"test has no images of 1 class, such as wren: add some"):
         open_folder(tmp_path / "cut")
     shutil.rmtree(tmp_path / "cut")
     write_classes(tmp_path, {"robin": 3, "wren": 1})
-    with pytest.raises(InputError, match=r"1 classes of .* hold a single image: wren\. A class needs one"):
+    with pytest.raises(InputError, match=r"has 1 class with a single image: wren\. A class needs one"):
         open_folder(tmp_path)

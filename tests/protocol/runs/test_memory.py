@@ -13,7 +13,7 @@ from examples.maple.method import MaPLe
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import Recipe
 from examples.protocol.runs import memory
-from examples.protocol.runs.memory import Estimate, estimate_step, kept_by
+from examples.protocol.runs.memory import MemoryEstimate, estimate_step, kept_by
 from tests.fabricated.runs import small_clip
 
 NAMES = [f"{'very ' * (i % 4)}strange thing {i}" for i in range(90)]
@@ -67,7 +67,7 @@ def test_kept_counts_a_tensor_once_and_no_weights() -> None:
 
 
 def test_the_line_says_what_to_do() -> None:
-    fits, tight = Estimate(2**29, 2**31, 2**34), Estimate(2**29, 2**34, 2**34)
+    fits, tight = MemoryEstimate(2**29, 2**31, 2**34), MemoryEstimate(2**29, 2**34, 2**34)
     assert str(fits) == "memory: a step needs about 2.0 GiB beside the model's 0.5; 16.0 GiB are free"
     assert fits.fits
     assert not tight.fits
