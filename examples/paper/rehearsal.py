@@ -55,7 +55,7 @@ def rehearse(names: Sequence[str], options: PaperOptions) -> list[Failure]:
     """Do the plans of tables and figures on made-up data at full size and render them.
 
     Returns:
-        The runs that failed. Everything is removed if there are none.
+        The runs that failed. Everything is removed if there are none, and if the rehearsal is interrupted.
 
     Raises:
         InputError: for an option that has no effect here.
@@ -67,6 +67,26 @@ def rehearse(names: Sequence[str], options: PaperOptions) -> list[Failure]:
         listed = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(f"--rehearse makes data, model and output of its own; leave out {listed}")
     began, folder = time.perf_counter(), Path(tempfile.mkdtemp(prefix="sar-reg-rehearsal-"))
+    try:
+        covered, failures = _rehearse_in(folder, names, options)
+    except KeyboardInterrupt:
+        shutil.rmtree(folder)
+        print(f"stopped; {folder} is removed, and the same command starts again", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    seconds = time.perf_counter() - began
+    if failures:
+        print(f"rehearsal: {counted(len(failures), 'run')} failed; {folder} is kept", file=sys.stderr)
+        return failures
+    shutil.rmtree(folder)
+    print(f"rehearsed {', '.join(names)}: {covered}. {seconds:.0f} s; {folder} is removed")
+    return []
+
+
+def _rehearse_in(folder: Path, names: Sequence[str], options: PaperOptions) -> tuple[str, list[Failure]]:
+    """What was covered, in words, and the runs that failed."""
     options = replace(options, data=str(folder / "data"), out=folder / "runs", model=MODEL)
     plans = {name: planned_runs(narrowed_sweep(name, options), options) for name in names}
     everything = [run for planned in plans.values() for run in planned]
@@ -76,15 +96,7 @@ def rehearse(names: Sequence[str], options: PaperOptions) -> list[Failure]:
     for name in names:
         print(f"{name}: {coverage(plans[name], stage)}", flush=True)
         failures += reproduce(name, options, RECIPE, isolate=False)
-    seconds = time.perf_counter() - began
-    if failures:
-        print(f"rehearsal: {counted(len(failures), 'run')} failed; {folder} is kept", file=sys.stderr)
-        return failures
-    shutil.rmtree(folder)
-    print(
-        f"rehearsed {', '.join(names)}: {coverage(everything, stage)}. {seconds:.0f} s; {folder} is removed"
-    )
-    return []
+    return coverage(everything, stage), failures
 
 
 @dataclass(frozen=True)

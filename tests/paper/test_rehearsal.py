@@ -84,6 +84,32 @@ def test_options_without_effect_are_refused(capsys: pytest.CaptureFixture[str]) 
     assert "leave out --data, --estimate" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "is removed, and the same command starts again"),
+        (InputError("no such device"), 2, "error: no such device"),
+    ],
+)
+def test_a_rehearsal_that_stops_leaves_nothing(
+    error: BaseException,
+    code: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        assert list(tmp_path.iterdir())
+        raise error
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(rehearsal, "reproduce", stop)
+    assert run("fig1", "--datasets", "eurosat") == code
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_lists_have_their_full_length_and_numbers_are_checked(tmp_path: Path) -> None:
     stage = rehearsal.set_up(tmp_path, ["imagenet_a", "dtd"])
     assert stage.classes == {"imagenet_a": 200, "dtd": 47}
