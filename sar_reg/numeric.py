@@ -51,9 +51,10 @@ def positive_temperature(temperature: object) -> float:
 
 
 def _as_int(value: object) -> int | None:
-    if isinstance(value, bool | Tensor):  # reading a tensor would wait for its device
+    # tuples: the compiler of PyTorch 2.8 does not read unions of types
+    if isinstance(value, (bool, Tensor)):  # reading a tensor would wait for its device
         return None
-    if isinstance(value, int | SymInt):
+    if isinstance(value, (int, SymInt)):
         return cast(int, value)
     try:
         return operator.index(cast(Any, value))
