@@ -78,6 +78,10 @@ class SimilarityAlignmentLoss(nn.Module):
     step: Tensor
     target: Tensor
     gram: Tensor | None
+    sampling: Sampling
+    reduction: Reduction
+    direction: Direction
+    impl: Implementation
 
     def __init__(
         self,
@@ -97,7 +101,8 @@ class SimilarityAlignmentLoss(nn.Module):
                     f"bank must be an AnchorBank, not {type(bank).__name__} (it has no {name}); make one with "
                     "build_anchor_bank or read one with AnchorBank.load"
                 )
-        self.options = validation.check_options(bank.temperature, seed, sampling, reduction, direction, impl)
+        checked = validation.check_options(bank.temperature, seed, sampling, reduction, direction, impl)
+        self.temperature, self.seed, self.sampling, self.reduction, self.direction, self.impl = checked
         validation.check_features(bank.embeddings, bank.embeddings)
         rows = bank.embeddings.shape[0]
         self.classnames = name_tuple(bank.classnames, "classnames")
@@ -152,30 +157,32 @@ class SimilarityAlignmentLoss(nn.Module):
                 if age:  # a recomputation, which repeats the draw of its call
                     advance, step = False, self.step - age
         k = self.sample_size if self.training else n - 1
-        loss = api.evaluate(text_features, self.target, self.options, k=k, step=step, gram=self.gram)
+        loss = api.evaluate(text_features, self.target, self._options(), k=k, step=step, gram=self.gram)
         if advance:
             self.step += 1
         return loss
 
+    def _options(self) -> validation.Options:
+        return validation.Options(
+            self.temperature, self.seed, self.sampling, self.reduction, self.direction, self.impl
+        )
+
     def extra_repr(self) -> str:
         """N, the effective K, the temperature, the options, and which implementation runs on the present device."""
-        temperature, _, sampling, reduction, direction, impl = self.options
-        shown = f"{api.choose_implementation(impl, *self._inputs())} (auto)" if impl == "auto" else impl
-        return (
-            f"N={self.target.shape[0]}, K={self.sample_size}, temperature={temperature:.4g}, sampling={sampling}, "
-            f"{direction}, {reduction}, impl={shown}"
-        )
+        auto = self.impl == "auto"
+        impl = f"{api.choose_implementation('auto', *self._inputs())} (auto)" if auto else self.impl
+        sizes = f"N={self.target.shape[0]}, K={self.sample_size}, temperature={self.temperature:.4g}"
+        return f"{sizes}, sampling={self.sampling}, {self.direction}, {self.reduction}, impl={impl}"
 
     def _inputs(self) -> tuple[torch.device, tuple[torch.dtype, ...], int, api.Sets]:
         """What the choice of an implementation depends on, for features like the bank's."""
-        sets = api.which_sets(self.target.shape[0], self.sample_size, self.options.sampling)
+        sets = api.which_sets(self.target.shape[0], self.sample_size, self.sampling)
         return self.target.device, (self.target.dtype,), self.sample_size, sets
 
     def _cosines(self) -> Tensor | None:
         """The target's Gram matrix where a kernel will read it; in float64, so that no matmul setting shows."""
         device, dtypes, _, sets = self._inputs()
-        impl = self.options.impl
-        wanted = impl == "triton" or (impl == "auto" and device.type == "cuda")
+        wanted = self.impl == "triton" or (self.impl == "auto" and device.type == "cuda")
         if not wanted or api.why_not_triton(device, dtypes, sets) or self.target.shape[0] > _KEPT_GRAM:
             return None
         rows = nn.functional.normalize(self.target.double(), dim=1)

@@ -50,6 +50,8 @@ def test_options_reach_the_function(sampling: str) -> None:
     options = {"sampling": sampling, "reduction": "none", "direction": "learned||target", "impl": "reference"}
     sar = SimilarityAlignmentLoss(BANK, 5, 9, **options)
     assert torch.equal(sar(LEARNED), expected(0, **options))
+    assert (sar.temperature, sar.seed, sar.sample_size) == (0.05, 9, 5)
+    assert {name: getattr(sar, name) for name in options} == options
 
 
 def test_resumed_run_draws_on() -> None:
