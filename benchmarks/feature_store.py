@@ -1,11 +1,13 @@
 """The time that the feature store saves: the same runs without and with it,
 alternating in one process.
 
-    python -m benchmarks.feature_store          # about ten minutes on one core
+    python -m benchmarks.feature_store               # about fifteen minutes on one core
+    python -m benchmarks.feature_store fig3 fig4     # some parts; the record keeps the others
 
-The testbed's tables 1 and 4 on two data sets with one seed, and table 1 on two
-made-up data sets in the official layout with a CLIP of random weights as large
-as ViT-B/32. Seconds are CPU time of one thread.
+All settings of the testbed's tables 1 and 4 on two data sets and of figures 3
+to 5 on one (figure 5 with CoOp only), with one seed, and table 1 on two made-up
+data sets in the official layout with a CLIP of random weights as large as
+ViT-B/32. Seconds are CPU time of one thread.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,18 @@ from examples.protocol.runs.archive import read_records
 from sar_reg.files import write_atomic
 
 RECORD = Path(__file__).parent / "results" / "feature_store.json"
-TESTBED = ("activities", "food")
+TESTBED: Mapping[str, tuple[str, ...]] = {
+    "table1": ("activities", "food"),
+    "table4": ("activities", "food"),
+    "fig3": ("activities",),
+    "fig4": ("activities",),
+    "fig5": ("activities",),
+}
+"""Tables and figures that are measured on the testbed → their data sets there."""
+METHODS: Mapping[str, tuple[str, ...]] = {"fig5": ("CoOp",)}
+"""Where not all methods are measured: CoPrompt trains the image tower, so it keeps nothing in the store."""
+LARGE = "ViT-B/32"
+"""The part on made-up data with large towers, which is table 1."""
 MADE_UP = {"eurosat": (8, 1, 8), "oxford_pets": (2, 1, 2)}
 """Train, val and test images per class."""
 EPOCHS = 4
@@ -47,11 +60,21 @@ VIT_B_32 = {
 
 @dataclass
 class Compared:
-    """Runs of one table: how many, and their seconds without and with the store."""
+    """Runs of one table.
+
+    Attributes:
+        runs: how many.
+        datasets: on which data sets.
+        without: seconds without the store.
+        with_store: seconds with it.
+        machine: where and when they were measured.
+    """
 
     runs: int = 0
+    datasets: Sequence[str] = ()
     without: float = 0.0
     with_store: float = 0.0
+    machine: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float:
@@ -65,8 +88,9 @@ def compare(planned: Sequence[PlannedRun], out: Path) -> Compared:
     Raises:
         RuntimeError: if a run fails or the sides' results differ.
     """
-    found = Compared(len(planned))
-    for number, key in enumerate(dict.fromkeys(run.config.source.dataset for run in planned)):
+    datasets = list(dict.fromkeys(run.config.source.dataset for run in planned))
+    found = Compared(len(planned), datasets)
+    for number, key in enumerate(datasets):
         runs = [run for run in in_order_of_images(planned) if run.config.source.dataset == key]
         for stores in (False, True) if number % 2 == 0 else (True, False):
             folder = out / ("with" if stores else "without")
@@ -75,6 +99,7 @@ def compare(planned: Sequence[PlannedRun], out: Path) -> Compared:
             found.without += seconds * (not stores)
     if _results(out / "with") != _results(out / "without"):
         raise RuntimeError(f"the runs in {out} differ with the store")
+    found.machine = machine()
     return found
 
 
@@ -92,8 +117,8 @@ def _results(folder: Path) -> list[tuple[Any, ...]]:
 
 
 def testbed_runs(table: str) -> list[PlannedRun]:
-    """The runs of a table on two of the testbed's data sets, one seed."""
-    options = PaperOptions(table, datasets=TESTBED, seeds=(1,))
+    """The runs of a table or figure on some of the testbed's data sets, one seed."""
+    options = PaperOptions(table, datasets=TESTBED[table], methods=METHODS.get(table, ()), seeds=(1,))
     return planned_runs(narrowed_sweep(table, options), options)
 
 
@@ -110,32 +135,45 @@ def made_up_runs(table: str, folder: Path) -> list[PlannedRun]:
     return planned_runs(narrowed_sweep(table, options), replace(options, epochs=EPOCHS))
 
 
-def table(parts: dict[str, Compared]) -> str:
+def table(parts: Mapping[str, Compared]) -> str:
     """The comparison in Markdown."""
     lines = [
-        "| runs | number | CPU s without | CPU s with the store | times faster |",
-        "|---|---|---|---|---|",
+        "| runs | data sets | number | CPU s without | CPU s with the store | times faster |",
+        "|---|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {name} | {part.runs} | {part.without:.0f} | {part.with_store:.0f} | {part.ratio:.2f} |"
-        for name, part in parts.items()
-    ]
+    for name, part in parts.items():
+        title = f"{name}, table1" if name == LARGE else f"testbed, {name}"
+        seconds = f"{part.without:.0f} | {part.with_store:.0f} | {part.ratio:.2f}"
+        lines.append(f"| {title} | {', '.join(part.datasets)} | {part.runs} | {seconds} |")
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """Measure, print and write the record."""
-    argparse.ArgumentParser(
+def read_record() -> dict[str, Compared]:
+    """The parts that have been measured."""
+    return {name: Compared(**part) for name, part in json.loads(RECORD.read_text("utf-8")).items()}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, print, and put what was measured into the record."""
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    )
+    names = (*TESTBED, LARGE)
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"{', '.join(names)}; all of them by default"
+    )
+    chosen = parser.parse_args(argv).parts or names
+    if unknown := set(chosen) - set(names):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are: {', '.join(names)}")
     torch.set_num_threads(1)
+    parts = read_record() if RECORD.is_file() else {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        plans = {f"testbed, {table}": testbed_runs(table) for table in ("table1", "table4")}
-        plans["ViT-B/32, table1"] = made_up_runs("table1", folder)
-        parts = {name: compare(runs, folder / name) for name, runs in plans.items()}
-    record = {"machine": machine(), "parts": {name: asdict(part) for name, part in parts.items()}}
-    write_atomic(RECORD, json.dumps(record, indent=1) + "\n")
+        for part in chosen:
+            runs = made_up_runs("table1", folder) if part == LARGE else testbed_runs(part)
+            parts[part] = compare(runs, folder / "runs" / part.replace("/", "-"))
+    parts = {name: parts[name] for name in names if name in parts}
+    write_atomic(RECORD, json.dumps({name: asdict(part) for name, part in parts.items()}, indent=1) + "\n")
     write_atomic(RECORD.with_suffix(".md"), table(parts))
     print(table(parts))
 
