@@ -55,12 +55,28 @@ def name_tuple(names: object, argument: str, *, ordered: bool = True) -> tuple[s
     return tuple(found)
 
 
-def refuse_repeats(names: Sequence[str], may_repeat: int = 0) -> None:
+def some_names(names: object, argument: str) -> tuple[str, ...]:
+    """`name_tuple` of at least one name, none of them empty; a name may come twice.
+
+    Raises:
+        InputError: also for an empty list, and naming the place of an empty name.
+    """
+    found = name_tuple(names, argument)
+    if not found:
+        raise InputError(f"{argument} is empty; give at least one class name")
+    for position, name in enumerate(found):
+        if not fold(name):
+            raise InputError(f"{argument}[{position}] is {name!r}, which is empty; every class needs a name")
+    return found
+
+
+def refuse_repeats(names: Sequence[str], n_base: int = 0, *, allow_repeated: bool = False) -> None:
     """Refuse class names that are empty or repeated.
 
     Args:
         names: the names.
-        may_repeat: how many of the first names may repeat one another.
+        n_base: how many of the first names are base classes.
+        allow_repeated: the base classes may repeat one another.
 
     Raises:
         InputError: naming the class; case, `_` and runs of spaces do not count.
@@ -70,10 +86,14 @@ def refuse_repeats(names: Sequence[str], may_repeat: int = 0) -> None:
         key = fold(name)
         if not key:
             raise InputError(f"class name {position} is empty; every class needs a name")
-        if key in seen and position >= may_repeat:
+        both_base = position < n_base
+        if key in seen and not (both_base and allow_repeated):
+            otherwise = (
+                ", or pass allow_repeated=True if they are two classes of one name" if both_base else ""
+            )
             raise InputError(
                 f"the class names {seen[key]!r} and {name!r} are the same (case, '_' and spaces do not count); "
-                "remove one of them, or pass allow_repeated=True if they are two base classes of one name"
+                f"remove one of them{otherwise}"
             )
         seen[key] = name
 

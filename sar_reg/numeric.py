@@ -34,20 +34,37 @@ def whole_number(
     return number
 
 
+def real_number(value: object, name: str, *, least: float, otherwise: str = "") -> float:
+    """A finite number as a `float`; numpy's are accepted.
+
+    Raises:
+        InputError: for values below `least`, bools, tensors and other types; the message ends the range with
+            `otherwise`.
+    """
+    number = _as_float(value)
+    if not (math.isfinite(number) and number >= least):
+        raise InputError(f"{name} must be a finite number of {least:g} or more{otherwise}, not {value!r:.60}")
+    return number
+
+
 def positive_temperature(temperature: object) -> float:
     """The temperature of a softmax over cosines as a `float`.
 
     Raises:
         InputError: for values that are not positive and finite, bools, tensors and other types.
     """
-    refused = isinstance(temperature, bool) or not isinstance(temperature, Real)
-    value = math.nan if refused else float(cast(Any, temperature))
+    value = _as_float(temperature)
     if not (math.isfinite(value) and value > 0):
         raise InputError(
             f"temperature must be a positive, finite number (CLIP: 1 / exp(logit_scale)), not {temperature!r:.60}; "
             "for a tensor, pass tensor.item()"
         )
     return value
+
+
+def _as_float(value: object) -> float:
+    refused = isinstance(value, bool) or not isinstance(value, Real)
+    return math.nan if refused else float(cast(Any, value))
 
 
 def _as_int(value: object) -> int | None:

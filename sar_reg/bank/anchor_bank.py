@@ -18,17 +18,25 @@ from sar_reg.errors import InputError
 from sar_reg.numeric import positive_temperature, whole_number
 from sar_reg.prompting.towers import text_tower
 from sar_reg.shapes import Float, Tensor
-from sar_reg.tensor_file import TensorFile
+from sar_reg.tensor_file import TensorFile, json_values
 
 _FILE = TensorFile(
     "an anchor bank",
     format="sar_reg.anchor_bank/1",
     about="bank",
+    fields={
+        "classnames": list,
+        "n_base": int,
+        "temperature": float | int,
+        "templates": list,
+        "fingerprint": str,
+        "provenance": dict,
+        "allow_repeated": bool,
+    },
     tensor="embeddings",
     make="make one with build_anchor_bank(...).save(path)",
     again="build it again",
 )
-_HEADER = ("classnames", "n_base", "temperature", "templates", "fingerprint", "provenance", "allow_repeated")
 _LENGTH_TOLERANCE = 1e-3  # rows made in half precision are that far from 1
 
 
@@ -63,17 +71,17 @@ class AnchorBank:
     allow_repeated: bool = False
 
     def __post_init__(self) -> None:
-        # converted once here, so that a bank equals itself after save and load
+        # converted once here, so that a loaded bank holds the same values and types
         names = name_tuple(self.classnames, "classnames")
         n_base = whole_number(self.n_base, "n_base", least=1, most=len(names))
-        refuse_repeats(names, n_base if self.allow_repeated else 0)
+        refuse_repeats(names, n_base, allow_repeated=self.allow_repeated)
         converted = {
             "classnames": names,
             "templates": name_tuple(self.templates, "templates"),
             "n_base": n_base,
             "temperature": positive_temperature(self.temperature),
             "embeddings": _unit_rows(self.embeddings, len(names)),
-            "provenance": _json_values(self.provenance),
+            "provenance": json_values(self.provenance, "provenance"),
         }
         for field_name, value in converted.items():
             object.__setattr__(self, field_name, value)
@@ -186,7 +194,7 @@ class AnchorBank:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the bank as one safetensors file (names and provenance in its header), replacing it whole."""
-        about = json.dumps({name: getattr(self, name) for name in _HEADER}, ensure_ascii=False)
+        about = json.dumps({name: getattr(self, name) for name in _FILE.fields}, ensure_ascii=False)
         return _FILE.save(path, about, self.embeddings.detach().cpu().contiguous())
 
     @classmethod
@@ -197,11 +205,9 @@ class AnchorBank:
             InputError: if the file is damaged or not an anchor bank, or the device does not exist here.
             FileNotFoundError: if there is no such file.
         """
-        with _FILE.open(path) as (about, rows):
-            header: dict[str, Any] = {"allow_repeated": False, **about}
-            header |= {name: tuple(header[name]) for name in ("classnames", "templates")}
-            bank = cls(embeddings=rows, **{name: header[name] for name in _HEADER})
-        return bank.to(device)
+        about, rows = _FILE.read(path, allow_repeated=False)
+        about |= {name: tuple(about[name]) for name in ("classnames", "templates")}
+        return cls(embeddings=rows, **about).to(device)
 
 
 def move(rows: Tensor, device: torch.device | str) -> Tensor:
@@ -236,13 +242,3 @@ def _unit_rows(rows: object, n: int) -> Tensor:
             "rows of zeros"
         )
     return rows
-
-
-def _json_values(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    def plain(value: Any) -> Any:
-        return value.tolist() if isinstance(value, np.generic | np.ndarray | Tensor) else os.fspath(value)
-
-    try:
-        return json.loads(json.dumps(dict(provenance), default=plain, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"provenance must be a dict of JSON values ({error})") from error

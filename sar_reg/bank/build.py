@@ -80,7 +80,7 @@ def build_anchor_bank(
     base = name_tuple(base_classes, "base_classes")
     if not base:
         raise InputError("base_classes is empty; pass the names of the classes that have training images")
-    refuse_repeats(base, len(base) if allow_repeated else 0)
+    refuse_repeats(base, len(base), allow_repeated=allow_repeated)
     prompts = resolve_templates(templates)
     wanted, seed = whole_number(n_novel, "n_novel"), whole_number(seed, "seed")
     size = whole_number(batch_size, "batch_size", least=1)
@@ -95,7 +95,7 @@ def build_anchor_bank(
     else:
         found = _take(novel, wanted, excluded)
     names = base + found.names
-    refuse_repeats(names, len(base) if allow_repeated else 0)
+    refuse_repeats(names, len(base), allow_repeated=allow_repeated)
     about: dict[str, Any] = {
         "classnames": names,
         "n_base": len(base),

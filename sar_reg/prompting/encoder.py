@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from sar_reg.class_names import fold, name_tuple
+from sar_reg.class_names import some_names
 from sar_reg.errors import InputError
+from sar_reg.numeric import real_number
 from sar_reg.prompting.graphed import GraphedEncoding, check_capturable
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.plain import encode_plain, encode_plain_in_passes
@@ -104,9 +105,7 @@ class PromptEncoder(nn.Module):
         cuda_graph: bool = False,
     ) -> None:
         super().__init__()
-        self.classnames = name_tuple(classnames, "classnames")
-        if not all(map(fold, self.classnames or ("",))):
-            raise InputError("classnames must hold at least one name, and none of them empty")
+        self.classnames = some_names(classnames, "classnames")
         self.template = ContextTemplate(n_ctx, infix, suffix, class_position)
         self.n_ctx = self.template.n_ctx
         self.infix, self.suffix, self.class_position = infix, suffix, class_position
@@ -174,7 +173,7 @@ class PromptEncoder(nn.Module):
             class_layer: the block that `class_tokens` enter, counted from 0.
 
         Raises:
-            InputError: if shapes do not fit the model and the classes.
+            InputError: if types, shapes or devices do not fit the model and the classes.
         """
         learned = self._learned(context, deep, class_tokens, class_layer)
         plan, rows = self._plan(class_specific=context.ndim == 3), self._prepared.rows
@@ -199,7 +198,7 @@ class PromptEncoder(nn.Module):
         """Embeddings of the first `n_ctx` tokens of `words`, float32: the usual start for a learnable context.
 
         Raises:
-            InputError: if the words have fewer tokens than there are context vectors.
+            InputError: if the words have fewer tokens than there are context vectors, or are not a string.
         """
         self._prepared.follow()
         ids = leading_ids(self.tower, words, self.n_ctx).to(self.tower.device)
@@ -208,7 +207,14 @@ class PromptEncoder(nn.Module):
     def random_context(
         self, std: float = 0.02, generator: torch.Generator | None = None
     ) -> Float[Tensor, "context width"]:
-        """A context drawn from N(0, std²), float32, on the model's device."""
+        """A context drawn from N(0, std²), float32, on the model's device.
+
+        Raises:
+            InputError: if `std` is negative or not a number, or the generator is not one of the CPU.
+        """
+        std = real_number(std, "std", least=0)
+        if generator is not None and getattr(generator, "device", None) != torch.device("cpu"):
+            raise InputError(f"generator must be a torch.Generator of the CPU or None, not {generator!r:.60}")
         drawn = torch.randn(self.n_ctx, self.tower.width, generator=generator)
         return (drawn * std).to(self.tower.device)
 

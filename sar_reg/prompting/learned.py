@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
 from sar_reg.errors import InputError
+from sar_reg.numeric import whole_number
 from sar_reg.prompting.template import ContextTemplate
 from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Float, Int, Tensor
@@ -38,34 +39,36 @@ class Learned:
         """The tensors of a call of `PromptEncoder`, if they fit its prompts.
 
         Raises:
-            InputError: for other shapes, another device, and combinations that do not exist.
+            InputError: for other types and shapes, another device, and combinations that do not exist.
         """
         one = template.n_ctx, tower.width
         each = len(tokens), *one
-        _check_context(tower, tokens, context, (one, each))
+        check_vectors("context", context, (one, each), tower.device)
+        _check_fake(context, tokens)
+        deep = _several(deep)
         if (deep or class_tokens is not None) and template.class_position != "end":
             raise InputError(
                 f'deep prompts and class tokens need class_position="end", not "{template.class_position}"'
             )
         blocks = len(tower.block_modules)
-        for number, rows in enumerate(deep or (), start=1):
-            if rows.shape != one or number >= blocks:
-                raise InputError(
-                    f"deep prompts must be at most {blocks - 1} tensors of shape {one} for a tower of {blocks} "
-                    f"blocks; number {number} has shape {tuple(rows.shape)}"
-                )
+        if (deep or class_tokens is not None) and not blocks:
+            raise InputError(f"deep prompts and class tokens need a tower with known blocks; {tower.why_not}")
+        if len(deep) >= max(blocks, 1):
+            raise InputError(
+                f"deep prompts enter the blocks after the first, of which this tower has {blocks - 1}; "
+                f"{len(deep)} were given"
+            )
+        for number, rows in enumerate(deep):
+            check_vectors(f"deep[{number}]", rows, (one,), tower.device)
         if class_tokens is None:
             if class_layer is not None:
                 raise InputError(f"class_layer={class_layer} needs class_tokens to put in there")
-            return cls(context, tuple(deep or ()))
+            return cls(context, deep)
         if deep:
             raise InputError("deep prompts and class tokens cannot be combined: both replace the same rows")
-        if class_tokens.shape != each or class_layer is None or not 1 <= class_layer < blocks:
-            raise InputError(
-                f"class_tokens must have shape {each} and class_layer lie in 1 .. {blocks - 1}; "
-                f"got {tuple(class_tokens.shape)} and {class_layer}"
-            )
-        return cls(context, (), class_tokens, class_layer)
+        check_vectors("class_tokens", class_tokens, (each,), tower.device)
+        layer = whole_number(class_layer, "class_layer", least=1, most=blocks - 1)
+        return cls(context, (), class_tokens, layer)
 
     def of(self, classes: Int[Tensor, " some"] | slice) -> Learned:
         """The same for these classes only, by number."""
@@ -94,16 +97,34 @@ class Learned:
         return cls(context, deep, class_tokens, class_layer)
 
 
-def _check_context(
-    tower: TextTower, tokens: Tensor, context: object, shapes: tuple[tuple[int, ...], tuple[int, ...]]
+def check_vectors(
+    name: str,
+    vectors: object,
+    shapes: tuple[tuple[int, ...], ...],
+    device: torch.device | None = None,
+    advice: str = "",
 ) -> None:
-    if not isinstance(context, torch.Tensor) or context.shape not in shapes:
-        came = tuple(context.shape) if isinstance(context, torch.Tensor) else type(context).__name__
-        raise InputError(f"context must have shape {shapes[0]} or {shapes[1]}, not {came}")
-    if context.device != tower.device:
+    """Refuse what is not a floating-point tensor of one of these shapes, on this device if one is given."""
+    if not isinstance(vectors, torch.Tensor) or vectors.shape not in shapes:
+        came = tuple(vectors.shape) if isinstance(vectors, torch.Tensor) else type(vectors).__name__
+        raise InputError(f"{name} must have shape {' or '.join(map(str, shapes))}, not {came}{advice}")
+    if not vectors.is_floating_point():
+        raise InputError(f"{name} must be floating point, not {vectors.dtype}; convert with .float()")
+    if device is not None and vectors.device != device:
         raise InputError(
-            f"the context lies on {context.device}, the model on {tower.device}: move one of them with .to(...)"
+            f"{name} is on {vectors.device}, the model on {device}: move one of them with .to(...)"
         )
+
+
+def _several(deep: object) -> tuple[Tensor, ...]:
+    if deep is None:
+        return ()
+    if isinstance(deep, torch.Tensor) or not isinstance(deep, Iterable):
+        raise InputError(f"deep must be a list of tensors, one for each block, not {type(deep).__name__}")
+    return tuple(cast("Iterable[Tensor]", deep))
+
+
+def _check_fake(context: Tensor, tokens: Tensor) -> None:
     if type(context) is FakeTensor and not (
         context.fake_mode.allow_non_fake_inputs or type(tokens) is FakeTensor
     ):

@@ -12,18 +12,29 @@ from typing import Any
 import torch
 from torch.nn.functional import normalize
 
-from sar_reg.class_names import name_tuple
+from sar_reg.class_names import some_names
 from sar_reg.errors import InputError
+from sar_reg.numeric import real_number
 from sar_reg.prompting.encoder import PromptEncoder
+from sar_reg.prompting.learned import check_vectors
 from sar_reg.prompting.towers import TextTower, text_tower
 from sar_reg.prompting.towers.tokens import Tokenizer
 from sar_reg.shapes import Float, Tensor
-from sar_reg.tensor_file import TensorFile
+from sar_reg.tensor_file import TensorFile, json_values
 
 _FILE = TensorFile(
     "a learned prompt",
     format="sar_reg.learned_prompt/1",
     about="prompt",
+    fields={
+        "n_ctx": int,
+        "template": {"infix": str, "suffix": str, "class_position": str},
+        "classnames": list,
+        "model": str,
+        "fingerprint": str,
+        "lam": float | int | None,
+        "made": dict,
+    },
     tensor="ctx",
     make="write one with LearnedPrompt.save",
     again="copy or train it again",
@@ -46,7 +57,7 @@ class LearnedPrompt:
         made: how it was made, as JSON values (method, data set, seed, …).
 
     Raises:
-        InputError: if the context has another shape, is not finite, or `made` is not JSON.
+        InputError: if the context has another shape or is not finite, or another argument is of another type.
 
     Examples:
         >>> from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
@@ -70,23 +81,24 @@ class LearnedPrompt:
         lam: float | None = None,
         made: Mapping[str, Any] | None = None,
     ) -> None:
+        if not isinstance(encoder, PromptEncoder):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InputError(f"encoder must be a PromptEncoder, not {type(encoder).__name__}")
+        if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InputError(f"model must be a name for people, such as ViT-B-16, not {type(model).__name__}")
         expected = (encoder.n_ctx, encoder.tower.width)
-        if tuple(context.shape) != expected:
-            raise InputError(
-                f"context must have shape {expected}, shared by all classes, not {tuple(context.shape)}: "
-                "class-specific contexts cannot be used for other names"
-            )
+        each = "; all classes share it: class-specific contexts cannot be used for other names"
+        check_vectors("context", context, (expected,), advice=each)
         if not bool(torch.isfinite(context).all()):
             raise InputError("context holds NaN or infinity; train again with a lower learning rate")
         self.context = context.detach().cpu().contiguous().clone()
-        self.classnames = encoder.classnames if classnames is None else name_tuple(classnames, "classnames")
+        self.classnames = encoder.classnames if classnames is None else some_names(classnames, "classnames")
         self.template, self.n_ctx = encoder.template, encoder.n_ctx
         self.infix, self.suffix = encoder.infix, encoder.suffix
         self.class_position = encoder.class_position
-        self.model, self.lam, self.made = model, lam, dict(made or {})
+        self.model, self.made = model, json_values({} if made is None else made, "made")
+        self.lam = None if lam is None else real_number(lam, "lam", least=0, otherwise=", or None")
         self.fingerprint = encoder.tower.fingerprint()
         self._tower = encoder.tower
-        self._about()
 
     def encoder(self, classnames: Sequence[str]) -> PromptEncoder:
         """An encoder of these names in the learned prompt's template, for `encoder(prompt.context)`."""
@@ -121,19 +133,19 @@ class LearnedPrompt:
             FileNotFoundError: if there is no such file.
             InputError: if the file is damaged or something else, or the model has other weights.
         """
-        with _FILE.open(path) as (about, context):
-            tower = text_tower(model, tokenizer)
-            if not isinstance(tower, TextTower):
-                raise InputError("a learned prompt needs the model it was trained with, not a function")
-            found = tower.fingerprint()
-            if found != about["fingerprint"]:
-                raise InputError(
-                    f"{path} was trained with other weights ({about['model'] or 'model'}, fingerprint "
-                    f"{about['fingerprint'][:12]}...; this model has {found[:12]}...); "
-                    "load the model it was trained with"
-                )
-            encoder = PromptEncoder(tower, None, about["classnames"], n_ctx=len(context), **about["template"])
-            return cls(encoder, context, **{key: about[key] for key in ("model", "lam", "made")})
+        about, context = _FILE.read(path)
+        tower = text_tower(model, tokenizer)
+        if not isinstance(tower, TextTower):
+            raise InputError("a learned prompt needs the model it was trained with, not a function")
+        found = tower.fingerprint()
+        if found != about["fingerprint"]:
+            raise InputError(
+                f"{path} was trained with other weights ({about['model'] or 'model'}, fingerprint "
+                f"{about['fingerprint'][:12]}...; this model has {found[:12]}...); "
+                "load the model it was trained with"
+            )
+        encoder = PromptEncoder(tower, None, about["classnames"], n_ctx=about["n_ctx"], **about["template"])
+        return cls(encoder, context, **{key: about[key] for key in ("model", "lam", "made")})
 
     def __repr__(self) -> str:
         lam = "" if self.lam is None else f", lam={self.lam:g}"
@@ -147,9 +159,4 @@ class LearnedPrompt:
         template = asdict(self.template)
         about = {"n_ctx": template.pop("n_ctx"), "template": template}
         about |= {name: getattr(self, name) for name in ("classnames", "model", "fingerprint", "lam", "made")}
-        try:
-            return json.dumps(about, ensure_ascii=False, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"made and lam must be JSON values ({error}); pass numbers and strings"
-            ) from error
+        return json.dumps(about, ensure_ascii=False)

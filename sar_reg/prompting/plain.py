@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from sar_reg.errors import InputError
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.prompts import PromptRows
 from sar_reg.prompting.towers import TextTower, frozen_twins
@@ -29,8 +28,6 @@ def encode_plain(
     entering = dict(enumerate(learned.deep, start=1))
     if learned.class_tokens is not None:
         entering[learned.class_layer] = learned.class_tokens
-    if entering and not tower.block_modules:
-        raise InputError(f"deep prompts and class tokens need a tower with known blocks; {tower.why_not}")
     twins = frozen_twins(tower.model)
     if learned.context is not None:
         # into the dictionaries themselves: `register_forward_hook` counts handles, which cannot be compiled

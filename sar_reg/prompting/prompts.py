@@ -88,8 +88,10 @@ def leading_ids(tower: TextTower, words: str, count: int) -> Int[Tensor, " count
     """The ids of the first `count` tokens of some words, without a start token.
 
     Raises:
-        InputError: if the words have fewer tokens.
+        InputError: if the words have fewer tokens, or are not a string.
     """
+    if not isinstance(words, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f'words must be a string, such as "a photo of a", not {words!r:.60}')
     nothing, *ids = tower.tokenizer(["", words, words + " X"])
     start = int((~torch.isin(ids[0], nothing)).int().argmax())
     # where the two texts part, the words end

@@ -32,9 +32,12 @@ class ContextTemplate:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n_ctx", whole_number(self.n_ctx, "n_ctx", least=1))
+        for name in ("infix", "suffix"):
+            if not isinstance(getattr(self, name), str):
+                raise InputError(f'{name} must be a string ("" for nothing), not {getattr(self, name)!r:.60}')
         if self.class_position not in ("end", "middle", "front"):
             raise InputError(
-                f'class_position must be "end", "middle" or "front", not "{self.class_position}"'
+                f'class_position must be "end", "middle" or "front", not {self.class_position!r:.60}'
             )
         if self.infix and self.class_position != "end":
             raise InputError(f'infix words need class_position="end", not "{self.class_position}"')

@@ -169,7 +169,11 @@ def test_novel_names_are_taken_in_order_without_the_excluded(clip) -> None:
         ({"base_classes": ["cat"], "novel": 5}, r"a source with \.generate, not int"),
         ({"base_classes": ["cat", " "]}, "class name 1 is empty"),
         ({"base_classes": ["red fox", "Red_Fox"]}, "'red fox' and 'Red_Fox' are the same"),
-        ({"base_classes": ["cat"], "novel": ["dog", "CAT"]}, "'cat' and 'CAT' are the same"),
+        (
+            {"base_classes": ["cat"], "novel": ["dog", "CAT"]},
+            r"'cat' and 'CAT' are the same \(case, '_' and spaces do not count\); remove one of them$",
+        ),
+        ({"base_classes": ["cat"], "novel": ["lynx", "lynx"]}, "remove one of them$"),
         (
             {"base_classes": ["cat"], "novel": ["dog"], "n_novel": -1},
             "n_novel must be an int of 0 or more, not -1",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -13,6 +17,7 @@ from torch.nn.functional import normalize
 import sar_reg
 from sar_reg import LearnedPrompt, PromptEncoder
 from sar_reg.errors import InputError
+from sar_reg.prompting.learned_prompt import _FILE
 from tests.prompting.models import clip
 
 NAMES = ["golden_retriever", "cat", "sea lion"]
@@ -123,8 +128,82 @@ def test_contexts_that_cannot_be_kept() -> None:
         LearnedPrompt(encoder, context * float("nan"))
     with pytest.raises(InputError, match="classnames must be a list of class names, not one string"):
         LearnedPrompt(encoder, context, classnames="cat")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="must be JSON values"):
+    with pytest.raises(InputError, match="made must be a dict of JSON values"):
         LearnedPrompt(encoder, context, made={"model": object()})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"context": [1, 2]}, "context must have shape (4, 32), not list; all classes share it"),
+        ({"context": torch.zeros(4, 32).long()}, "context must be floating point, not torch.int64"),
+        ({"encoder": 5}, "encoder must be a PromptEncoder, not int"),
+        ({"classnames": []}, "classnames is empty; give at least one class name"),
+        ({"classnames": ["cat", " "]}, "classnames[1] is ' ', which is empty"),
+        ({"classnames": [1]}, "classnames[0] is 1, not a string"),
+        ({"lam": "0.1"}, "lam must be a finite number of 0 or more, or None, not '0.1'"),
+        ({"lam": -1}, "lam must be a finite number of 0 or more, or None, not -1"),
+        ({"lam": float("nan")}, "lam must be a finite number of 0 or more, or None, not nan"),
+        ({"lam": True}, "lam must be a finite number of 0 or more, or None, not True"),
+        ({"model": None}, "model must be a name for people, such as ViT-B-16, not NoneType"),
+        ({"made": [1, 2]}, "made must be a dict of JSON values"),
+        ({"made": {"loss": float("inf")}}, "made must be a dict of JSON values"),
+    ],
+)
+def test_arguments_of_another_kind(arguments: dict[str, Any], message: str) -> None:
+    encoder = PromptEncoder(clip(dtype=torch.float32), None, NAMES, n_ctx=4)
+    given = {"encoder": encoder, "context": encoder.random_context()} | arguments
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        LearnedPrompt(**given)
+
+
+def test_numpy_values_are_kept_as_plain_ones(tmp_path: Path) -> None:
+    model = clip(dtype=torch.float32)
+    encoder = PromptEncoder(model, None, NAMES, n_ctx=4)
+    given = {"lam": np.float32(0.5), "made": {"seed": np.int64(3), "steps": (1, 2)}}
+    prompt = LearnedPrompt(encoder, encoder.random_context(), **given)
+    loaded = LearnedPrompt.load(prompt.save(tmp_path / "a"), model)
+    for one in (prompt, loaded):
+        assert (one.lam, one.made) == (0.5, {"seed": 3, "steps": [1, 2]})
+        assert "lam=0.5" in repr(one)
+
+
+@pytest.mark.parametrize("error", [TypeError, KeyError])
+def test_an_error_of_the_tokenizer_is_not_damage(error: type[Exception], tmp_path: Path) -> None:
+    model = clip(dtype=torch.float32)
+    path = learned(model).save(tmp_path / "a.safetensors")
+
+    def tokenizer(texts: list[str]) -> torch.Tensor:
+        raise error("the tokenizer's own")
+
+    with pytest.raises(error, match="the tokenizer's own"):
+        LearnedPrompt.load(path, model, tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fingerprint": 5}, "fingerprint is 5"),
+        ({"made": [1]}, r"made is \[1\]"),
+        ({"lam": "x"}, "lam is 'x'"),
+        ({"template": 5}, "template is 5"),
+        ({"template": {"infix": "", "suffix": "."}}, "'class_position'"),
+        (
+            {"template": {"infix": "", "suffix": ".", "class_position": "end", "prefix": "a"}},
+            "prefix is not a field of this version",
+        ),
+        ({"template": {"infix": 3, "suffix": ".", "class_position": "end"}}, "infix is 3"),
+    ],
+)
+def test_header_values_of_another_type_are_damage(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    model = clip(dtype=torch.float32)
+    path = learned(model).save(tmp_path / "a.safetensors")
+    about, context = _FILE.read(path)
+    _FILE.save(path, json.dumps(about | change), context)
+    with pytest.raises(InputError, match=rf"is damaged or not a learned prompt \({message}\); copy or train"):
+        LearnedPrompt.load(path, model)
 
 
 def test_it_is_public() -> None:

@@ -16,7 +16,7 @@ from tests.prompting.models import NAMES, WIDTH, clip
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"classnames": []}, "classnames must hold at least one name, and none of them empty"),
+        ({"classnames": []}, "classnames is empty; give at least one class name"),
         ({"classnames": "cat"}, "classnames must be a list of class names, not one string; write ['cat']"),
         (
             {"classnames": {"cat"}},
@@ -28,12 +28,17 @@ from tests.prompting.models import NAMES, WIDTH, clip
             {"n_ctx": 4.0},
             "n_ctx must be an int of 1 or more, not 4.0",
         ),
-        ({"classnames": ["cat", "_"]}, "classnames must hold at least one name, and none of them empty"),
+        ({"classnames": ["cat", "_"]}, "classnames[1] is '_', which is empty; every class needs a name"),
+        ({"suffix": None}, 'suffix must be a string ("" for nothing), not None'),
+        ({"infix": 3}, 'infix must be a string ("" for nothing), not 3'),
+        ({"chunk_size": "8"}, "chunk_size must be an int of 1 or more or None, not '8'"),
+        ({"chunk_size": 1.5}, "chunk_size must be an int of 1 or more or None, not 1.5"),
+        ({"class_position": ["end"]}, """class_position must be "end", "middle" or "front", not ['end']"""),
         (
             {"n_ctx": 0},
             "n_ctx must be an int of 1 or more, not 0",
         ),
-        ({"class_position": "last"}, 'class_position must be "end", "middle" or "front", not "last"'),
+        ({"class_position": "last"}, """class_position must be "end", "middle" or "front", not 'last'"""),
         (
             {"class_position": "front", "infix": "of a"},
             'infix words need class_position="end", not "front"',
@@ -100,18 +105,60 @@ def _zeros(*shape: int) -> torch.Tensor:
         (
             "end",
             (_zeros(4, WIDTH), [_zeros(4, WIDTH)] * 4),
-            "deep prompts must be at most 3 tensors of shape (4, 32) for a tower of 4 blocks; number 4 has shape "
-            "(4, 32)",
+            "deep prompts enter the blocks after the first, of which this tower has 3; 4 were given",
         ),
         (
             "end",
             (_zeros(4, WIDTH), None, _zeros(6, 3, WIDTH), 2),
-            "class_tokens must have shape (6, 4, 32) and class_layer lie in 1 .. 3; got (6, 3, 32) and 2",
+            "class_tokens must have shape (6, 4, 32), not (6, 3, 32)",
         ),
         (
             "end",
             (_zeros(4, WIDTH), None, _zeros(6, 4, WIDTH), 4),
-            "class_tokens must have shape (6, 4, 32) and class_layer lie in 1 .. 3; got (6, 4, 32) and 4",
+            "class_layer must be an int in 1..3, not 4",
+        ),
+        ("end", (_zeros(4, WIDTH), [1]), "deep[0] must have shape (4, 32), not int"),
+        (
+            "end",
+            (_zeros(4, WIDTH), [_zeros(4, WIDTH), _zeros(3)]),
+            "deep[1] must have shape (4, 32), not (3,)",
+        ),
+        ("end", (_zeros(4, WIDTH), 5), "deep must be a list of tensors, one for each block, not int"),
+        (
+            "end",
+            (_zeros(4, WIDTH), _zeros(1, 4, WIDTH)),
+            "deep must be a list of tensors, one for each block, not Tensor",
+        ),
+        (
+            "end",
+            (_zeros(4, WIDTH), [_zeros(4, WIDTH).to("meta")]),
+            "deep[0] is on meta, the model on cpu: move one of them with .to(...)",
+        ),
+        ("end", (_zeros(4, WIDTH), None, [1], 2), "class_tokens must have shape (6, 4, 32), not list"),
+        (
+            "end",
+            (_zeros(4, WIDTH), None, _zeros(6, 4, WIDTH).to("meta"), 2),
+            "class_tokens is on meta, the model on cpu: move one of them with .to(...)",
+        ),
+        (
+            "end",
+            (_zeros(4, WIDTH), None, _zeros(6, 4, WIDTH)),
+            "class_layer must be an int in 1..3, not None",
+        ),
+        (
+            "end",
+            (_zeros(4, WIDTH), None, _zeros(6, 4, WIDTH), "2"),
+            "class_layer must be an int in 1..3, not '2'",
+        ),
+        (
+            "end",
+            (_zeros(4, WIDTH), None, _zeros(6, 4, WIDTH), 1.5),
+            "class_layer must be an int in 1..3, not 1.5",
+        ),
+        (
+            "end",
+            (_zeros(4, WIDTH).long(),),
+            "context must be floating point, not torch.int64; convert with .float()",
         ),
         (
             "end",
@@ -122,7 +169,7 @@ def _zeros(*shape: int) -> torch.Tensor:
         (
             "end",
             (_zeros(4, WIDTH).to("meta"),),
-            "the context lies on meta, the model on cpu: move one of them with .to(...)",
+            "context is on meta, the model on cpu: move one of them with .to(...)",
         ),
         ("end", (_zeros(4, WIDTH), None, None, 2), "class_layer=2 needs class_tokens to put in there"),
     ],
@@ -142,6 +189,31 @@ def test_words_too_few_for_the_context(model: Any) -> None:
         InputError, match=r'^"a photo" has 2 tokens, fewer than the 4 context vectors: give more'
     ):
         encoder.context_from_words("a photo")
+    with pytest.raises(InputError, match=r'^words must be a string, such as "a photo of a", not 5$'):
+        encoder.context_from_words(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("x",), "std must be a finite number of 0 or more, not 'x'"),
+        ((-1,), "std must be a finite number of 0 or more, not -1"),
+        ((float("nan"),), "std must be a finite number of 0 or more, not nan"),
+        ((True,), "std must be a finite number of 0 or more, not True"),
+        ((0.02, 3), "generator must be a torch.Generator of the CPU or None, not 3"),
+    ],
+)
+def test_what_a_context_cannot_be_drawn_with(model: Any, arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        PromptEncoder(model, None, ["cat"], n_ctx=4).random_context(*arguments)
+
+
+def test_deep_prompts_need_known_blocks() -> None:
+    encoder = PromptEncoder(clip(), None, ["cat"], n_ctx=4)
+    object.__setattr__(encoder.tower, "block_modules", ())
+    for arguments in (([_zeros(4, WIDTH)],), (None, _zeros(1, 4, WIDTH), 1)):
+        with pytest.raises(InputError, match="deep prompts and class tokens need a tower with known blocks"):
+            encoder(_zeros(4, WIDTH), *arguments)
 
 
 def test_a_vocabulary_of_its_own_needs_its_tokenizer() -> None:
