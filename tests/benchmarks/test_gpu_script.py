@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,25 @@ def test_without_a_gpu_it_says_what_to_do(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit):
         main([])
     assert "there is no CUDA device; --dry runs tiny sizes on the CPU" in capsys.readouterr().err
+
+
+def test_lower_bounds_follow_the_kernels_tiles_and_the_kept_cosines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("triton")
+    from benchmarks import roofline
+
+    monkeypatch.setattr(sys, "argv", ["roofline"])
+    roofline.main()
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| H100")]
+    assert len(lines) == 6
+    assert lines[0].startswith("| H100 | 250 |")
+
+    gpu = roofline.GPUS[0]
+    kept, not_kept = (roofline.forward(n, gpu)[1] / n for n in (4096, 4097))
+    assert not_kept == pytest.approx(
+        7 * kept
+    )  # one half-precision product, and three of tf32 at half the speed
+    before = roofline.backward(700, gpu)
+    monkeypatch.setitem(roofline.RING_BACKWARD, "ROWS", 64)
+    assert roofline.backward(700, gpu) > before

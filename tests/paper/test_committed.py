@@ -1,19 +1,21 @@
-"""The committed tables are what the committed run records say, and a run done again says the same."""
+"""The published numbers agree among themselves; the committed tables say what the records say."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from examples.paper import command
+from examples.paper import command, published
 from examples.paper.engine import Execution, execute_run
 from examples.paper.pack import archives_of
 from examples.paper.results import find_runs, settings_key
 from examples.paper.sweep import load_sweep, plan
+from examples.protocol.evaluation import harmonic_mean
 from examples.protocol.runs.archive import read_records
 from examples.protocol.runs.record import read_record
 from tests import ROOT
@@ -108,3 +110,45 @@ def test_a_run_done_again_gives_the_committed_numbers(tmp_path: Path) -> None:
         assert again["curves"][name] == pytest.approx(committed["curves"][name], rel=0.02)
     for name in ("base", "new"):
         assert again["results"][name] == pytest.approx(committed["results"][name], abs=1.0)
+
+
+PAPER = published.paper()
+METHODS = ("CoOp", "KgCoOp", "TCP", "MaPLe", "CoPrompt")
+
+
+def test_every_table_is_complete() -> None:
+    counts = {number: sum(key[0] == number for key in PAPER) for number in "12345"}
+    assert counts == {"1": 12, "2": 15, "3": 360, "4": 18, "5": 60}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("variant", ["baseline", "sar"])
+def test_averages_of_table_3_are_those_of_its_rows(method: str, variant: str) -> None:
+    for metric in ("base", "new"):
+        rows = [
+            v
+            for k, v in PAPER.items()
+            if k[0] == "3" and k[1] != "average" and k[2:] == (method, variant, metric)
+        ]
+        assert len(rows) == 11
+        assert mean(rows) == pytest.approx(PAPER["3", "average", method, variant, metric], abs=0.0051)
+
+
+def test_every_h_is_that_of_base_and_new() -> None:
+    for (number, dataset, method, variant, metric), value in PAPER.items():
+        if metric == "h" and number in "134":
+            base, new = (PAPER[number, dataset, method, variant, name] for name in ("base", "new"))
+            assert harmonic_mean(base, new) == pytest.approx(value, abs=0.011)
+
+
+def test_the_one_wrong_average_of_table_5() -> None:
+    wrong = []
+    for method in METHODS:
+        for variant in ("baseline", "sar"):
+            cells = [
+                PAPER["5", f"imagenet{kind}", method, variant, "acc"]
+                for kind in ("_sketch", "_r", "_a", "v2")
+            ]
+            if abs(mean(cells) - PAPER["5", "average", method, variant, "acc"]) > 0.006:
+                wrong.append((method, variant))
+    assert wrong == [("TCP", "sar")]

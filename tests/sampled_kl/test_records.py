@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 
 from benchmarks import sampled_kl
 from benchmarks.sampled_kl_uniformity import chi_squares, control_sets, drawn_sets, study
@@ -101,3 +102,16 @@ def test_a_study_has_a_p_value_for_each_sampling() -> None:
     rows = study(11, 4, 300, 20)
     assert [row["sampling"] for row in rows] == ["ring", "independent"]
     assert all(0 < row[name] <= 1 for row in rows for name in ("p_classes", "p_pairs"))
+
+
+def test_every_path_runs_equally_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampled_kl, "RUNS", {70: 4})
+    rows = [sampled_kl.measure(path, 70) for path in ("gather", "ring")]
+    assert [row["runs"] for row in rows] == [4, 4]
+    for row in rows:
+        for kind in ("cpu", "wall"):
+            assert 0 < row[f"{kind}_ms_p20"] <= row[f"{kind}_ms_p50"] <= row[f"{kind}_ms_p80"]
+    record = {"command": "x", "cpu": "y", "torch": "z", "date": "d", "rows": rows, "gate": {"ring": 1e-6}}
+    shown = sampled_kl.as_markdown(record)
+    assert "20th percentile" in shown
+    assert f"| ring | {rows[1]['cpu_ms_p50']:.1f} |" in shown

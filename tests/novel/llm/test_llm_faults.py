@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from sar_reg.novel.llm.deadline import within
 from sar_reg.novel.llm.llm_classes import LLMClasses
 from sar_reg.novel.source import NovelClassesError
 from tests.novel.llm import chat_server as chat
@@ -217,3 +219,17 @@ def test_floods_are_read(server: ChatServer, source: Make) -> None:
     many = json.dumps({"names": [f"word {chat.letters(i)}" for i in range(10_000)]})
     server.script = [says(many)]
     assert len(source(cache_dir=None).generate(BASE, 3)) == 3
+
+
+def test_work_in_time_gives_its_result_or_its_error() -> None:
+    assert within(5.0, lambda: 3, late=0) == 3
+    with pytest.raises(ZeroDivisionError):
+        within(5.0, lambda: 1 // 0, late=0)
+
+
+def test_late_work_is_left_alone() -> None:
+    ended = threading.Event()
+    began = time.monotonic()
+    assert within(0.1, lambda: int(ended.wait(20)), late=7) == 7
+    assert time.monotonic() - began < 5
+    ended.set()

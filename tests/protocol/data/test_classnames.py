@@ -1,12 +1,15 @@
-"""The class lists of the data sets: counts, order at the seam of base and new, spelling."""
+"""The committed names of the data sets: class lists (counts, the seam of base and new, spelling) and novel classes."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import timm
 
+from sar_reg.novel.same_name import KnownNames
+from scripts.make_novel_lists import DATA, KEYS, class_names, make
 from tests import ROOT
 
 FOLDER = ROOT / "examples" / "protocol" / "data"
@@ -66,3 +69,22 @@ def test_the_classes_of_imagenet_a_and_r_are_those_that_timm_lists(key: str) -> 
     imagenet = read("imagenet")
     assert read(key) == [imagenet[int(index)] for index in listed.split()]
     assert len(set(read(key))) == 200
+
+
+def committed(key: str) -> Path:
+    return DATA / "novel" / f"{key}.wordnet-related.json"
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_two_hundred_distinct_names_none_of_them_a_class(key: str) -> None:
+    listed = json.loads(committed(key).read_text(encoding="utf-8"))
+    classes = KnownNames(class_names(key))
+    assert len(listed["names"]) == len(set(listed["names"])) == 200
+    assert [name for name in listed["names"] if classes.match(name)] == []
+    assert listed["provenance"]["strategy"] == "related"
+    assert (listed["dataset"], listed["seed"]) == (key, 1)
+
+
+@pytest.mark.parametrize("key", ["dtd", "oxford_pets", "animals"])
+def test_the_command_makes_the_committed_list_again(key: str) -> None:
+    assert make(key) == committed(key).read_text(encoding="utf-8")
