@@ -103,7 +103,8 @@ class SimilarityAlignmentLoss(nn.Module):
                 )
         checked = validation.check_options(bank.temperature, seed, sampling, reduction, direction, impl)
         self.temperature, self.seed, self.sampling, self.reduction, self.direction, self.impl = checked
-        validation.check_features(bank.embeddings, bank.embeddings)
+        validation.check_rows("the bank's embeddings", "(classes, width)", bank.embeddings)
+        validation.check_pair(bank.embeddings, bank.embeddings)
         rows = bank.embeddings.shape[0]
         self.classnames = name_tuple(bank.classnames, "classnames")
         if len(self.classnames) != rows:
@@ -142,13 +143,13 @@ class SimilarityAlignmentLoss(nn.Module):
         if classnames is not None:
             self._check_order(classnames)
         n = self.target.shape[0]
-        validation.check_dense("text_features", f"({n}, D)", text_features)
-        if text_features.ndim == 2 and text_features.shape[0] != n:
+        validation.check_rows("text_features", f"({n}, D)", text_features)
+        if text_features.shape[0] != n:
             raise InputError(
                 f"text_features must have one row for each of the bank's {n} classes, "
                 f"base and novel, in the order of bank.classnames; there are {text_features.shape[0]} rows"
             )
-        validation.check_features(text_features, self.target)
+        validation.check_pair(text_features, self.target)
         advance = self.training and step is None
         if step is None:
             step = self.step
@@ -181,9 +182,11 @@ class SimilarityAlignmentLoss(nn.Module):
 
     def _cosines(self) -> Tensor | None:
         """The target's Gram matrix where a kernel will read it; in float64, so that no matmul setting shows."""
-        device, dtypes, _, sets = self._inputs()
-        wanted = self.impl == "triton" or (self.impl == "auto" and device.type == "cuda")
-        if not wanted or api.why_not_triton(device, dtypes, sets) or self.target.shape[0] > _KEPT_GRAM:
+        device, dtypes, k, sets = self._inputs()
+        if self.impl == "triton" and api.why_not_triton(device, dtypes, sets):
+            return None  # the features may be moved to where it runs
+        chosen = api.choose_implementation(self.impl, device, dtypes, k, sets)
+        if chosen != "triton" or self.target.shape[0] > _KEPT_GRAM:
             return None
         rows = nn.functional.normalize(self.target.double(), dim=1)
         return (rows @ rows.T).to(torch.promote_types(self.target.dtype, torch.float32))

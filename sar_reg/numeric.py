@@ -1,4 +1,4 @@
-"""Numbers that a caller gives, checked once: a wrong type or range would compute something else in silence."""
+"""Numbers and devices that a caller gives, checked once: a wrong one would compute something else in silence."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import operator
 from numbers import Real
 from typing import Any, cast
 
+import torch
 from torch import SymInt, Tensor
 
 from sar_reg.errors import InputError
@@ -60,6 +61,21 @@ def positive_temperature(temperature: object) -> float:
             "for a tensor, pass tensor.item()"
         )
     return value
+
+
+def existing_device(device: object) -> torch.device:
+    """A device that PyTorch has on this machine.
+
+    Raises:
+        InputError: for one that does not exist here, and for other types.
+    """
+    try:
+        return torch.empty(0, device=torch.device(cast(Any, device))).device
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f'device must be one that PyTorch has here, such as "cpu" or "cuda:0", not {device!r} ({reason:.200})'
+        ) from error
 
 
 def _as_float(value: object) -> float:

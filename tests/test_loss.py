@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -246,9 +247,11 @@ def test_repr_shows_the_effective_size(size: int | None, shown: str) -> None:
     (LEARNED[:19], None, "one row for each of the bank's 20 classes, base and novel, .* there are 19 rows"),
     (LEARNED[:, :5], None, r"learned features have shape \(20, 5\) but target has \(20, 8\)"),
     (None, None, r"text_features must be a dense tensor \(20, D\), not NoneType"),
+    (LEARNED[0], None, r"text_features must have shape \(20, D\), not \(8,\)"),
+    (LEARNED[None], None, r"text_features must have shape \(20, D\), not \(1, 20, 8\)"),
     (LEARNED.tolist(), None, r"text_features must be a dense tensor \(20, D\), not list"),
     (LEARNED, 3, "classnames must be a list of class names, not int"),
-    (LEARNED.long(), None, "must be floating point, not torch.int64"),
+    (LEARNED.long(), None, "text_features must be floating point, not torch.int64"),
     (LEARNED, BANK.classnames[:3], "expected 20 class names, as in the bank, not 3"),
     (LEARNED, BANK.classnames[1:] + BANK.classnames[:1],
      "row 0 of the features is 'class 1', but the bank has 'class 0' there; encode the classes in the order of"),
@@ -282,10 +285,34 @@ def test_what_is_no_bank() -> None:
         ({"temperature": "0.05"}, "temperature must be a positive, finite number .* not '0.05'"),
         ({"classnames": BANK.classnames[1:]}, "the bank has 20 embeddings but 19 class names"),
         ({"classnames": "abcdefghijklmnopqrst"}, "classnames must be a list of class names, not one string"),
-        ({"embeddings": UNIT.tolist()}, "must be a dense tensor"),
+        ({"embeddings": UNIT.tolist()}, "the bank's embeddings must be a dense tensor"),
     ):
         with pytest.raises(InputError, match=message):
             SimilarityAlignmentLoss(SimpleNamespace(**(vars(BANK) | wrong)))
+
+
+@pytest.mark.parametrize(
+    ("n", "options", "kept"),
+    [
+        (1025, {"sample_size": None}, True),
+        (1026, {"sample_size": None}, False),  # the PyTorch path, which has no use for the cosines
+        (1100, {"sample_size": 1025, "sampling": "independent"}, False),
+        (1100, {"sample_size": None, "impl": "triton"}, True),
+        (1100, {"sample_size": 64}, True),
+        (1100, {"sample_size": 64, "impl": "torch"}, False),
+        (4097, {"sample_size": 64}, False),
+    ],
+)
+def test_cosines_are_kept_only_where_the_kernels_run(
+    n: int, options: dict[str, Any], kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = SimilarityAlignmentLoss._inputs
+    monkeypatch.setattr(
+        SimilarityAlignmentLoss, "_inputs", lambda sar: (torch.device("cuda"), *inputs(sar)[1:])
+    )
+    monkeypatch.setattr("sar_reg.sampled_kl.api._TRITON_INSTALLED", True)
+    bank = SimpleNamespace(embeddings=torch.eye(n, 2), temperature=0.05, classnames=tuple(map(str, range(n))))
+    assert (SimilarityAlignmentLoss(bank, **options).gram is not None) == kept
 
 
 def test_two_classes_or_one_sample() -> None:

@@ -15,7 +15,7 @@ import torch
 from sar_reg.bank.report import BankReport, Named, Overlap, find_nearest, find_overlap
 from sar_reg.class_names import name_tuple, refuse_repeats
 from sar_reg.errors import InputError
-from sar_reg.numeric import positive_temperature, whole_number
+from sar_reg.numeric import existing_device, positive_temperature, whole_number
 from sar_reg.prompting.towers import text_tower
 from sar_reg.shapes import Float, Tensor
 from sar_reg.tensor_file import TensorFile, json_values
@@ -121,7 +121,7 @@ class AnchorBank:
         Raises:
             InputError: for a device that does not exist on this machine.
         """
-        return replace(self, embeddings=move(self.embeddings, device))
+        return replace(self, embeddings=self.embeddings.to(existing_device(device)))
 
     def subset(self, *, n_novel: int, seed: int = 0) -> AnchorBank:
         """Keep all base classes and a uniform random choice of `n_novel` novel ones, in their order.
@@ -208,17 +208,6 @@ class AnchorBank:
         about, rows = _FILE.read(path, allow_repeated=False)
         about |= {name: tuple(about[name]) for name in ("classnames", "templates")}
         return cls(embeddings=rows, **about).to(device)
-
-
-def move(rows: Tensor, device: torch.device | str) -> Tensor:
-    """Rows on another device; refuses one that does not exist, in words."""
-    try:
-        return rows.to(torch.device(device))
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(
-            f'device must be one that PyTorch has here, such as "cpu" or "cuda:0", not {device!r} ({reason:.200})'
-        ) from error
 
 
 def _unit_rows(rows: object, n: int) -> Tensor:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import torch
-
-from sar_reg.bank.anchor_bank import move
 from sar_reg.bank.build import build_anchor_bank
 from sar_reg.bank.templates import SPECIFIC, resolve_templates
 from sar_reg.cli.arguments import add_result_arguments
@@ -16,6 +13,7 @@ from sar_reg.cli.open_clip_model import MODEL, PRETRAINED, load_open_clip
 from sar_reg.cli.terminal import give, give_json, tell
 from sar_reg.files import is_special
 from sar_reg.novel.source import ResumableSource
+from sar_reg.numeric import existing_device
 from sar_reg.progress import ProgressLine
 
 _DESCRIPTION = (
@@ -59,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return show_preview(options, source, base, exclude)
     templates = resolve_templates([options.templates] if "{}" in options.templates else options.templates)
-    move(torch.empty(0), options.device)  # a wrong device should not wait for the weights
+    existing_device(options.device)  # a wrong device should not wait for the weights
     model = load_open_clip(options.model, options.pretrained, options.device, offline=options.offline)
     with progress:
         bank = build_anchor_bank(

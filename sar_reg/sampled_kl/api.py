@@ -12,7 +12,7 @@ import torch
 from sar_reg.errors import InputError, SarRegError
 from sar_reg.sampled_kl import operator, reference, torch_dense, validation
 from sar_reg.sampled_kl.products import transformed
-from sar_reg.sampled_kl.sampling import ring_order, sample_classes
+from sar_reg.sampled_kl.sampling import drawn_classes, ring_order
 from sar_reg.sampled_kl.validation import Direction, Implementation, Options, Reduction, Sampling
 from sar_reg.shapes import Float, Int, Tensor
 
@@ -135,7 +135,7 @@ def evaluate(
             rows = torch_dense.row_kl(learned, target, None, temperature, reverse)
         else:
             if indices is None:
-                indices = sample_classes(n, k, seed=seed, step=step, sampling=sampling, device=learned.device)
+                indices = drawn_classes(n, k, seed=seed, step=step, sampling=sampling, device=learned.device)
             row_kl = reference.row_kl if chosen == "reference" else torch_dense.row_kl
             rows = row_kl(learned, target, indices, temperature, reverse)
     return rows if reduction == "none" else rows.mean() if reduction == "mean" else rows.sum()

@@ -17,7 +17,7 @@ import torch
 
 from sar_reg.errors import SarRegError
 
-_REMEMBERED = 4096  # more calls than wait for their backward pass at any time
+_REMEMBERED = 4096  # upper bound on the calls whose backward pass is still to come
 
 
 class _Call(NamedTuple):

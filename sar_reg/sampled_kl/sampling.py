@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from sar_reg.numeric import whole_number
+from sar_reg.numeric import existing_device, whole_number
 from sar_reg.sampled_kl.validation import Sampling, check_choices, check_step
 from sar_reg.shapes import Int, Tensor
 
@@ -43,8 +43,8 @@ def sample_classes(
         (n, k) int64: distinct within a row, never the row itself; the order within a row has no meaning.
 
     Raises:
-        InputError: if `n`, `k` or `sampling` is out of range, if `seed` or `step` is not an integer, or if a
-            `step` tensor is on another device.
+        InputError: if `n`, `k` or `sampling` is out of range, if `seed` or `step` is not an integer, if a
+            `step` tensor is on another device, or if the device does not exist here.
 
     Cost: O(n log n + n k) for the ring; O(n k²) and min(k, n - k) short steps for independent rows.
 
@@ -57,15 +57,25 @@ def sample_classes(
     check_choices(sampling=sampling)
     n = whole_number(n, "n", least=2)
     k = min(whole_number(k, "k", least=1), n - 1)
-    where = torch.device(device or (step.device if isinstance(step, Tensor) else "cpu"))
-    seed, step = whole_number(seed, "seed", least=None), check_step(step, where)
-    if k == n - 1:
-        others = torch.arange(k, device=where).expand(n, k)
-    elif sampling == "ring":
-        return ring_neighbours(ring_order(n, seed=seed, step=step, device=where), k)
+    if device is not None:
+        where = existing_device(device)
     else:
-        others = _independent_subsets(n, k, _stream(seed, step, where))
-    return others + (others >= torch.arange(n, device=where)[:, None])
+        where = step.device if isinstance(step, Tensor) else torch.device("cpu")
+    seed, step = whole_number(seed, "seed", least=None), check_step(step, where)
+    return drawn_classes(n, k, seed=seed, step=step, sampling=sampling, device=where)
+
+
+def drawn_classes(
+    n: int, k: int, *, seed: int, step: int | Int[Tensor, ""], sampling: Sampling, device: torch.device
+) -> Int[Tensor, "n k"]:
+    """`sample_classes` of checked arguments."""
+    if k == n - 1:
+        others = torch.arange(k, device=device).expand(n, k)
+    elif sampling == "ring":
+        return ring_neighbours(ring_order(n, seed=seed, step=step, device=device), k)
+    else:
+        others = _independent_subsets(n, k, _stream(seed, step, device))
+    return others + (others >= torch.arange(n, device=device)[:, None])
 
 
 def ring_order(n: int, *, seed: int, step: int | Int[Tensor, ""], device: torch.device) -> Int[Tensor, " n"]:

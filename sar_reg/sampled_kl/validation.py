@@ -73,11 +73,21 @@ ONE_CLASS = (
 def check_features(learned: Tensor, target: Tensor) -> None:
     """Refuse features that cannot be compared class by class."""
     for name, x in (("learned", learned), ("target", target)):
-        check_dense(f"{name} features", "(classes, width)", x)
-        if x.ndim != 2:
-            raise InputError(f"{name} features must have shape (classes, width), not {tuple(x.shape)}")
-        if x.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
-            raise InputError(f"{name} features must be floating point, not {x.dtype}; convert with .float()")
+        check_rows(f"{name} features", "(classes, width)", x)
+    check_pair(learned, target)
+
+
+def check_rows(name: str, shape: str, x: Tensor) -> None:
+    """Refuse what is not a matrix of features, a row for each class."""
+    check_dense(name, shape, x)
+    if x.ndim != 2:
+        raise InputError(f"{name} must have shape {shape}, not {tuple(x.shape)}")
+    if x.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+        raise InputError(f"{name} must be floating point, not {x.dtype}; convert with .float()")
+
+
+def check_pair(learned: Tensor, target: Tensor) -> None:
+    """Refuse two matrices of features that do not belong together."""
     if learned.shape != target.shape:
         raise InputError(
             f"learned features have shape {tuple(learned.shape)} but target has {tuple(target.shape)}; both "

@@ -182,6 +182,12 @@ def test_no_silent_other_draw(draw: dict[str, Any], message: str, sampling: str)
         sample_classes(5, 2, **({"seed": 0, "step": 0} | draw), sampling=sampling)
 
 
+@pytest.mark.parametrize("device", ["foo", "cuda:99", 1.5, torch.device("cuda:99"), ""])
+def test_devices_that_do_not_exist(device: Any) -> None:
+    with pytest.raises(InputError, match=r"device must be one that PyTorch has here, such as .* not "):
+        sample_classes(5, 2, seed=0, step=0, device=device)
+
+
 def test_numpy_integers() -> None:
     found = sample_classes(np.int32(9), np.int64(4), seed=np.int64(3), step=np.uint8(2))
     assert torch.equal(found, sample_classes(9, 4, seed=3, step=2))
