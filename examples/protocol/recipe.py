@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 from sar_reg.errors import InputError, did_you_mean
 
@@ -15,6 +16,11 @@ Value = bool | int | float | str
 """What a setting can be, in a TOML file or on the command line."""
 OF_METHODS = ("n_ctx", "ctx_init", "class_position", "depth", "class_block", "reg_weight", "descriptions")
 """Settings of some methods only; the others belong to the protocol or to SAR and mean the same for all."""
+
+_FROM_ONE = ("epochs", "batch_size", "shots", "test_batch_size", "n_ctx", "depth", "accumulate")
+_POSITIVE = ("adam_eps",)
+LARGEST = 10**9
+"""Bound of every number in a recipe: torch takes many of them as 32-bit numbers."""
 
 
 @dataclass(frozen=True)
@@ -79,17 +85,39 @@ class Recipe:
     """Parts in which each batch is computed, to save memory; the step is the same."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "shots", "test_batch_size", "n_ctx", "depth", "accumulate"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be 1 or more, not {getattr(self, name)}")
-        for name in ("lr", "weight_decay", "reg_weight", "lam", "sample_size", "n_novel", "views"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
+        for name, kind in get_type_hints(Recipe).items():
+            check_setting(name, getattr(self, name), kind)
         if self.views and self.augmentation == "none":
             raise InputError(
                 f"views = {self.views} asks for random views, and augmentation none has none (it encodes every image "
                 "once); leave out --views, or give --augmentation crop-flip as well"
             )
+
+
+def check_setting(name: str, value: object, kind: Any) -> None:
+    """Refuse a value of another type than the setting's, outside its range, or not finite.
+
+    Raises:
+        InputError: naming the setting and what it takes.
+    """
+    choices = get_args(kind)
+    if choices:
+        right, takes = value in choices, f"be one of {', '.join(choices)}"
+    elif kind in (int, float):
+        accepted = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+        least = 1 if name in _FROM_ONE else 0
+        if not (accepted and -math.inf < value < math.inf):
+            right, takes = False, "be a whole number" if kind is int else "be a finite number"
+        elif value > LARGEST:
+            right, takes = False, f"be at most {LARGEST}"
+        elif name in _POSITIVE:
+            right, takes = value > 0, "be above 0"
+        else:
+            right, takes = value >= least, f"be {least} or more"
+    else:
+        right, takes = isinstance(value, kind), f"be of type {kind.__name__}"
+    if not right:
+        raise InputError(f"{name} must {takes}, not {value!r:.60}")
 
 
 def load_recipe(path: str | Path, protocol: str, dataset: str) -> Recipe:

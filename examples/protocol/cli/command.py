@@ -23,7 +23,7 @@ from examples.protocol.data.transforms import pixels_of
 from examples.protocol.distributed import ProcessGroup, choose_device
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import OF_METHODS, Recipe, load_recipe
-from examples.protocol.runs.config import RunConfig, Source
+from examples.protocol.runs.config import RunConfig, Source, check_seeds
 from examples.protocol.runs.duration import estimate_time
 from examples.protocol.runs.experiment import NO_STORE, Experiment, Setup
 from examples.protocol.runs.handcrafted import zero_shot_record
@@ -120,10 +120,9 @@ def parse(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None) 
 
 def compare(method: type[PromptMethod], options: MethodOptions) -> None:
     """Do the runs that are not finished, then print the comparison and draw the picture."""
-    if not options.seeds or min(options.seeds) < 0:
-        raise InputError(
-            "--seeds takes one whole number or more, none of them negative, such as --seeds 1 2 3"
-        )
+    if not options.seeds:
+        raise InputError("--seeds takes one whole number or more, such as --seeds 1 2 3")
+    check_seeds(options.seeds)
     for name in ("workers", "save_every"):
         if getattr(options, name) < 0:
             flag = name.replace("_", "-")

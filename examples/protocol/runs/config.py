@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -12,6 +13,22 @@ TESTBED_MODEL = ("testbed", "shipped")
 """Model and weights of every run on the testbed."""
 SAR_SETTINGS = {"lam", "sample_size", "n_novel", "sampling", "direction", "reduction", "ensemble"}
 """What a recipe says about SAR alone; a run without SAR does not depend on it."""
+
+LARGEST_SEED = 2**32 - 1
+"""The largest seed that NumPy takes."""
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuse seeds that a random generator does not take.
+
+    Raises:
+        InputError: for a seed outside 0..`LARGEST_SEED`.
+    """
+    for seed in seeds:
+        if not 0 <= seed <= LARGEST_SEED:
+            raise InputError(
+                f"--seeds takes whole numbers in 0..{LARGEST_SEED}, such as --seeds 1 2 3, not {seed}"
+            )
 
 
 @dataclass(frozen=True)

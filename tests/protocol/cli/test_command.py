@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 from PIL import Image
@@ -15,6 +18,7 @@ from examples.coop.method import CoOp
 from examples.maple.method import MaPLe
 from examples.protocol.cli.command import main
 from examples.protocol.cli.errors import one_line_errors
+from examples.protocol.recipe import Recipe
 from examples.protocol.runs import experiment, zero_shot
 from examples.protocol.runs import run as run_module
 from examples.protocol.runs.novel_names import in_options_of_the_command, novel_source
@@ -167,7 +171,11 @@ def test_a_warning_of_wordnet_names_the_options_of_the_command(
             "error: CoOp has no use for --depth; of its own it has --n-ctx, --ctx-init, --class-position",
         ),
         (["--seeds"], "error: --seeds takes one whole number or more"),
-        (["--seeds", "-1"], "error: --seeds takes one whole number or more"),
+        (
+            ["--seeds", "-1"],
+            "error: --seeds takes whole numbers in 0..4294967295, such as --seeds 1 2 3, not -1",
+        ),
+        (["--seeds", "5000000000"], "error: --seeds takes whole numbers in 0..4294967295"),
         (["--workers", "-1"], "error: --workers must be 0 or more, not -1"),
         (["--save-every", "-1"], "error: --save-every must be 0 or more, not -1"),
         (["--data", "/nowhere", "--dataset", ""], "error: give --dataset as well, such as --data /nowhere"),
@@ -210,6 +218,9 @@ def test_kept_views_lie_in_the_folder_of_the_runs(coop, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--epochs", "0"], "epochs must be 1 or more, not 0"),
+        (["--optimizer", "adam", "--adam-eps", "-1"], "adam_eps must be above 0, not -1.0"),
+        (["--lr", "inf"], "lr must be a finite number, not inf"),
+        (["--lam", "nan"], "lam must be a finite number, not nan"),
         (["--shotz", "3"], "--shotz"),
         (
             ["--views", "2", "--augmentation", "none"],
@@ -223,6 +234,20 @@ def test_wrong_options_are_named(
     with pytest.raises(SystemExit):
         coop(*arguments)
     assert message in " ".join(re.sub("[|│╭╰─╮╯]", " ", capsys.readouterr().err).split())
+
+
+def test_every_setting_of_a_recipe_is_checked() -> None:
+    wrong: dict[type, tuple[object, ...]] = {
+        int: (-1, 10**10, 1.5, True, "3", None),
+        float: (-1.0, 1e300, 10**400, math.inf, -math.inf, math.nan, True, "0.1", None),
+        bool: (1, "yes", None),
+        str: (3, None),
+    }
+    for name, kind in get_type_hints(Recipe).items():
+        for value in ("foo", None, 1) if get_args(kind) else wrong[kind]:
+            with pytest.raises(InputError, match=rf"^{name} must be .*, not "):
+                replace(Recipe(), **{name: value})
+    assert replace(Recipe(), lr=0, lam=1, weight_decay=0.0, sample_size=0, class_block=0).lam == 1
 
 
 def test_help_says_what_each_option_does_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
