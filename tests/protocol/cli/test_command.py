@@ -19,7 +19,7 @@ from examples.maple.method import MaPLe
 from examples.protocol.cli.command import main
 from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.recipe import Recipe
-from examples.protocol.runs import experiment, zero_shot
+from examples.protocol.runs import experiment, handcrafted
 from examples.protocol.runs import run as run_module
 from examples.protocol.runs.novel_names import in_options_of_the_command, novel_source
 from sar_reg.errors import InputError
@@ -90,7 +90,7 @@ def test_the_handcrafted_prompts_have_no_spread_over_seeds(coop) -> None:
 def test_a_second_start_repeats_nothing(coop, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = coop("--seeds", "1", "2")
     monkeypatch.setattr(run_module, "train", None)  # would fail if called
-    monkeypatch.setattr(zero_shot, "zero_shot", None)
+    monkeypatch.setattr(handcrafted, "zero_shot", None)
     second, _ = coop("--seeds", "1", "2")
     assert first == second
 
