@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from sar_reg.errors import InputError
+from sar_reg.prompting.learned import check_vectors, several
 from sar_reg.prompting.towers import frozen_twins
 from sar_reg.shapes import Float, Tensor
 
@@ -59,9 +60,11 @@ class ImagePromptEncoder:
             deep: the b-th (from 1) replaces the appended tokens at the input of block b.
 
         Raises:
-            InputError: if the shapes do not fit, or deep prompts come without prompts.
+            InputError: if types, shapes or devices do not fit, or deep prompts come without prompts.
         """
         visual: Any = self._visual
+        deep = several(deep)
+        self._check_images(images)
         if any(weight.requires_grad for weight in visual.parameters()):
             visual = frozen_twins(visual)[visual]
         images = images.to(visual.conv1.weight.dtype)
@@ -71,26 +74,37 @@ class ImagePromptEncoder:
             features = visual(images)
             return features[0] if isinstance(features, tuple) else features
         blocks = visual.transformer.resblocks
-        self._check(prompts, deep or (), len(blocks))
+        self._check(prompts, deep, len(blocks))
         x = _patches(visual, images)
         x = torch.cat([x, prompts.to(x.dtype).expand(len(x), -1, -1)], dim=1)
         x = visual.ln_pre(x)
         for number, block in enumerate(blocks):
-            if deep and 1 <= number <= len(deep):
+            if 1 <= number <= len(deep):
                 new = deep[number - 1].to(x.dtype).expand(len(x), -1, -1)
                 x = torch.cat([x[:, : -len(prompts)], new], dim=1)
             x = block(x)
         pooled, _ = visual._pool(x[:, : -len(prompts)])
         return pooled if visual.proj is None else pooled @ visual.proj
 
+    def _check_images(self, images: object) -> None:
+        conv: Any = self._visual.conv1
+        size = getattr(self._visual, "image_size", ("height", "width"))
+        shape = "batch", conv.in_channels, *size
+        advice = "use the model's preprocessing"
+        check_vectors("images", images, (shape,), conv.weight.device, f"; {advice}", advice)
+
     def _check(self, prompts: Tensor, deep: Sequence[Tensor], blocks: int) -> None:
-        if prompts.ndim != 2 or not len(prompts) or prompts.shape[1] != self.width:
-            raise InputError(f"prompts must have shape (tokens, {self.width}), not {tuple(prompts.shape)}")
-        if len(deep) >= blocks or any(rows.shape != prompts.shape for rows in deep):
+        device = self._visual.conv1.weight.device
+        check_vectors("prompts", prompts, (("tokens", self.width),), device)
+        if not len(prompts):
+            raise InputError("prompts must hold at least one token; without any, leave prompts out")
+        if len(deep) >= blocks:
             raise InputError(
-                f"deep must be at most {blocks - 1} tensors of the prompts' shape {tuple(prompts.shape)}, "
-                f"not {[tuple(rows.shape) for rows in deep]}"
+                f"deep image prompts enter the blocks after the first, of which there are {blocks - 1}; "
+                f"{len(deep)} were given"
             )
+        for number, rows in enumerate(deep):
+            check_vectors(f"deep[{number}]", rows, (tuple(prompts.shape),), device)
 
 
 def _patches(visual: Any, images: Tensor) -> Float[Tensor, "batch rows v_width"]:

@@ -45,7 +45,7 @@ class Learned:
         each = len(tokens), *one
         check_vectors("context", context, (one, each), tower.device)
         _check_fake(context, tokens)
-        deep = _several(deep)
+        deep = several(deep)
         if (deep or class_tokens is not None) and template.class_position != "end":
             raise InputError(
                 f'deep prompts and class tokens need class_position="end", not "{template.class_position}"'
@@ -100,23 +100,35 @@ class Learned:
 def check_vectors(
     name: str,
     vectors: object,
-    shapes: tuple[tuple[int, ...], ...],
+    shapes: tuple[tuple[int | str, ...], ...],
     device: torch.device | None = None,
     advice: str = "",
+    convert: str = "convert with .float()",
 ) -> None:
-    """Refuse what is not a floating-point tensor of one of these shapes, on this device if one is given."""
-    if not isinstance(vectors, torch.Tensor) or vectors.shape not in shapes:
+    """Refuse what is not a floating-point tensor of one of these shapes, on this device if one is given.
+
+    A size that is a word may be any.
+    """
+    if not isinstance(vectors, torch.Tensor) or not any(_fits(vectors.shape, shape) for shape in shapes):
         came = tuple(vectors.shape) if isinstance(vectors, torch.Tensor) else type(vectors).__name__
-        raise InputError(f"{name} must have shape {' or '.join(map(str, shapes))}, not {came}{advice}")
+        expected = " or ".join(map(str, shapes)).replace("'", "")
+        raise InputError(f"{name} must have shape {expected}, not {came}{advice}")
     if not vectors.is_floating_point():
-        raise InputError(f"{name} must be floating point, not {vectors.dtype}; convert with .float()")
+        raise InputError(f"{name} must be floating point, not {vectors.dtype}; {convert}")
     if device is not None and vectors.device != device:
         raise InputError(
-            f"{name} is on {vectors.device}, the model on {device}: move one of them with .to(...)"
+            f"{name} must be on the model's device {device}, not on {vectors.device}; move one of them with .to(...)"
         )
 
 
-def _several(deep: object) -> tuple[Tensor, ...]:
+def _fits(shape: tuple[int, ...], expected: tuple[int | str, ...]) -> bool:
+    return len(shape) == len(expected) and all(
+        isinstance(wanted, str) or size == wanted for size, wanted in zip(shape, expected, strict=True)
+    )
+
+
+def several(deep: object) -> tuple[Tensor, ...]:
+    """The deep prompts of a call as a tuple, if they are a list or another iterable."""
     if deep is None:
         return ()
     if isinstance(deep, torch.Tensor) or not isinstance(deep, Iterable):

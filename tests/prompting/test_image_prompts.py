@@ -58,17 +58,61 @@ def test_no_gradient_reaches_the_weights() -> None:
         ((torch.zeros(2, 32),), "prompts must have shape (tokens, 48), not (2, 32)"),
         (
             (torch.zeros(2, 48), [torch.zeros(1, 48)]),
-            "deep must be at most 2 tensors of the prompts' shape (2, 48), not [(1, 48)]",
+            "deep[0] must have shape (2, 48), not (1, 48)",
         ),
         (
             (torch.zeros(2, 48), [torch.zeros(2, 48)] * 3),
-            "deep must be at most 2 tensors of the prompts' shape (2, 48), not [(2, 48), (2, 48), (2, 48)]",
+            "deep image prompts enter the blocks after the first, of which there are 2; 3 were given",
         ),
+        ((torch.zeros(0, 48),), "prompts must hold at least one token; without any, leave prompts out"),
+        (([1],), "prompts must have shape (tokens, 48), not list"),
+        (
+            (torch.zeros(2, 48).long(),),
+            "prompts must be floating point, not torch.int64; convert with .float()",
+        ),
+        (
+            (torch.zeros(2, 48, device="meta"),),
+            "prompts must be on the model's device cpu, not on meta; move one of them with .to(...)",
+        ),
+        ((torch.zeros(2, 48), [1]), "deep[0] must have shape (2, 48), not int"),
+        ((torch.zeros(2, 48), 5), "deep must be a list of tensors, one for each block, not int"),
     ],
 )
 def test_mistakes(model: Any, arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         ImagePromptEncoder(model)(IMAGES, *arguments)
+
+
+@pytest.mark.parametrize("prompts", [None, torch.zeros(2, 48)])
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (5, "images must have shape (batch, 3, 32, 32), not int; use the model's preprocessing"),
+        (
+            IMAGES[0],
+            "images must have shape (batch, 3, 32, 32), not (3, 32, 32); use the model's preprocessing",
+        ),
+        (
+            IMAGES[..., :24],
+            "images must have shape (batch, 3, 32, 32), not (3, 3, 32, 24); use the model's preprocessing",
+        ),
+        (
+            IMAGES[:, :1],
+            "images must have shape (batch, 3, 32, 32), not (3, 1, 32, 32); use the model's preprocessing",
+        ),
+        (
+            (IMAGES * 255).byte(),
+            "images must be floating point, not torch.uint8; use the model's preprocessing",
+        ),
+        (
+            IMAGES.to("meta"),
+            "images must be on the model's device cpu, not on meta; move one of them with .to(...)",
+        ),
+    ],
+)
+def test_images_that_do_not_fit(model: Any, images: Any, prompts: Any, message: str) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        ImagePromptEncoder(model)(images, prompts)
 
 
 def test_other_image_sides_are_refused() -> None:

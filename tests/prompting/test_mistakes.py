@@ -132,13 +132,13 @@ def _zeros(*shape: int) -> torch.Tensor:
         (
             "end",
             (_zeros(4, WIDTH), [_zeros(4, WIDTH).to("meta")]),
-            "deep[0] is on meta, the model on cpu: move one of them with .to(...)",
+            "deep[0] must be on the model's device cpu, not on meta; move one of them with .to(...)",
         ),
         ("end", (_zeros(4, WIDTH), None, [1], 2), "class_tokens must have shape (6, 4, 32), not list"),
         (
             "end",
             (_zeros(4, WIDTH), None, _zeros(6, 4, WIDTH).to("meta"), 2),
-            "class_tokens is on meta, the model on cpu: move one of them with .to(...)",
+            "class_tokens must be on the model's device cpu, not on meta; move one of them with .to(...)",
         ),
         (
             "end",
@@ -169,7 +169,7 @@ def _zeros(*shape: int) -> torch.Tensor:
         (
             "end",
             (_zeros(4, WIDTH).to("meta"),),
-            "context is on meta, the model on cpu: move one of them with .to(...)",
+            "context must be on the model's device cpu, not on meta; move one of them with .to(...)",
         ),
         ("end", (_zeros(4, WIDTH), None, None, 2), "class_layer=2 needs class_tokens to put in there"),
     ],
