@@ -282,6 +282,64 @@ def test_records_that_cannot_be_used(records, place: Path, tmp_path: Path) -> No
         open_finished(copied, CPU)
 
 
+WITHOUT = object()
+
+
+@pytest.mark.parametrize(
+    ("place_in_record", "value", "why"),
+    [
+        (("recipe", "colour"), "red", "colour"),
+        (("recipe", "lr"), "fast", "lr must be a finite number, not 'fast'"),
+        (("recipe", "optimizer"), "sdg", "optimizer must be one of sgd, adam, not 'sdg'"),
+        (("recipe",), [1], "recipe"),
+        (("source", "targets"), WITHOUT, "it has no 'targets'"),
+        (("source", "targets"), 5, "int"),
+        (("source", "model"), 5, "model must be of type str, not 5"),
+        (("source", "colour"), "red", "colour"),
+        (("source",), WITHOUT, "it has no 'source'"),
+        (("source",), None, "None"),
+        (("method",), WITHOUT, "it has no 'method'"),
+        (("method",), "Nothing", "there is no method 'Nothing'"),
+        (("method",), "COOP", "COOP"),
+        (("method",), "paper.command", "there is no method 'paper.command'"),
+        (("method",), 3, "3 is not a string"),
+        (("seed",), "one", "seed must be a whole number"),
+        (("sar",), 2, "sar must be of type bool"),
+        (("identity",), WITHOUT, "it has no 'identity'"),
+        (("classnames",), ["cat"], "list"),
+        (("classnames", "new"), WITHOUT, "it has no 'new'"),
+        (("classnames", "trained"), [1, 2], "1 is not a string"),
+        (("model",), WITHOUT, "it has no 'model'"),
+        (("model", "text_fingerprint"), WITHOUT, "it has no 'text_fingerprint'"),
+    ],
+)
+def test_changed_records_are_refused(
+    place_in_record: tuple[str, ...], value: object, why: str, records, tmp_path: Path
+) -> None:
+    content = json.loads(records["CoOp"].read_text())
+    part = content
+    for name in place_in_record[:-1]:
+        part = part[name]
+    part[place_in_record[-1]] = value
+    if value is WITHOUT:
+        del part[place_in_record[-1]]
+    copied = tmp_path / "changed.json"
+    copied.write_text(json.dumps(content))
+    copied.with_suffix(".safetensors").write_bytes(records["CoOp"].with_suffix(".safetensors").read_bytes())
+    with pytest.raises(
+        InputError,
+        match=rf"changed.json was changed or is of another version \(.*{why}.*restore the file, or train",
+    ):
+        open_finished(copied, CPU)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[", b"[]", b'"text"', b"null"])
+def test_what_is_not_a_record_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"other\.json is not a run record; give one of the"):
+        open_finished(tmp_path / "other.json", CPU)
+
+
 def test_the_last_fit(
     place: Path, names, tmp_path: Path, capsys: pytest.CaptureFixture[str], answers
 ) -> None:

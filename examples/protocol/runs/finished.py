@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 from examples.protocol.data.transforms import Transform, build, pixels_of
 from examples.protocol.evaluation import text_rows
 from examples.protocol.method import PromptMethod, Tokenizer
-from examples.protocol.recipe import Recipe
+from examples.protocol.recipe import Recipe, check_setting
 from examples.protocol.runs.config import RunConfig, Source
 from examples.protocol.runs.learned import run_of
 from examples.protocol.runs.loading import handcrafted_prompts, load_clip
@@ -103,7 +103,7 @@ def open_finished(path: Path, device: torch.device) -> FinishedRun:
     record = read_record(path)
     if record is None:
         raise InputError(f"{path} is not a run record; give one of the *.json files in a run's --out folder")
-    if record["method"] == "zero-shot":
+    if record.get("method") == "zero-shot":
         raise InputError(
             f"{path} is a zero-shot record: nothing was learned; give the record of a trained run"
         )
@@ -111,13 +111,18 @@ def open_finished(path: Path, device: torch.device) -> FinishedRun:
         raise InputError(
             f"{path} does not name its classes: it is of an earlier version; train again with --fresh"
         )
-    settings: dict[str, Any] = {**record["source"], "targets": tuple(record["source"]["targets"])}
-    source = Source(**settings)
-    config = RunConfig(record["method"], source, Recipe(**record["recipe"]), record["seed"], record["sar"])
+    try:
+        config = _config_of(record)
+        method_class = _method_of(config.method)
+    except (InputError, KeyError, TypeError, AttributeError, ImportError, ValueError) as error:
+        why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise InputError(
+            f"{path} was changed or is of another version ({why}); restore the file, or train again with --fresh"
+        ) from error
     weights = path.with_suffix(".safetensors")
     try:
         tensors, made_by = load_file(weights), run_of(weights)
-    except (FileNotFoundError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError, AttributeError) as error:
         raise InputError(
             f"the learned tensors of {path} are not at {weights} ({error}); keep both files together"
         ) from error
@@ -126,10 +131,41 @@ def open_finished(path: Path, device: torch.device) -> FinishedRun:
             f"{weights} holds the learned tensors of another run than {path}; "
             "keep the two files that a run wrote together, or train again with --fresh"
         )
-    model, tokenizer = load_clip(source, config.recipe.precision, device)
+    model, tokenizer = load_clip(config.source, config.recipe.precision, device)
     _check_model(path, record, model, tokenizer)
-    method_class = getattr(importlib.import_module(f"examples.{config.method.lower()}.method"), config.method)
     return FinishedRun(config, record, model, tokenizer, method_class, tensors)
+
+
+def _config_of(record: Record) -> RunConfig:
+    """The configuration of a record; any error means that the record was not written by this version.
+
+    What is read later is looked up here too.
+    """
+    source: dict[str, Any] = {**record["source"], "targets": tuple(record["source"]["targets"])}
+    for name, kind in get_type_hints(Source).items():
+        if name in source and name != "targets":
+            check_setting(name, source[name], kind)
+    names = record["classnames"]
+    _check_strings([*names["trained"], *names["new"], *source["targets"]])
+    _check_strings([record["identity"], record["title"], record["method"]])
+    _check_strings([record["model"][key] for key in ("name", "text_fingerprint", "image_fingerprint")])
+    check_setting("seed", record["seed"], int)
+    check_setting("sar", record["sar"], bool)
+    recipe = Recipe(**record["recipe"])
+    return RunConfig(record["method"], Source(**source), recipe, record["seed"], record["sar"])
+
+
+def _check_strings(values: Sequence[object]) -> None:
+    for value in values:
+        if not isinstance(value, str):
+            raise TypeError(f"{value!r:.40} is not a string")
+
+
+def _method_of(name: str) -> type[PromptMethod]:
+    folder = Path(__file__).parents[2] / name.lower()
+    if not (name.isidentifier() and (folder / "method.py").is_file()):
+        raise ValueError(f"there is no method {name!r:.40}")
+    return getattr(importlib.import_module(f"examples.{name.lower()}.method"), name)
 
 
 def _check_model(path: Path, record: Record, model: Any, tokenizer: Tokenizer) -> None:
