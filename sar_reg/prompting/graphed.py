@@ -13,9 +13,9 @@ from sar_reg.errors import InputError, SarRegError
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.prefix.packed import PackedPlan
 from sar_reg.prompting.prefix.plan import PrefixPlan
-from sar_reg.prompting.prefix.transforms import functions_allowed
 from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Float, Tensor
+from sar_reg.transforms import functions_allowed
 
 _WARM_UPS = 3  # what PyTorch's own make_graphed_callables takes
 _WITHOUT = "or use cuda_graph=False"

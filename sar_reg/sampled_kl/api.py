@@ -11,10 +11,10 @@ import torch
 
 from sar_reg.errors import InputError, SarRegError
 from sar_reg.sampled_kl import operator, reference, torch_dense, validation
-from sar_reg.sampled_kl.products import transformed
 from sar_reg.sampled_kl.sampling import drawn_classes, ring_order
 from sar_reg.sampled_kl.validation import Direction, Implementation, Options, Reduction, Sampling
 from sar_reg.shapes import Float, Int, Tensor
+from sar_reg.transforms import transformed
 
 Sets = Literal["ring", "independent", "given"]
 _TRITON_INSTALLED = importlib.util.find_spec("triton") is not None
@@ -127,7 +127,7 @@ def evaluate(
             elif chosen == "torch":
                 drawn = ring_order(n, seed=seed, step=step, device=learned.device)
             else:
-                drawn = operator.draw(target, k if sets == "independent" else 0, seed, step)
+                drawn = operator.draw(target, k if sets == "independent" else None, seed, step)
             mean = reduction == "mean"
             rows = operator.sampled_kl(learned, target, gram, drawn, k, temperature, mean, reverse, chosen)
             return rows if reduction == "none" else rows.sum()

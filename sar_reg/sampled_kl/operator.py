@@ -14,14 +14,16 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from sar_reg.errors import SarRegError
 from sar_reg.sampled_kl import torch_ring
-from sar_reg.sampled_kl.products import compiling
 from sar_reg.sampled_kl.reference import result_dtype
 from sar_reg.sampled_kl.sampling import stream_offset
 from sar_reg.shapes import Float, Int, Tensor
+from sar_reg.transforms import compiling
 
 
-def draw(like: Tensor, k: int, seed: int, step: int | Int[Tensor, ""]) -> Int[Tensor, " classes *samples"]:
-    """The ring's order (N,) if k is 0, else independent sets (N, k), in one launch on `like`'s device."""
+def draw(
+    like: Tensor, k: int | None, seed: int, step: int | Int[Tensor, ""]
+) -> Int[Tensor, " classes *samples"]:
+    """Independent sets (N, k), or the order of a ring (N,) without k, in one launch on `like`'s device."""
     on_device = step if isinstance(step, Tensor) else None
     run = _draw if _traced(like) else _run_draw
     return run(like, on_device, k, stream_offset(seed, step))
@@ -60,7 +62,7 @@ def _traced(x: Tensor) -> bool:
     return compiling() or not plain or get_proxy_mode() is not None
 
 
-def _run_draw(like: Tensor, step: Tensor | None, k: int, offset: int) -> Tensor:
+def _run_draw(like: Tensor, step: Tensor | None, k: int | None, offset: int) -> Tensor:
     return _implementation("triton").draw(like.shape[0], k, step, offset, like.device)
 
 
@@ -68,9 +70,10 @@ _draw = torch.library.custom_op("sar_reg::draw", _run_draw, mutates_args=())
 
 
 @_draw.register_fake
-def _draw_shape(like: Tensor, step: Tensor | None, k: int, offset: int) -> Tensor:
+def _draw_shape(like: Tensor, step: Tensor | None, k: int | None, offset: int) -> Tensor:
     n = like.shape[0]
-    return like.new_empty((n, k), dtype=torch.int32) if k else like.new_empty((n,), dtype=torch.int64)
+    ring = k is None
+    return like.new_empty((n,) if ring else (n, k), dtype=torch.int64 if ring else torch.int32)
 
 
 _OPTIONS = "SymInt k, float temperature, bool mean, bool reverse, str impl"
@@ -78,8 +81,9 @@ _OPTIONS = "SymInt k, float temperature, bool mean, bool reverse, str impl"
 
 def _run_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
     """KL (N,), and what backward needs: two numbers per pair and one to three per row."""
-    *inputs, impl = arguments
-    return _implementation(impl).forward(*inputs)
+    learned, target, gram, sets, *options, impl = arguments
+    kept = () if impl == "torch" else (gram,)  # the PyTorch path has no use for the target's cosines
+    return _implementation(impl).forward(learned, target, *kept, sets, *options)
 
 
 _operator = torch.library.custom_op(
@@ -90,9 +94,9 @@ _operator = torch.library.custom_op(
 
 @_operator.register_fake
 def _forward_shapes(learned: Tensor, target: Tensor, gram: Any, sets: Tensor, k: int, *options: Any) -> Any:
-    n, impl = learned.shape[0], options[-1]
+    impl = options[-1]
     empty = partial(learned.new_empty, dtype=result_dtype(learned, target))
-    return empty((n,)), empty((_implementation(impl).saved_count(n, k, sets.ndim == 1),))
+    return empty((learned.shape[0],)), empty((_implementation(impl).saved_count(sets, k),))
 
 
 def _run_backward(*arguments: Any) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from sar_reg.shapes import Float, Tensor
+from sar_reg.transforms import compiling
 
 
 @contextmanager
@@ -35,16 +36,6 @@ def full_precision(device: torch.device) -> Generator[None]:
             backend.fp32_precision = value
         if common != "highest":
             torch.set_float32_matmul_precision(common)
-
-
-def compiling() -> bool:
-    """Whether operators are wanted. They know no transform of torch.func: forward mode would silently be 0."""
-    return torch.compiler.is_compiling() and not transformed()
-
-
-def transformed() -> bool:
-    """Whether a transform of torch.func is active."""
-    return torch._C._are_functorch_transforms_active()  # pyright: ignore
 
 
 def products(

@@ -96,6 +96,11 @@ def stream_offset(seed: int, step: int | Int[Tensor, ""]) -> int:
     return _signed(seed * _SEED_FACTOR + known)
 
 
+def is_ring(sets: Int[Tensor, " classes *samples"]) -> bool:
+    """Whether drawn classes are the order of a ring (N,), or a set for each class (N, k)."""
+    return sets.ndim == 1
+
+
 def _independent_subsets(n: int, k: int, stream: Int[Tensor, ""]) -> Int[Tensor, "n k"]:
     """Uniform `k`-subsets of 0..n-2 by Floyd's algorithm, all rows at once (or the complement's)."""
     pool = n - 1

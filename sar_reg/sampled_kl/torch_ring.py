@@ -21,7 +21,6 @@ _CHUNK = 4096  # rows per batch of matmuls, which bounds the temporary memory
 def forward(
     learned: Float[Tensor, "classes width"],
     target: Float[Tensor, "classes width"],
-    gram: Float[Tensor, "classes classes"] | None,
     order: Int[Tensor, " classes"],
     k: int,
     temperature: float,
@@ -31,7 +30,7 @@ def forward(
     """KL per class, and what the backward pass needs; see `operator.sampled_kl`."""
     dtype = result_dtype(learned, target)
     n = learned.shape[0]
-    saved = learned.new_empty(saved_count(n, k, ring=True), dtype=dtype)
+    saved = learned.new_empty(saved_count(order, k), dtype=dtype)
     cosines = saved[: 2 * k * n].view(2, n, k)
     with full_precision(learned.device):
         saved[2 * k * n :] = _band_cosines(learned, order, cosines[0])
@@ -77,9 +76,9 @@ def backward(
         return _band_times_rows(band, learned, order, saved[2 * k * n :])
 
 
-def saved_count(n: int, k: int, ring: bool) -> int:
+def saved_count(order: Int[Tensor, " classes"], k: int) -> int:
     """How many numbers `forward` saves: the cosines (2, N, k) in ring order, and 1 / length (N)."""
-    return n * (2 * k + 1)
+    return order.shape[0] * (2 * k + 1)
 
 
 def _band_cosines(features: Tensor, order: Tensor, cosines: Tensor) -> Tensor:

@@ -108,9 +108,7 @@ def test_all_other_classes_without_indices(golden_dir: Path, name: str, tau: str
     loss = similarity_alignment_loss(learned, target, temperature=temperature)
     np.testing.assert_allclose(loss.item(), trace["loss"], rtol=1e-11)
     n = learned.shape[0]
-    rows, _ = torch_ring.forward(
-        learned, target, None, torch.randperm(n), n - 1, temperature, False, reverse=False
-    )
+    rows, _ = torch_ring.forward(learned, target, torch.randperm(n), n - 1, temperature, False, reverse=False)
     np.testing.assert_allclose(rows.numpy(), trace["row_kl"], rtol=1e-10, atol=1e-12)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sar_reg import SarRegError, similarity_alignment_loss
+from tests import ROOT
 from tests.sampled_kl.cases import Case, features
 
 # PyTorch's own, at the first use of forward mode in a process.
@@ -117,3 +118,10 @@ def test_several_blocks() -> None:
         for impl in ("torch", "reference")
     ]
     torch.testing.assert_close(*grads, rtol=1e-3, atol=1e-6)
+
+
+def test_one_function_asks_whether_a_transform_is_active() -> None:
+    asking = [
+        p.name for p in (ROOT / "sar_reg").rglob("*.py") if "_functorch_transforms_active" in p.read_text()
+    ]
+    assert asking == ["transforms.py"]

@@ -13,9 +13,9 @@ import torch
 from sar_reg.prompting.prefix.attention import attend, by_head
 from sar_reg.prompting.prefix.groups import Group, Groups
 from sar_reg.prompting.prefix.rows import Rows
-from sar_reg.prompting.prefix.transforms import run
 from sar_reg.prompting.towers import Block
 from sar_reg.shapes import Float, Tensor
+from sar_reg.transforms import run
 
 KeysValues = tuple[Float[Tensor, "heads _ head"], Float[Tensor, "heads _ head"]]
 

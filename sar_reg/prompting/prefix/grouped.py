@@ -15,10 +15,10 @@ from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.prefix.blocks import KeysValues, run_own, run_shared
 from sar_reg.prompting.prefix.groups import Groups, pack
 from sar_reg.prompting.prefix.rows import Rows, rows_of, stack_of
-from sar_reg.prompting.prefix.transforms import run
 from sar_reg.prompting.prompts import PromptRows
 from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Float, Int, Tensor
+from sar_reg.transforms import run
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from sar_reg.prompting.prefix.bins import Bins, fill
 from sar_reg.prompting.prefix.packed_blocks import packed_block
 from sar_reg.prompting.prefix.packed_entry import Entry, entries_of
 from sar_reg.prompting.prefix.rows import Rows, rows_of, stack_of
-from sar_reg.prompting.prefix.transforms import run
 from sar_reg.prompting.prompts import PromptRows
 from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Float, Int, Tensor
+from sar_reg.transforms import run
 
 
 @dataclass(frozen=True)

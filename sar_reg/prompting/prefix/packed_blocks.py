@@ -12,11 +12,11 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sar_reg.prompting.prefix.bins import Bins
-from sar_reg.prompting.prefix.transforms import functions_allowed
 from sar_reg.prompting.towers import Block
 from sar_reg.prompting.towers.layers import QUICK_GELU_SCALE as _SCALE
 from sar_reg.prompting.towers.layers import is_plain_linear
 from sar_reg.shapes import Float, Int, Tensor
+from sar_reg.transforms import functions_allowed
 
 
 def packed_block(

@@ -10,8 +10,8 @@ import torch
 
 from sar_reg.prompting.prefix.bins import SHARED, Bins
 from sar_reg.prompting.prefix.rows import Rows
-from sar_reg.prompting.prefix.transforms import functions_allowed
 from sar_reg.shapes import Bool, Float, Int, Tensor
+from sar_reg.transforms import functions_allowed
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The operation as Triton kernels: one launch draws, one goes forward, one backward; without atomics.
 
-Imported only when it is to run, so that the package does not need Triton. The sets are a ring if their tensor has one
-dimension (its circular order), and independent if it has two (an index set per row).
+Imported only when it is to run, so that the package does not need Triton. The sets are a ring, given by its circular
+order, or independent, an index set per row; see `sampling.is_ring`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from sar_reg.sampled_kl.kernels.ring_forward import ring_kl_forward
 from sar_reg.sampled_kl.kernels.sets_backward import dense_backward, gather_backward
 from sar_reg.sampled_kl.kernels.sets_forward import sets_kl_forward
 from sar_reg.sampled_kl.reference import result_dtype
+from sar_reg.sampled_kl.sampling import is_ring
 from sar_reg.shapes import Float, Int, Tensor
 
 __all__ = ["backward", "draw", "forward", "saved_count"]
 
 
-def draw(n: int, k: int, step: Int[Tensor, ""] | None, offset: int, device: torch.device) -> Tensor:
-    """The ring's order (n,) as of `sampling.ring_order` if k is 0, else independent sets (n, k) in int32."""
-    drawn = torch.empty((n, k) if k else n, dtype=torch.int32 if k else torch.int64, device=device)
+def draw(n: int, k: int | None, step: Int[Tensor, ""] | None, offset: int, device: torch.device) -> Tensor:
+    """Independent sets (n, k) in int32, or the order of a ring (n,) as of `sampling.ring_order` without k."""
+    size, dtype = ((n,), torch.int64) if k is None else ((n, k), torch.int32)
+    drawn = torch.empty(size, dtype=dtype, device=device)
     tensors, has_step = (drawn if step is None else step, drawn), step is not None
-    if k:
+    if k is not None:
         tiles.launch(draw_sets, (n,), device, *tensors, n, k, offset, HAS_STEP=has_step, **sets_tile(n, k))
         return drawn
     grid, rank = (triton.cdiv(n, RING_TILE["ROWS"]),), n <= tiles.RANKED_CLASSES
@@ -49,10 +51,10 @@ def forward(
     Of independent sets: the derivative of a row's KL by each of its cosines, and that times the cosine, as two (N, N)
     matrices up to `DENSE_CLASSES`, as two lists (N, k) above; 1 / length and a sum (2, N).
     """
-    (n, width), ring = learned.shape, sets.ndim == 1
+    (n, width), ring = learned.shape, is_ring(sets)
     dtype = result_dtype(learned, target)
     columns = k if ring else tiles.saved_columns(n, k)
-    row_kl, saved = (learned.new_empty(size, dtype=dtype) for size in (n, saved_count(n, k, ring)))
+    row_kl, saved = (learned.new_empty(size, dtype=dtype) for size in (n, saved_count(sets, k)))
     tensors = learned, target, target if gram is None else gram, sets, row_kl, saved, saved[2 * n * columns :]
     numbers = *learned.stride(), *target.stride(), 1 / temperature, 1 / n if mean else 1.0
     constants = {"REVERSE": reverse, "KEPT": gram is not None, "ACC": tiles.accumulator(dtype)}
@@ -85,7 +87,7 @@ def backward(
     Of independent sets up to `DENSE_CLASSES`: one tensor-core product with both directions of the saved matrices.
     Above, a stable sort of the drawn classes lists the pairs that each class is the column of; memory O(N k).
     """
-    (n, width), ring = learned.shape, sets.ndim == 1
+    (n, width), ring = learned.shape, is_ring(sets)
     device, dense = learned.device, n <= tiles.DENSE_CLASSES
     result = learned.new_empty(learned.shape)  # contiguous, as the operator promises the compiler
     strides = grad.stride(0), *learned.stride(), result.stride(0)
@@ -123,6 +125,7 @@ def backward(
     return result
 
 
-def saved_count(n: int, k: int, ring: bool) -> int:
+def saved_count(sets: Int[Tensor, " classes *samples"], k: int) -> int:
     """How many numbers `forward` saves: two per pair (dense: of all classes), and some per row."""
-    return n * (2 * k + 3 if ring else 2 * tiles.saved_columns(n, k) + 2)
+    n = sets.shape[0]
+    return n * (2 * k + 3 if is_ring(sets) else 2 * tiles.saved_columns(n, k) + 2)

@@ -51,9 +51,9 @@ def test_the_same_ring(n: int, ranked: bool, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(tiles, "RANKED_CLASSES", 0)
     for seed, step in DRAWS:
         expected = ring_order(n, seed=seed, step=step, device=CPU)
-        assert torch.equal(kernels.draw(n, 0, None, stream_offset(seed, step), CPU), expected)
+        assert torch.equal(kernels.draw(n, None, None, stream_offset(seed, step), CPU), expected)
         given_step = torch.tensor(step)
-        assert torch.equal(kernels.draw(n, 0, given_step, stream_offset(seed, given_step), CPU), expected)
+        assert torch.equal(kernels.draw(n, None, given_step, stream_offset(seed, given_step), CPU), expected)
 
 
 @pytest.mark.usefixtures("backward")
@@ -155,8 +155,8 @@ def test_nan_in_gives_nan_out_in_the_rows_it_touches(sampling: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
-@pytest.mark.parametrize("k", [0, 3])
-def test_registered_operators_pass_opcheck(k: int) -> None:
+@pytest.mark.parametrize("k", [None, 3])
+def test_registered_operators_pass_opcheck(k: int | None) -> None:
     learned, target = features(case(9, 3, 6))
     for step in (None, torch.tensor(4)):
         torch.library.opcheck(torch.ops.sar_reg.draw.default, (target, step, k, 11))
