@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
@@ -205,16 +205,25 @@ class PromptMethod(nn.Module):
 
     def for_classes(self, classnames: Sequence[str]) -> PromptMethod:
         """The same learned tensors with other class names, all of them to be told apart."""
+        return self.with_learned(
+            self.learned(), self.model, self.tokenizer, classnames, recipe=self.recipe, dataset=self.dataset
+        )
+
+    @classmethod
+    def with_learned(
+        cls,
+        tensors: Mapping[str, Tensor],
+        model: Any,
+        tokenizer: Tokenizer,
+        classnames: Sequence[str],
+        *,
+        recipe: Recipe,
+        dataset: str,
+    ) -> Self:
+        """The method with these learned tensors, for names that are all to be told apart."""
         with torch.random.fork_rng(
             devices=[]
         ):  # the discarded random start must not move the run's generator
-            other = type(self)(
-                self.model,
-                self.tokenizer,
-                classnames,
-                n_base=len(classnames),
-                recipe=self.recipe,
-                dataset=self.dataset,
-            )
-        other.load_learned(self.learned())
-        return other
+            method = cls(model, tokenizer, classnames, n_base=len(classnames), recipe=recipe, dataset=dataset)
+        method.load_learned(tensors)
+        return method

@@ -57,17 +57,14 @@ class FinishedRun:
 
     def method(self, classnames: Sequence[str]) -> PromptMethod:
         """The method with its learned tensors, for these names."""
-        with torch.random.fork_rng(devices=[]):
-            method = self.method_class(
-                self.model,
-                self.tokenizer,
-                classnames,
-                n_base=len(classnames),
-                recipe=self.config.recipe,
-                dataset=self.config.source.dataset,
-            )
-        method.load_learned(self.tensors)
-        return method
+        return self.method_class.with_learned(
+            self.tensors,
+            self.model,
+            self.tokenizer,
+            classnames,
+            recipe=self.config.recipe,
+            dataset=self.config.source.dataset,
+        )
 
     def classifier(
         self, method: PromptMethod, *, new_classes: Prompts = "learned"
