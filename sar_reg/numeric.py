@@ -1,4 +1,4 @@
-"""Numbers and devices that a caller gives, checked once: a wrong one would compute something else in silence."""
+"""Numbers, switches and devices of a caller, checked once: a wrong one would compute something else in silence."""
 
 from __future__ import annotations
 
@@ -46,6 +46,17 @@ def real_number(value: object, name: str, *, least: float, otherwise: str = "") 
     if not (math.isfinite(number) and number >= least):
         raise InputError(f"{name} must be a finite number of {least:g} or more{otherwise}, not {value!r:.60}")
     return number
+
+
+def switch(value: object, name: str, otherwise: str = "") -> bool:
+    """True or False; the text "no" would count as True.
+
+    Raises:
+        InputError: for other types; the message ends the choices with `otherwise`.
+    """
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be True or False{otherwise}, not {value!r:.60}")
+    return value
 
 
 def positive_temperature(temperature: object) -> float:

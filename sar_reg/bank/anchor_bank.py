@@ -15,7 +15,7 @@ import torch
 from sar_reg.bank.report import BankReport, Named, Overlap, find_nearest, find_overlap
 from sar_reg.class_names import name_tuple, refuse_repeats
 from sar_reg.errors import InputError
-from sar_reg.numeric import existing_device, positive_temperature, whole_number
+from sar_reg.numeric import existing_device, positive_temperature, switch, whole_number
 from sar_reg.prompting.towers import text_tower
 from sar_reg.shapes import Float, Tensor
 from sar_reg.tensor_file import TensorFile, json_values
@@ -74,7 +74,7 @@ class AnchorBank:
         # converted once here, so that a loaded bank holds the same values and types
         names = name_tuple(self.classnames, "classnames")
         n_base = whole_number(self.n_base, "n_base", least=1, most=len(names))
-        refuse_repeats(names, n_base, allow_repeated=self.allow_repeated)
+        refuse_repeats(names, n_base, allow_repeated=switch(self.allow_repeated, "allow_repeated"))
         converted = {
             "classnames": names,
             "templates": name_tuple(self.templates, "templates"),

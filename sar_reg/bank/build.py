@@ -18,7 +18,7 @@ from sar_reg.errors import InputError
 from sar_reg.files import content_key
 from sar_reg.novel.same_name import KnownNames
 from sar_reg.novel.source import DescribedSource, NovelNames, NovelSource, ResumableSource, with_outcome
-from sar_reg.numeric import whole_number
+from sar_reg.numeric import switch, whole_number
 from sar_reg.prompting.towers import TextTower, text_tower
 from sar_reg.shapes import Int, Tensor
 from sar_reg.version import __version__
@@ -80,7 +80,7 @@ def build_anchor_bank(
     base = name_tuple(base_classes, "base_classes")
     if not base:
         raise InputError("base_classes is empty; pass the names of the classes that have training images")
-    refuse_repeats(base, len(base), allow_repeated=allow_repeated)
+    refuse_repeats(base, len(base), allow_repeated=switch(allow_repeated, "allow_repeated"))
     prompts = resolve_templates(templates)
     wanted, seed = whole_number(n_novel, "n_novel"), whole_number(seed, "seed")
     size = whole_number(batch_size, "batch_size", least=1)

@@ -10,7 +10,7 @@ from torch import nn
 
 from sar_reg.class_names import some_names
 from sar_reg.errors import InputError
-from sar_reg.numeric import real_number
+from sar_reg.numeric import real_number, switch
 from sar_reg.prompting.graphed import GraphedEncoding, check_capturable
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.plain import encode_plain, encode_plain_in_passes
@@ -110,7 +110,9 @@ class PromptEncoder(nn.Module):
         self.n_ctx = self.template.n_ctx
         self.infix, self.suffix, self.class_position = infix, suffix, class_position
         options = PlanOptions(chunk_size, buckets, layout)
-        if compile and cuda_graph:
+        if not isinstance(compile, str):
+            switch(compile, "compile", " or the name of a backend")
+        if switch(cuda_graph, "cuda_graph") and compile:
             raise InputError("compile and cuda_graph cannot be combined: choose one")
         tower = text_tower(model, tokenizer)
         if not isinstance(tower, TextTower):
@@ -118,7 +120,11 @@ class PromptEncoder(nn.Module):
         self._prepared = Prepared(
             tower, prompt_rows(tower, self.classnames, self.template), self.n_ctx, options
         )
-        self._chunk_size, self._checkpoint, self._compile = options.chunk_size, checkpoint, compile
+        self._chunk_size, self._checkpoint, self._compile = (
+            options.chunk_size,
+            switch(checkpoint, "checkpoint"),
+            compile,
+        )
         self._encode = compiled_encode(compile)
         self._graph = GraphedEncoding() if cuda_graph else None
         if cuda_graph:
@@ -223,7 +229,8 @@ class PromptEncoder(nn.Module):
 
         The last block computes keys and values for the same rows, everything else for one row per class.
         """
-        (classes, context), plan = self.tokens.shape, self._plan(class_specific=class_specific)
+        plan = self._plan(class_specific=switch(class_specific, "class_specific"))
+        classes, context = self.tokens.shape
         if plan is None:
             return TokenCount(classes * context, classes * context, classes * context)
         longest = int(self._prepared.rows.last.max()) + 1

@@ -113,6 +113,8 @@ def check_vectors(
         came = tuple(vectors.shape) if isinstance(vectors, torch.Tensor) else type(vectors).__name__
         expected = " or ".join(map(str, shapes)).replace("'", "")
         raise InputError(f"{name} must have shape {expected}, not {came}{advice}")
+    if vectors.layout != torch.strided:
+        raise InputError(f"{name} must be a dense tensor, not {vectors.layout}; convert with .to_dense()")
     if not vectors.is_floating_point():
         raise InputError(f"{name} must be floating point, not {vectors.dtype}; {convert}")
     if device is not None and vectors.device != device:

@@ -187,6 +187,7 @@ def test_novel_names_are_taken_in_order_without_the_excluded(clip) -> None:
             "seed must be an int of 0 or more, not None",
         ),
         ({"base_classes": ["cat"], "novel": ["dog"], "seed": -1}, "seed must be an int of 0 or more, not -1"),
+        ({"base_classes": ["cat"], "allow_repeated": "no"}, "allow_repeated must be True or False, not 'no'"),
         ({"base_classes": ["cat"], "batch_size": 0}, "batch_size must be an int of 1 or more, not 0"),
         ({"base_classes": ["cat"], "templates": ["a photo"]}, r"must contain '\{\}' exactly once"),
         ({"base_classes": ["cat"], "templates": []}, "templates is empty"),

@@ -244,6 +244,7 @@ def test_exclude_may_be_a_set_and_reaches_the_source_whole(clip) -> None:
         ({"temperature": True}, "positive, finite number .* not True"),
         ({"temperature": float("nan")}, "positive, finite number .* not nan"),
         ({"fingerprint": None}, "fingerprint must be text"),
+        ({"allow_repeated": "no"}, "allow_repeated must be True or False, not 'no'"),
         ({"provenance": {"x": object()}}, "provenance must be a dict of JSON values"),
         ({"provenance": {"x": float("nan")}}, "provenance must be a dict of JSON values"),
         ({"provenance": None}, "provenance must be a dict of JSON values"),

@@ -29,6 +29,9 @@ from tests.prompting.models import NAMES, WIDTH, clip
             "n_ctx must be an int of 1 or more, not 4.0",
         ),
         ({"classnames": ["cat", "_"]}, "classnames[1] is '_', which is empty; every class needs a name"),
+        ({"checkpoint": "no"}, "checkpoint must be True or False, not 'no'"),
+        ({"cuda_graph": 0}, "cuda_graph must be True or False, not 0"),
+        ({"compile": 3}, "compile must be True or False or the name of a backend, not 3"),
         ({"suffix": None}, 'suffix must be a string ("" for nothing), not None'),
         ({"infix": 3}, 'infix must be a string ("" for nothing), not 3'),
         ({"chunk_size": "8"}, "chunk_size must be an int of 1 or more or None, not '8'"),
@@ -123,6 +126,11 @@ def _zeros(*shape: int) -> torch.Tensor:
             (_zeros(4, WIDTH), [_zeros(4, WIDTH), _zeros(3)]),
             "deep[1] must have shape (4, 32), not (3,)",
         ),
+        (
+            "end",
+            (_zeros(4, WIDTH).to_sparse(),),
+            "context must be a dense tensor, not torch.sparse_coo; convert with .to_dense()",
+        ),
         ("end", (_zeros(4, WIDTH), 5), "deep must be a list of tensors, one for each block, not int"),
         (
             "end",
@@ -181,6 +189,12 @@ def test_what_an_encoder_cannot_be_called_with(
     for call in (encoder, encoder.encode_plain):
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
             call(*arguments)
+
+
+@pytest.mark.parametrize("backend", ["", "nobackend"])
+def test_backends_that_do_not_exist(model: Any, backend: str) -> None:
+    with pytest.raises(InputError, match=f"^compile='{backend}' is not a backend of torch.compile here"):
+        PromptEncoder(model, None, ["cat"], n_ctx=4, compile=backend)
 
 
 def test_words_too_few_for_the_context(model: Any) -> None:

@@ -100,7 +100,17 @@ def encode(
 
 
 def compiled_encode(backend: bool | str) -> Callable[..., Tensor]:
-    """`encode`, as one graph of `torch.compile` with the backend named, or with the default one for True."""
-    if not backend:
+    """`encode`, as one graph of `torch.compile` with the backend named, or with the default one for True.
+
+    Raises:
+        InputError: for a backend that PyTorch does not know.
+    """
+    if backend is False:
         return encode
-    return torch.compile(encode, backend=backend if isinstance(backend, str) else "inductor", fullgraph=True)
+    name = "inductor" if backend is True else backend
+    try:
+        return torch.compile(encode, backend=name, fullgraph=True)
+    except RuntimeError as error:
+        raise InputError(
+            f"compile={backend!r:.60} is not a backend of torch.compile here ({error})"
+        ) from error
