@@ -9,7 +9,7 @@ import tyro
 
 from examples.paper.engine import Failure
 from examples.paper.modelled import PUBLISHED, modelled_table
-from examples.paper.options import PaperOptions
+from examples.paper.options import PaperOptions, check_options
 from examples.paper.rehearsal import rehearse
 from examples.paper.reproduce import reproduce
 from examples.paper.sweep import NAMES
@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         PaperOptions, args=argv, prog="python -m examples.paper", description=PaperOptions.__doc__
     )
     with one_line_errors():
+        check_options(options)
         names = NAMES if options.what == "all" else (options.what,)
         failures: list[Failure] = []
         if options.rehearse:

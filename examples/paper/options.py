@@ -15,7 +15,7 @@ from examples import testbed
 from examples.paper.sweep import PlannedRun, Sweep, load_sweep, plan
 from examples.protocol.data.catalogue import catalogue
 from examples.protocol.recipe import Value
-from examples.protocol.runs.config import Source
+from examples.protocol.runs.config import Source, check_seeds
 from sar_reg.errors import InputError, did_you_mean
 
 
@@ -75,6 +75,38 @@ class PaperOptions:
     """Do the plan on made-up images of all classes with a small random CLIP, one step per run, then remove it all."""
 
 
+def check_options(options: PaperOptions) -> None:
+    """Refuse options out of range, and those that have no effect beside the others.
+
+    Raises:
+        InputError: naming the option.
+    """
+    for name, least in (("runs_per_gpu", 1), ("workers", 0), ("epochs", 0)):
+        if getattr(options, name) < least:
+            flag = name.replace("_", "-")
+            raise InputError(f"--{flag} must be {least} or more, not {getattr(options, name)}")
+    if options.only < PaperOptions.only:
+        raise InputError(f"--only takes the number of a run, 0 or more, not {options.only}")
+    check_seeds(options.seeds)
+    for place in options.records:
+        if not place.exists():
+            raise InputError(f"there are no runs at {place}; --records takes folders and archives (*.jsonl)")
+    if not options.run:
+        given = [name for name in ("fresh", "only") if getattr(options, name) != getattr(PaperOptions, name)]
+        if given:
+            raise InputError(
+                f"--{given[0]} has no effect with --no-run, which does no run; leave one of them out"
+            )
+        if options.what == "fig1":
+            raise InputError(
+                "fig1 is drawn from the learned tensors of its runs and not from records; leave out --no-run"
+            )
+    if options.runs_per_gpu > 1 and options.engine != "ray":
+        raise InputError(
+            "--runs-per-gpu has no effect without --engine ray; give it as well, or leave both out"
+        )
+
+
 def narrowed_sweep(name: str, options: PaperOptions) -> Sweep:
     """The sweep of a table or figure, with the methods and seeds that are asked for.
 
@@ -82,18 +114,19 @@ def narrowed_sweep(name: str, options: PaperOptions) -> Sweep:
         InputError: for a table, method or data set that does not exist.
     """
     sweep = load_sweep(name)
-    unknown = set(options.methods) - set(sweep.methods)
-    if unknown:
-        raise InputError(
-            f"{sweep.name} has no method {', '.join(sorted(unknown))}; it has: {', '.join(sweep.methods)}"
-        )
+    folded = {method.casefold(): method for method in sweep.methods}
+    for name in options.methods:
+        if name.casefold() not in folded:
+            has = f"it has: {', '.join(sweep.methods)}{did_you_mean(name, sweep.methods)}"
+            raise InputError(f"{sweep.name} has no method {name}; {has}")
+    methods = tuple(folded[name.casefold()] for name in options.methods)
     known = testbed.DATASETS if options.data == "testbed" else catalogue()
     for key in options.datasets:
         if key not in known:
             raise InputError(
                 f"no data set is called {key!r}; there are: {', '.join(known)}{did_you_mean(key, known)}"
             )
-    chosen = replace(sweep, methods=options.methods or sweep.methods, seeds=options.seeds or sweep.seeds)
+    chosen = replace(sweep, methods=methods or sweep.methods, seeds=options.seeds or sweep.seeds)
     return chosen.on(options.data)
 
 

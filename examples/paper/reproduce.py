@@ -58,10 +58,6 @@ def reproduce(
     """
     sweep = narrowed_sweep(name, options)
     planned = planned_runs(sweep, options, changes)
-    if options.runs_per_gpu < 1:
-        raise InputError(f"--runs-per-gpu must be 1 or more, not {options.runs_per_gpu}")
-    if options.workers < 0:
-        raise InputError(f"--workers must be 0 or more, not {options.workers}")
     # runs whose time and memory are compared have a process of their own and share no features
     out = options.out / name if sweep.isolated else options.out
     execution = Execution(
@@ -127,11 +123,16 @@ def render(
     if sweep.name == "fig1":
         if options.run and not failed:  # it needs the learned tensors, not only the records
             yield from draw_similarities(planned, execution, folder)
+        elif not options.run:
+            print(
+                "fig1 is left out: it is drawn from learned tensors, which --no-run does not make",
+                file=sys.stderr,
+            )
         return
     real = options.data != "testbed"
-    runs = find_runs(planned, (*archives_of(sweep.name), *options.records, execution.out))
+    places = (*archives_of(sweep.name), *options.records, execution.out)
+    runs = find_runs(planned, places)
     if sweep.name == "joint":
-        places = (*archives_of(sweep.name), *options.records, execution.out)
         found = [
             record for place in places for record in find_records(place) if record["method"] == "zero-shot"
         ]

@@ -40,14 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = argparse.Namespace(kept="nothing was written", verbose=False)
     try:
         parser("python -m sar_reg").parse_args(arguments, options)
-        _set_up_logging(options.verbose)
+        _set_up_logging(options)
         code = options.run(options)
         if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - closed by `>&-`
             sys.stdout.flush()
     except (InputError, FileNotFoundError) as error:
-        return _failed(error, 2)
+        return _failed(error, 2, options)
     except (SarRegError, OSError) as error:
-        return _failed(error, 1)
+        return _failed(error, 1, options)
     except KeyboardInterrupt:
         tell(f"\ninterrupted; {options.kept}")
         return 130
@@ -84,23 +84,27 @@ def _complete(options: argparse.Namespace) -> int:
 
 
 class _Formatter(logging.Formatter):
+    def __init__(self, options: argparse.Namespace) -> None:
+        super().__init__("%(levelname)s: %(message)s")
+        self._options = options
+
     def format(self, record: logging.LogRecord) -> str:
-        return in_options(super().format(record))
+        return in_options(super().format(record), vars(self._options))
 
 
-def _set_up_logging(verbose: bool) -> None:
+def _set_up_logging(options: argparse.Namespace) -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter("%(levelname)s: %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.INFO if verbose else logging.WARNING)
+    handler.setFormatter(_Formatter(options))
+    logging.basicConfig(handlers=[handler], level=logging.INFO if options.verbose else logging.WARNING)
     for library in ("httpx", "httpx2", "openai"):
         logging.getLogger(library).setLevel(logging.WARNING)
 
 
-def _failed(error: Exception, code: int) -> int:
+def _failed(error: Exception, code: int, options: argparse.Namespace) -> int:
     if isinstance(error, OSError) and error.errno is not None and error.filename is None:
         # standard output is full, or its reader, such as `head`, has enough: drop what is buffered
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if not isinstance(error, BrokenPipeError):
-        tell(f"error: {in_options(' '.join(str(error).split()))}")
+        tell(f"error: {in_options(' '.join(str(error).split()), vars(options))}")
     return code

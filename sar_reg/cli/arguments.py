@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import re
+from collections.abc import Container
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,22 +16,24 @@ from sar_reg.novel.llm.client import check_base_url
 
 _LARGEST = 10**9
 _OTHER_NAMES = {"cache_dir": "cache"}
-_PYTHON_ARGUMENT = re.compile(
-    r"\b(allow_fewer|base_url|cache_dir|domain|exclude|max_requests|n_novel|offline|temperature|timeout|wordnet_root)"
-    r"""=(?:True\b)?(?=(["'\w])?)"""
-)
+_PYTHON_ARGUMENT = re.compile(r"""\b([a-z]\w*)=(?:True\b)?(?=(["'\w])?)""")
 
 
-def in_options(message: str) -> str:
+def in_options(message: str, known: Container[str]) -> str:
     """A message of the library with the command's options in place of Python's arguments.
 
-    >>> in_options("raise timeout=, or pass allow_fewer=True; cache_dir='x' is a file")
+    Args:
+        message: the library's.
+        known: the names of the command's options in Python; other arguments stay as they are.
+
+    >>> known = {"timeout", "allow_fewer", "cache"}
+    >>> in_options("raise timeout=, or pass allow_fewer=True; cache_dir='x' is a file", known)
     "raise --timeout, or pass --allow-fewer; --cache 'x' is a file"
     """
 
     def option(found: re.Match[str]) -> str:
-        name = _OTHER_NAMES.get(found[1], found[1].replace("_", "-"))
-        return f"--{name}{' ' if found[2] else ''}"
+        name = _OTHER_NAMES.get(found[1], found[1])
+        return f"--{name.replace('_', '-')}{' ' if found[2] else ''}" if name in known else found[0]
 
     return _PYTHON_ARGUMENT.sub(option, message)
 

@@ -11,6 +11,7 @@ from sar_reg.cli.arguments import add_result_arguments
 from sar_reg.cli.class_options import add_class_arguments, class_list, novel_source, show_preview
 from sar_reg.cli.open_clip_model import MODEL, PRETRAINED, load_open_clip
 from sar_reg.cli.terminal import give, give_json, tell
+from sar_reg.errors import InputError, did_you_mean
 from sar_reg.files import is_special
 from sar_reg.novel.source import ResumableSource
 from sar_reg.numeric import existing_device
@@ -29,6 +30,9 @@ def add_to(commands: Any) -> None:
         "bank", help="encode base and novel classes into a file", description=_DESCRIPTION
     )
     add_class_arguments(parser)
+    parser.add_argument(
+        "--allow-repeated", action="store_true", help="accept base classes of one name, as in ImageNet's list"
+    )
     add = parser.add_argument_group("model").add_argument
     add("--model", default=MODEL, help="open_clip's name (default: %(default)s)")
     add("--pretrained", default=PRETRAINED, help="open_clip's tag, or a file (default: %(default)s)")
@@ -56,6 +60,11 @@ def run(options: argparse.Namespace) -> int:
         source = source.with_cache(cache)
     if options.dry_run:
         return show_preview(options, source, base, exclude)
+    if "{}" not in options.templates and options.templates not in SPECIFIC:
+        raise InputError(
+            f"--templates takes one of {', '.join(SPECIFIC)}, or a prompt with {{}} for the class name, not "
+            f"{options.templates!r:.60}{did_you_mean(options.templates, SPECIFIC)}"
+        )
     templates = resolve_templates([options.templates] if "{}" in options.templates else options.templates)
     existing_device(options.device)  # a wrong device should not wait for the weights
     model = load_open_clip(options.model, options.pretrained, options.device, offline=options.offline)
@@ -71,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
             cache_dir=cache,
             progress=True,
             offline=options.offline,
+            allow_repeated=options.allow_repeated,
         )
     bank.save(options.output)
     report = bank.report(exclude)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,20 @@ from sar_reg.errors import InputError, did_you_mean
 from sar_reg.novel import LLMClasses, NovelSource, WordList, WordNetClasses, read_names
 from sar_reg.progress import ProgressLine
 
+LLM, TIMEOUT = "gpt-4o", 60.0
+_LISTS = (".txt", ".json", ".csv")
+_NOT_A_CLASS = {"base", "base_classes", "class", "classes", "classnames", "labels", "names", "new", "words"}
+_FILE_ENDING = re.compile(r"\w\.[a-z]\w{0,9}$")
+_ONLY_FOR = {
+    "wordnet_root": ("related", "random"),
+    "domain": ("related", "llm"),
+    "llm": ("llm",),
+    "base_url": ("llm",),
+    "temperature": ("llm",),
+    "timeout": ("llm",),
+    "max_requests": ("llm",),
+}
+"""Options that only some sources read: option → values of --novel."""
 _ADVICE = "give a file with one name a line, or names separated by commas"
 
 
@@ -26,8 +41,12 @@ def class_list(text: str) -> list[str]:
         raise InputError(f"{text} is a folder; {_ADVICE}")
     if os.path.exists(text):
         return read_names(text)
-    if "," not in text and (os.sep in text or Path(text).suffix in (".txt", ".json", ".csv")):
+    if "," not in text and (os.sep in text or _FILE_ENDING.search(text)):
         raise InputError(f"there is no file {text:.300}; {_ADVICE}")
+    lists = [name for name in os.listdir() if Path(name).stem == text and Path(name).suffix in _LISTS]
+    if lists or text in _NOT_A_CLASS:
+        hint = f"; did you mean {min(lists)}?" if lists else f"; {_ADVICE}."
+        raise InputError(f"there is no file {text}{hint} To use the word as a name, write {text + ','!r}")
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise InputError(f"no class names: {_ADVICE}")
@@ -69,11 +88,11 @@ def add_class_arguments(parser: argparse.ArgumentParser) -> None:
     )
     llm = parser.add_argument_group("language model", "The key is read from the environment: OPENAI_API_KEY.")
     add = llm.add_argument
-    add("--llm", default="gpt-4o", metavar="MODEL", help="name of the model (default: %(default)s)")
+    add("--llm", metavar="MODEL", help=f"name of the model (default: {LLM})")
     server = "an OpenAI-compatible server, such as http://localhost:8000/v1"
     add("--base-url", type=address, metavar="URL", help=server)
     add("--temperature", type=number, help="sent to the server if given")
-    add("--timeout", type=number, default=60.0, help="seconds for one answer (default: %(default)s)")
+    add("--timeout", type=number, help=f"seconds for one answer (default: {TIMEOUT:g})")
     add("--max-requests", type=count, help="bound on all requests, repeats included")
     add("--cache", type=Path, metavar="DIR", help="keeps what is received, so that a second call continues")
     add("--offline", action="store_true", help="never touch the network")
@@ -84,8 +103,14 @@ def novel_source(options: argparse.Namespace, progress: ProgressLine | None = No
     """The source that the options describe.
 
     Raises:
-        InputError: if there is no such source and no such file.
+        InputError: if there is no such source and no such file, and for options of other sources.
     """
+    for name, kinds in _ONLY_FOR.items():
+        if getattr(options, name) is not None and options.novel not in kinds:
+            flag, needed = name.replace("_", "-"), " or ".join(f"--novel {kind}" for kind in kinds)
+            raise InputError(
+                f"--{flag} has no effect with --novel {options.novel:.60}; leave it out, or give {needed}"
+            )
     shared: dict[str, Any] = {"filtering": options.filtering, "allow_fewer": options.allow_fewer}
     if options.novel in ("related", "random"):
         return WordNetClasses(options.novel, options.wordnet_root, domain=options.domain, **shared)
@@ -97,11 +122,11 @@ def novel_source(options: argparse.Namespace, progress: ProgressLine | None = No
             )
         return WordList(options.novel, **shared)
     return LLMClasses(
-        options.llm,
+        LLM if options.llm is None else options.llm,
         base_url=options.base_url,
         domain=options.domain,
         temperature=options.temperature,
-        timeout=options.timeout,
+        timeout=TIMEOUT if options.timeout is None else options.timeout,
         max_requests=options.max_requests,
         cache_dir=options.cache,
         offline=options.offline,

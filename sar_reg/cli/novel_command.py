@@ -10,6 +10,7 @@ from typing import Any
 from sar_reg.cli.arguments import add_result_arguments
 from sar_reg.cli.class_options import add_class_arguments, class_list, novel_source, show_preview
 from sar_reg.cli.terminal import give, give_json, tell
+from sar_reg.errors import InputError
 from sar_reg.files import is_special, write_atomic
 from sar_reg.novel import LLMClasses, NovelNames
 from sar_reg.progress import ProgressLine
@@ -46,6 +47,10 @@ def run(options: argparse.Namespace) -> int:
         options.kept = (
             f"what was received is kept in {source.cache_dir}; the same command continues from there"
         )
+    elif options.cache:
+        raise InputError(
+            f"--cache has no effect with --novel {options.novel:.60}; leave it out, or give --novel llm"
+        )
     if options.dry_run:
         return show_preview(options, source, base, exclude)
     with progress:
@@ -60,17 +65,17 @@ def run(options: argparse.Namespace) -> int:
         "seed": options.seed,
         "made_by": f"sar_reg {__version__}",
     }
-    lines, place = "\n".join(names), ""
+    lines, place = "".join(f"{name}\n" for name in names), ""
     if options.output:
         as_text = options.output.suffix == ".txt"
         write_atomic(
-            options.output, (lines if as_text else json.dumps(entry, indent=1, ensure_ascii=False)) + "\n"
+            options.output, lines if as_text else json.dumps(entry, indent=1, ensure_ascii=False) + "\n"
         )
         place = f" in {options.output}"
     if options.json:
         give_json(entry)
-    elif not options.output:
-        give(lines)
+    elif not options.output and names:
+        give(lines.removesuffix("\n"))
     dropped: dict[str, int] = about.get("outcome", {}).get("dropped", {})
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "none"
     classes = "class" if len(names) == 1 else "classes"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from sar_reg.bank.anchor_bank import AnchorBank
@@ -27,6 +28,10 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the report; 0 if all went well."""
     new_classes = class_list(options.new) if options.new else []
+    if options.bank and not os.path.isfile(options.bank):
+        raise FileNotFoundError(
+            f"there is no anchor bank at {options.bank:.300}; make one with `python -m sar_reg bank`"
+        )
     report = AnchorBank.load(options.bank).report(new_classes, sample=options.sample)
     give_json(report.as_dict()) if options.json else give(report)
     return 0

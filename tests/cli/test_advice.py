@@ -10,7 +10,7 @@ import pytest
 
 import sar_reg
 from sar_reg.cli import main, parser
-from sar_reg.cli.arguments import _PYTHON_ARGUMENT, in_options
+from sar_reg.cli.arguments import in_options
 from sar_reg.novel import NovelClassesError, WordList
 
 LIBRARY = Path(sar_reg.__file__).parent
@@ -28,11 +28,15 @@ def test_messages_outside_the_commands_name_no_option() -> None:
 
 
 def test_every_argument_that_is_replaced_is_an_option() -> None:
-    names = re.search(r"\((\w+(?:\|\w+)+)\)", _PYTHON_ARGUMENT.pattern)
-    assert names is not None
-    usage = parser("sar_reg")._subparsers._group_actions[0].choices["novel"].format_help()
-    for name in names[1].split("|"):
-        assert re.search(rf"^\s+{in_options(f'{name}=')}\b", usage, re.MULTILINE), name
+    options = parser("sar_reg").parse_args(["bank", "--base", "cat,dog", "-o", "b.safetensors"])
+    usage = parser("sar_reg")._subparsers._group_actions[0].choices["bank"].format_help()
+    names = (
+        "allow_fewer allow_repeated base_url cache_dir domain exclude filtering max_requests n_novel offline"
+    )
+    for name in f"{names} seed templates temperature timeout wordnet_root".split():
+        replaced = in_options(f"pass {name}=", vars(options)).removeprefix("pass ")
+        assert re.search(rf"^\s+{replaced}\b", usage, re.MULTILINE), name
+    assert in_options("pass impl='torch' or tokenizer=", vars(options)) == "pass impl='torch' or tokenizer="
 
 
 def test_too_few_words_advise_the_option_or_the_argument(

@@ -65,6 +65,40 @@ LLM = ("novel", "--base", BASE, "--novel", "llm", "--n-novel", "2")
         (["novel", "--base", "/nowhere/classes.txt"], "there is no file /nowhere/classes.txt"),
         (["novel", "--base", LONG + ".txt"], "there is no file xxx"),
         (["novel", "--base", "/" + LONG], "there is no file /xxx"),
+        (["novel", "--base", "none.yaml"], "there is no file none.yaml; give a file with one name a line"),
+        (["novel", "--base", "my classes.names"], "there is no file my classes.names"),
+        (["novel", "--base", "lists/classes"], "there is no file lists/classes"),
+        (["novel", "--base", "classes"], "there is no file classes; give a file with one name a line"),
+        (
+            ["novel", "--base", "numbers"],
+            "there is no file numbers; did you mean numbers.json? To use the word as",
+        ),
+        (
+            ["report", "bank.safetensors", "--new", "words"],
+            "did you mean words.txt? To use the word as a name, write",
+        ),
+        ([*NOVEL, "--exclude", "new.tsv"], "there is no file new.tsv"),
+        (
+            ["novel", "--base", BASE, "--llm", "tiny"],
+            "--llm has no effect with --novel related; leave it out, or give",
+        ),
+        (
+            ["novel", "--base", BASE, "--temperature", "0.5"],
+            "--temperature has no effect with --novel related",
+        ),
+        ([*NOVEL, "--timeout", "60"], "--timeout has no effect with --novel words.txt"),
+        ([*NOVEL, "--max-requests", "0"], "--max-requests has no effect with --novel words.txt"),
+        ([*NOVEL, "--base-url", "http://host/v1"], "--base-url has no effect with --novel words.txt"),
+        ([*NOVEL, "--domain", "cats"], "leave it out, or give --novel related or --novel llm"),
+        ([*LLM, "--wordnet-root", "folder"], "--wordnet-root has no effect with --novel llm"),
+        ([*NOVEL, "--cache", "folder"], "--cache has no effect with --novel words.txt"),
+        ([*BANK, "--temperature", "0"], "--temperature has no effect with --novel words.txt"),
+        (
+            [*BANK, "--base", "missile,Missile"],
+            "or pass --allow-repeated if they are two classes of one name",
+        ),
+        ([*BANK, "--templates", "a photo"], "--templates takes one of "),
+        (["report", "none.safetensors"], "; make one with `python -m sar_reg bank`"),
         (["novel", "--base", ""], "no class names: give a file"),
         (["novel", "--base=--"], "argument --base: expected a value, not '--'"),
         (
@@ -143,6 +177,18 @@ def test_a_wrong_call_is_one_line(
     assert shown.err.startswith("error: ")
     assert shown.err.count("\n") == 1
     assert len(shown.err) < 900
+
+
+def test_one_name_ends_with_a_comma_where_it_could_be_a_file() -> None:
+    for name in ("words,", "lynx"):
+        assert run("novel", "--base", name, "--novel", "words.txt", "--n-novel", "2") == 0
+
+
+def test_no_novel_classes_print_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*NOVEL, "--n-novel", "0") == 0
+    assert capsys.readouterr().out == ""
+    assert run(*NOVEL, "--n-novel", "0", "-o", "novel.txt") == 0
+    assert Path("novel.txt").read_text() == ""
 
 
 def test_base_classes_from_a_pipe_and_a_table_of_one_column(capsys: pytest.CaptureFixture[str]) -> None:

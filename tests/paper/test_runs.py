@@ -173,6 +173,15 @@ def test_costs_are_read_off_runs_of_their_own(tmp_path: Path, capsys: pytest.Cap
         (("table4", "--datasets", "food", "--only", "99"), "--only takes 0 … 17 here"),
         (("table4", "--datasets", "food", "--device", "gpu"), "gpu"),
         (("table4", "--runs-per-gpu", "0"), "--runs-per-gpu must be 1 or more, not 0"),
+        (("table1", "--methods", "Cop"), "did you mean CoOp?"),
+        (("table1", "--seeds", "-1", "--no-run"), "--seeds takes whole numbers in 0..4294967295"),
+        (("table1", "--only", "-5"), "--only takes the number of a run, 0 or more, not -5"),
+        (("table1", "--only", "0", "--no-run"), "--only has no effect with --no-run"),
+        (("table1", "--fresh", "--no-run"), "--fresh has no effect with --no-run"),
+        (("table1", "--records", "/nope.jsonl", "--no-run"), "there are no runs at /nope.jsonl"),
+        (("table1", "--epochs", "-1", "--no-run"), "--epochs must be 0 or more, not -1"),
+        (("table1", "--runs-per-gpu", "2"), "--runs-per-gpu has no effect without --engine ray"),
+        (("fig1", "--no-run"), "fig1 is drawn from the learned tensors of its runs"),
         (("table4", "--workers", "-1"), "--workers must be 0 or more, not -1"),
         (
             ("table4", "--datasets", "food", "--novel", "llm"),
@@ -187,6 +196,14 @@ def test_mistakes_end_in_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_methods_are_found_in_any_case(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = {}
+    for name in ("CoOp", "coop"):
+        assert run_command("table1", "--methods", name, "--datasets", "food", "--print-commands") == 0
+        commands[name] = capsys.readouterr().out
+    assert commands["coop"].replace("--methods coop", "--methods CoOp") == commands["CoOp"] != ""
 
 
 def test_words_of_a_language_model_are_planned_where_there_are_some(
