@@ -15,6 +15,7 @@ from examples.protocol.data.class_words import FILE, read_words, write_words
 from examples.protocol.data.file_dataset import FileDataset
 from examples.protocol.data.folder import Photos, composed, list_photos
 from examples.protocol.data.own_data import open_folder, skipped, split_file
+from sar_reg.class_names import spoken
 from sar_reg.errors import InputError
 
 TINY = 4
@@ -93,7 +94,7 @@ def _rows_of_split(dataset: FileDataset) -> list[ClassRow]:
 
 
 def _row(folder: str, words: str, images: dict[str, int]) -> ClassRow:
-    prompt = f"a photo of a {words.replace('_', ' ')}."
+    prompt = f"a photo of a {spoken(words)}."
     return ClassRow(folder, prompt, images, sum(images.values()) < TINY)
 
 

@@ -25,6 +25,7 @@ from examples.protocol.data.transforms import Transform
 from examples.protocol.distributed import choose_device
 from examples.protocol.method import PromptMethod
 from examples.protocol.runs.finished import FinishedRun, open_finished
+from sar_reg.class_names import fold
 from sar_reg.errors import InputError
 from sar_reg.files import write_atomic
 from sar_reg.novel import read_names
@@ -69,7 +70,7 @@ def names_of(run: FinishedRun, given: str) -> list[str]:
         return list(run.classnames)
     names = read_names(given) if Path(given).is_file() else [name.strip() for name in given.split(",")]
     names = [name for name in names if name]
-    folded = [name.replace("_", " ").casefold() for name in names]
+    folded = [fold(name) for name in names]
     twice = sorted({name for name in folded if folded.count(name) > 1})
     if not names or twice:
         what = f"names {', '.join(twice)} twice" if twice else "holds no name"

@@ -8,6 +8,8 @@ from typing import cast
 from sar_reg.errors import InputError
 from sar_reg.shapes import Tensor
 
+__all__ = ["fold", "spoken"]
+
 
 def spoken(name: str) -> str:
     """A class name as used in a sentence: underscores become spaces."""

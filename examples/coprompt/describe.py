@@ -12,6 +12,7 @@ from typing import Any
 from examples.coprompt.descriptions import read_descriptions
 from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.counted import counted
+from sar_reg.class_names import spoken
 from sar_reg.errors import SarRegError, require
 from sar_reg.files import write_atomic
 from sar_reg.novel import read_names
@@ -92,7 +93,7 @@ def describe(names: Sequence[str], options: DescribeOptions, client: Any = None)
     """Describe every class that `options.out` does not describe yet, and write the file after each class."""
     done = read_descriptions(options.out) if options.out.is_file() else {}
     with open_client(client, options.base_url or None) as opened:
-        for number, name in enumerate((name.replace("_", " ") for name in names), start=1):
+        for number, name in enumerate((spoken(name) for name in names), start=1):
             if len(done.get(name, ())) >= options.n:
                 continue
             print(f"{number}/{len(names)} {name}", file=sys.stderr)

@@ -14,6 +14,7 @@ from torch.nn.functional import normalize
 
 from examples.protocol.counted import counted
 from sar_reg.bank import SPECIFIC, resolve_templates
+from sar_reg.class_names import spoken
 from sar_reg.errors import InputError
 from sar_reg.shapes import Float, Tensor
 
@@ -87,8 +88,8 @@ def select_descriptions(
     sentences: Mapping[str, Sequence[str]], classnames: Sequence[str], *, origin: str
 ) -> list[list[str]]:
     """Select the sentences of the classes; all need the same number, because they share one drawn index."""
-    by_name = {name.replace("_", " "): list(found) for name, found in sentences.items()}
-    names = [name.replace("_", " ") for name in classnames]
+    by_name = {spoken(name): list(found) for name, found in sentences.items()}
+    names = [spoken(name) for name in classnames]
     missing = [name for name in names if not by_name.get(name)]
     if missing:
         raise InputError(
@@ -112,7 +113,7 @@ def template_descriptions(dataset: str, classnames: Sequence[str]) -> list[list[
     'a photo of a polka-dotted, a type of texture.'
     """
     templates = resolve_templates(dataset if dataset in SPECIFIC else "imagenet")
-    return [[template.format(name.replace("_", " ")) for template in templates] for name in classnames]
+    return [[template.format(spoken(name)) for template in templates] for name in classnames]
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from examples.protocol.counted import counted
 from examples.protocol.data.folder import composed
+from sar_reg.class_names import fold, spoken
 from sar_reg.errors import InputError
 from sar_reg.files import write_atomic
 
@@ -63,7 +64,7 @@ def write_words(path: Path, folders: Sequence[str]) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("folder", "words"))
-    table.writerows((name, name.replace("_", " ")) for name in dict.fromkeys(map(composed, folders)))
+    table.writerows((name, spoken(name)) for name in dict.fromkeys(map(composed, folders)))
     write_atomic(path, text.getvalue())
 
 
@@ -97,7 +98,7 @@ def name_classes(
 
 
 def _key(name: str) -> str:
-    return " ".join(composed(name).replace("_", " ").casefold().split())
+    return fold(composed(name))
 
 
 def _refuse_collisions(part: Sequence[str], named: Mapping[str, str], words: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ from typing import Protocol
 from PIL import Image
 
 from examples.protocol.counted import counted
+from sar_reg.class_names import spoken
 from sar_reg.errors import InputError
 
 VAL_SHOTS = 4
@@ -149,14 +150,14 @@ def _check_all_trained(dataset: Dataset, trained: Sequence[int]) -> None:
 def _labels_of(dataset: Dataset, trained: Sequence[int], names: Collection[str]) -> list[int]:
     labels_of: dict[str, list[int]] = {}
     for label in trained:
-        labels_of.setdefault(dataset.classnames[label].replace("_", " "), []).append(label)
-    unknown = [name for name in names if name.replace("_", " ") not in labels_of]
+        labels_of.setdefault(spoken(dataset.classnames[label]), []).append(label)
+    unknown = [name for name in names if spoken(name) not in labels_of]
     if unknown:
         raise InputError(
             f"base classes that {dataset.key} has no training images of: {', '.join(unknown)}. "
             f"Its classes are written like {', '.join(sorted(labels_of)[:3])}; correct the list"
         )
-    return sorted({label for name in names for label in labels_of[name.replace("_", " ")]})
+    return sorted({label for name in names for label in labels_of[spoken(name)]})
 
 
 def _only(dataset: Dataset, labels: Sequence[int]) -> Subset:

@@ -15,6 +15,7 @@ from examples.protocol.data.catalogue import CatalogueEntry, entry_of
 from examples.protocol.data.dataset import Example
 from examples.protocol.data.fetch import images_advice, split_advice
 from examples.protocol.data.file_dataset import FileDataset
+from sar_reg.class_names import spoken
 from sar_reg.cli.doctor import Finding
 from sar_reg.errors import InputError
 
@@ -108,8 +109,8 @@ def _names(dataset: FileDataset) -> list[Finding]:
     if not known.is_file():
         return []
     subject = f"{dataset.key}: class names"
-    ours = [name.replace("_", " ") for name in known.read_text("utf-8").splitlines() if name.strip()]
-    theirs = [name.replace("_", " ") for name in dataset.classnames]
+    ours = [spoken(name) for name in known.read_text("utf-8").splitlines() if name.strip()]
+    theirs = [spoken(name) for name in dataset.classnames]
     if theirs == ours:
         return [Finding(subject, "ok", f"{theirs[0]} … {theirs[-1]}, as in {known.name}")]
     fact = f"{counted(len(theirs), 'name')} here, {len(ours)} in {known.name}"

@@ -15,6 +15,7 @@ from examples.protocol.data.catalogue import entry_of
 from examples.protocol.data.dataset import Dataset
 from examples.protocol.data.transforms import build, pixels_of
 from sar_reg.bank import SPECIFIC
+from sar_reg.class_names import spoken
 from sar_reg.cli.doctor import Finding
 from sar_reg.errors import InputError
 
@@ -58,5 +59,5 @@ def accuracy(dataset: Dataset, template: str, model: Any, tokenizer: Any, *, bat
 def _encode_names(
     names: Sequence[str], template: str, model: Any, tokenizer: Any, device: torch.device
 ) -> Tensor:
-    tokens = tokenizer([template.format(name.replace("_", " ")) for name in names]).to(device)
+    tokens = tokenizer([template.format(spoken(name)) for name in names]).to(device)
     return normalize(torch.cat([model.encode_text(part) for part in tokens.split(100)]), dim=-1)

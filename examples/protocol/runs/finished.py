@@ -22,6 +22,7 @@ from examples.protocol.runs.learned import run_of
 from examples.protocol.runs.loading import handcrafted_prompts, load_clip
 from examples.protocol.runs.record import Record, hash_tensors, read_record
 from sar_reg.bank import encode_templates
+from sar_reg.class_names import fold
 from sar_reg.errors import InputError
 from sar_reg.prompting import text_tower
 from sar_reg.shapes import Float, Tensor
@@ -76,8 +77,8 @@ class FinishedRun:
             new_classes: take the ensemble of handcrafted prompts for names without training images.
         """
         rows = normalize(text_rows(method).detach().float(), dim=1)
-        known = {_key(name) for name in self.trained}
-        new = [i for i, name in enumerate(method.classnames) if _key(name) not in known]
+        known = {fold(name) for name in self.trained}
+        new = [i for i, name in enumerate(method.classnames) if fold(name) not in known]
         if new_classes == "handcrafted" and new:
             rows[new] = self.handcrafted_rows(method)[new].to(rows)
         return rows
@@ -173,7 +174,3 @@ def _check_model(path: Path, record: Record, model: Any, tokenizer: Tokenizer) -
             f"{path} was trained with other weights than {record['model']['name']} has here; "
             "load the weights it was trained with"
         )
-
-
-def _key(name: str) -> str:
-    return " ".join(name.replace("_", " ").casefold().split())

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from examples.protocol.runs.config import Source
+from sar_reg.class_names import fold
 from sar_reg.errors import InputError
 from sar_reg.novel import NovelClassesError, NovelNames, NovelSource, Oracle, WordList, read_names
 
@@ -76,12 +77,8 @@ def expected_names(source: Source, trained: Sequence[str]) -> tuple[str, ...]:
     """The names of `source.expected` that are not trained on."""
     if not source.expected:
         return ()
-    known = {_folded(name) for name in trained}
-    return tuple(name for name in read_names(source.expected) if _folded(name) not in known)
-
-
-def _folded(name: str) -> str:
-    return " ".join(name.replace("_", " ").casefold().split())
+    known = {fold(name) for name in trained}
+    return tuple(name for name in read_names(source.expected) if fold(name) not in known)
 
 
 @dataclass(frozen=True)
@@ -106,7 +103,7 @@ class _ExpectedFirst:
                 raise
             others = ()  # all of the file's names are among those to come
         about = dict(others.provenance) if isinstance(others, NovelNames) else {}
-        names = [name for name in others if _folded(name) not in {_folded(other) for other in known}]
+        names = [name for name in others if fold(name) not in {fold(other) for other in known}]
         return NovelNames((*first, *names), {**about, "expected": first})
 
 

@@ -12,6 +12,7 @@ import open_clip
 
 from examples.testbed.rebuild.concepts import Concept
 from examples.testbed.rebuild.packages import list_file
+from sar_reg.class_names import spoken
 
 # WordNet's lexicographer files, by their number in a sense key, and how a caption calls them.
 KINDS = {
@@ -57,11 +58,7 @@ def nouns(work: Path) -> list[Word]:
         part_of_speech, lexicographer_file = sense.split(":")[:2]
         if part_of_speech == "1" and int(count) > 0 and re.fullmatch(r"[a-z][a-z_\-']{2,}", lemma):
             best[lemma] = max(best.get(lemma, (0, 0)), (int(count), int(lexicographer_file)))
-    return [
-        Word(lemma.replace("_", " "), KINDS[file])
-        for lemma, (_, file) in sorted(best.items())
-        if file in KINDS
-    ]
+    return [Word(spoken(lemma), KINDS[file]) for lemma, (_, file) in sorted(best.items()) if file in KINDS]
 
 
 def all_words(work: Path, concepts: Sequence[Concept]) -> list[Word]:
