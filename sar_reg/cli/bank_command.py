@@ -7,6 +7,7 @@ from typing import Any
 
 from sar_reg.bank.build import build_anchor_bank
 from sar_reg.bank.templates import SPECIFIC, resolve_templates
+from sar_reg.class_names import refuse_repeats
 from sar_reg.cli.arguments import add_result_arguments
 from sar_reg.cli.class_options import add_class_arguments, class_list, novel_source, show_preview
 from sar_reg.cli.open_clip_model import MODEL, PRETRAINED, load_open_clip
@@ -50,6 +51,7 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Build the bank, write it and print its report; 0 if all went well."""
     base = class_list(options.base)
+    refuse_repeats(base, len(base), allow_repeated=options.allow_repeated)
     exclude = class_list(options.exclude) if options.exclude else []
     beside = None if is_special(options.output) else options.output.with_name(f"{options.output.stem}.cache")
     cache = options.cache or beside
