@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from examples.protocol.data import base_new_split, open_dataset, zero_shot
+from examples.protocol.data import base_new_split, open_dataset, published_accuracy
 from examples.protocol.data.catalogue import entry_of
 from examples.protocol.data.fabricate import fabricate, names_of
 from examples.protocol.data.transforms import CLIP_MEAN, CLIP_STD
@@ -40,26 +40,28 @@ def test_accuracy_is_among_the_names_of_its_half(tmp_path: Path) -> None:
     fabricate(tmp_path, "dtd")
     base, new = base_new_split(open_dataset("dtd", tmp_path, verify=False))
     for half in (base, new):
-        assert zero_shot.accuracy(half, "{} texture.", ColourReader(), tokenizer, batch_size=4) == 100.0
-        assert zero_shot.accuracy(half, "{} texture.", ColourReader(off=2), tokenizer) == 50.0
+        assert (
+            published_accuracy.accuracy(half, "{} texture.", ColourReader(), tokenizer, batch_size=4) == 100.0
+        )
+        assert published_accuracy.accuracy(half, "{} texture.", ColourReader(off=2), tokenizer) == 50.0
 
 
 def test_finding_compares_with_the_published_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fabricate(tmp_path, "dtd")
-    finding = zero_shot.check("dtd", tmp_path, ColourReader(), tokenizer, verify=False)
+    finding = published_accuracy.check("dtd", tmp_path, ColourReader(), tokenizer, verify=False)
     assert (finding.verdict, finding.fact) == ("failure", "base 100.00, new 100.00; published 53.24, 59.90")
-    monkeypatch.setattr(zero_shot, "TOLERANCE", 50.0)
-    assert zero_shot.check("dtd", tmp_path, ColourReader(), tokenizer, verify=False).verdict == "ok"
-    assert zero_shot.check("dtd", tmp_path, ColourReader(), tokenizer).verdict == "failure"
-    assert zero_shot.check("imagenet_r", tmp_path, ColourReader(), tokenizer).verdict == "note"
+    monkeypatch.setattr(published_accuracy, "TOLERANCE", 50.0)
+    assert published_accuracy.check("dtd", tmp_path, ColourReader(), tokenizer, verify=False).verdict == "ok"
+    assert published_accuracy.check("dtd", tmp_path, ColourReader(), tokenizer).verdict == "failure"
+    assert published_accuracy.check("imagenet_r", tmp_path, ColourReader(), tokenizer).verdict == "note"
     image = open_dataset("dtd", tmp_path, verify=False).test[0].source
     (tmp_path / "dtd" / "images" / image).unlink()
-    damaged = zero_shot.check("dtd", tmp_path, ColourReader(), tokenizer, verify=False)
+    damaged = published_accuracy.check("dtd", tmp_path, ColourReader(), tokenizer, verify=False)
     assert (damaged.verdict, f"{image} is missing" in damaged.fact) == ("failure", True)
 
 
 def test_templates_are_those_of_the_published_numbers() -> None:
-    assert zero_shot.TEMPLATES["dtd"] == "{} texture."
-    assert zero_shot.TEMPLATES["fgvc_aircraft"] == "a photo of a {}, a type of aircraft."
-    assert zero_shot.TEMPLATES["eurosat"] == "a centered satellite photo of {}."
-    assert all(entry_of(key).zero_shot for key in zero_shot.TEMPLATES)
+    assert published_accuracy.TEMPLATES["dtd"] == "{} texture."
+    assert published_accuracy.TEMPLATES["fgvc_aircraft"] == "a photo of a {}, a type of aircraft."
+    assert published_accuracy.TEMPLATES["eurosat"] == "a centered satellite photo of {}."
+    assert all(entry_of(key).zero_shot for key in published_accuracy.TEMPLATES)
