@@ -48,22 +48,27 @@ def test_what_the_page_says() -> None:
 
 
 def test_the_ring_takes_less_of_both_than_any_of_the_three() -> None:
+    page = " ".join((ROOT / "docs" / "loss-measurements.md").read_text(encoding="utf-8").split())
     for classes in sampled_kl.SIZES[:-1]:
         for path in ("gather", "matmul", sampled_kl.KEPT):
-            assert ratio(path, classes, "cpu_ms_p50") > 1
-            assert ratio(path, classes, "peak_mb") > 1
+            if (path, classes) != (sampled_kl.KEPT, 250):
+                assert ratio(path, classes, "cpu_ms_p50") > 1
+                assert ratio(path, classes, "peak_mb") > 1
+    assert "From 500 to 21,000 classes it takes less time and less memory than any of the three." in page
+    kept = ratio(sampled_kl.KEPT, 250, "cpu_ms_p50")
+    assert f"At 250, matmul with the target kept takes {kept:.1f} times the ring's time." in page
 
 
 def test_what_compiling_the_others_buys() -> None:
     page = " ".join((ROOT / "docs" / "loss-measurements.md").read_text(encoding="utf-8").split())
     compiled = [("gather, compiled", n) for n in (250, 500, 700, 1_200)]
-    compiled += [("matmul, compiled", n) for n in (250, 500)]
+    compiled += [("matmul, compiled", 250)]
     times = [ratio(path, n, "cpu_ms_p50") for path, n in compiled]
     assert all(ratio(path, n, "peak_mb") < 1 for path, n in compiled)
     assert ratio("gather, compiled", 5_000, "peak_mb") > 1
-    assert ratio("matmul, compiled", 700, "peak_mb") > 1
+    assert all(ratio("matmul, compiled", n, "peak_mb") > 1 for n in (500, 700))
     assert (
-        "gather needs less memory than the ring up to 1,200 classes, and matmul up to 500, "
+        "gather needs less memory than the ring up to 1,200 classes, and matmul at 250, "
         f"at {min(times):.0f} to {max(times):.0f} times its time"
     ) in page
 
