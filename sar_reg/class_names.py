@@ -26,29 +26,30 @@ def fold(name: str) -> str:
     return " ".join(spoken(name).casefold().split())
 
 
-def name_tuple(names: object, argument: str, *, ordered: bool = True) -> tuple[str, ...]:
+def name_tuple(
+    names: object, argument: str, *, ordered: bool = True, what: str = "class names"
+) -> tuple[str, ...]:
     """Class names as a tuple of `str`.
 
     Args:
         names: a list, tuple, array or other iterable of strings.
         argument: what the caller calls it, for the message.
         ordered: refuse a set, whose order changes from run to run.
+        what: the items, for the message.
 
     Raises:
         InputError: for one string, a set, a mapping, other types, and items that are not strings.
     """
     if isinstance(names, str | bytes):
-        raise InputError(f"{argument} must be a list of class names, not one string; write [{names!r}]")
+        raise InputError(f"{argument} must be a list of {what}, not one string; write [{names!r}]")
     if isinstance(names, Set) and ordered:
         raise InputError(
             f"{argument} needs an order, and that of a set changes from run to run; pass sorted(names)"
         )
     if isinstance(names, Mapping):
-        raise InputError(
-            f"{argument} must be a list of class names, not a mapping; pass list(mapping.values())"
-        )
+        raise InputError(f"{argument} must be a list of {what}, not a mapping; pass list(mapping.values())")
     if not isinstance(names, Iterable) or getattr(names, "ndim", 1) == 0:
-        raise InputError(f"{argument} must be a list of class names, not {type(names).__name__}")
+        raise InputError(f"{argument} must be a list of {what}, not {type(names).__name__}")
     found: list[str] = []
     for position, name in enumerate(cast("Iterable[object]", names)):
         if not isinstance(name, str):

@@ -77,7 +77,7 @@ class AnchorBank:
         refuse_repeats(names, n_base, allow_repeated=switch(self.allow_repeated, "allow_repeated"))
         converted = {
             "classnames": names,
-            "templates": name_tuple(self.templates, "templates"),
+            "templates": name_tuple(self.templates, "templates", what="templates"),
             "n_base": n_base,
             "temperature": positive_temperature(self.temperature),
             "embeddings": _unit_rows(self.embeddings, len(names)),

@@ -236,7 +236,7 @@ def test_exclude_may_be_a_set_and_reaches_the_source_whole(clip) -> None:
     ("change", "message"),
     [
         ({"classnames": "ab"}, "classnames must be a list of class names, not one string"),
-        ({"templates": "a {}."}, "templates must be a list of class names, not one string"),
+        ({"templates": "a {}."}, "templates must be a list of templates, not one string"),
         ({"embeddings": np.eye(2, dtype=np.float32)}, r"must be a torch\.Tensor, not ndarray"),
         ({"embeddings": torch.tensor(1.0)}, r"of shape \(2, D\)"),
         ({"n_base": True}, r"n_base must be an int in 1\.\.2, not True"),
