@@ -104,16 +104,16 @@ def check_setting(name: str, value: object, kind: Any) -> None:
     if choices:
         right, takes = value in choices, f"be one of {', '.join(choices)}"
     elif kind in (int, float):
-        accepted = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
         least = 1 if name in _FROM_ONE else 0
-        if not (accepted and -math.inf < value < math.inf):
+        if not -math.inf < number < math.inf or (kind is int and not isinstance(value, int)):
             right, takes = False, "be a whole number" if kind is int else "be a finite number"
-        elif value > LARGEST:
+        elif number > LARGEST:
             right, takes = False, f"be at most {LARGEST}"
         elif name in _POSITIVE:
-            right, takes = value > 0, "be above 0"
+            right, takes = number > 0, "be above 0"
         else:
-            right, takes = value >= least, f"be {least} or more"
+            right, takes = number >= least, f"be {least} or more"
     else:
         right, takes = isinstance(value, kind), f"be of type {kind.__name__}"
     if not right:
