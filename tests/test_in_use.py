@@ -19,49 +19,21 @@ from examples.coop.method import CoOp
 from examples.coprompt.method import CoPrompt
 from examples.kgcoop.method import KgCoOp
 from examples.maple.method import MaPLe
-from examples.protocol.cli.command import main
 from examples.protocol.data.reading import read_image
 from examples.protocol.data.transforms import build, pixels_of
 from examples.protocol.method import PromptMethod
 from examples.protocol.runs.finished import open_finished
 from examples.tcp.method import TCP
-from examples.testbed import load_model, open_dataset
+from examples.testbed import load_model
 from sar_reg import LearnedPrompt
 from sar_reg.bank import encode_templates, resolve_templates
 from sar_reg.errors import InputError
 from sar_reg.prompting import text_tower
-from tests import ROOT
+from tests.fabricated.photos import FOODS, train, write_photos
 
 METHODS: tuple[type[PromptMethod], ...] = (CoOp, KgCoOp, TCP, MaPLe, CoPrompt)
-FOODS = 5
 pytestmark = pytest.mark.filterwarnings("ignore:CoPrompt has no descriptions")
 CPU = torch.device("cpu")
-
-
-def write_photos(folder: Path) -> tuple[str, ...]:
-    """Five kinds of food, a file per test and training scene, some of them odd; a sixth lies in `new`."""
-    food = open_dataset("food")
-    names = food.classnames[: FOODS + 1]
-    for label, name in enumerate(names):
-        place = folder / "photos" / name.replace(" ", "_") if label < FOODS else folder / "new"
-        place.mkdir(parents=True, exist_ok=True)
-        for number, example in enumerate([e for e in food.train if e.label == label][:12]):
-            food.image(example).resize((80, 80)).save(place / f"{label}-{number}.png")
-        if label < FOODS:
-            (folder / "new").mkdir(exist_ok=True)
-            food.image(next(e for e in food.test if e.label == label)).save(
-                folder / "new" / f"{label}-test.png"
-            )
-    first = folder / "photos" / names[0].replace(" ", "_")
-    (first / "0-0.png").write_bytes(b"")
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    Image.open(first / "0-1.png").transpose(Image.Transpose.ROTATE_90).save(
-        first / "0-1.jfif", "JPEG", exif=turned
-    )
-    (first / ".DS_Store").write_bytes(b"x")
-    (folder / "new" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
-    return names
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +44,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def names(place: Path) -> tuple[str, ...]:
     return write_photos(place)
-
-
-def train(method: type[PromptMethod], place: Path, out: Path, *arguments: str) -> None:
-    """The training command on the folder of photos, short."""
-    recipe = ROOT / "examples" / method.__name__.lower() / "recipe.toml"
-    where = ("--data", str(place), "--dataset", "photos", "--model", "testbed", "--out", str(out))
-    short = ("--epochs", "1", "--shots", "4", "--seeds", "1", "--n-novel", "8", "--sample-size", "6")
-    main(method, recipe, [*where, *short, "--augmentation", "none", *arguments])
 
 
 @pytest.fixture(scope="module")
@@ -371,16 +335,10 @@ def test_the_last_fit(
     assert len(got["classes"]) == FOODS + 3
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--final", "--base-classes", "x.txt"), "--final trains on all classes of your own photos"),
-        (
-            ("--expected", "x.txt"),
-            "--expected names classes to come, which only a last fit uses; give --final",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("--final", "--base-classes", "x.txt"), "--final trains on all classes of your own photos"),
+    (("--expected", "x.txt"), "--expected names classes to come, which only a last fit uses; give --final"),
+])  # fmt: skip
 def test_a_last_fit_takes_all_classes(
     arguments, message: str, place: Path, names, tmp_path: Path, capsys
 ) -> None:
