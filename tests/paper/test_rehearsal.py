@@ -75,7 +75,7 @@ def test_classes_of_one_name_are_trained_on_and_tested(
 
 
 def test_options_without_effect_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("fig1", "--model", "ViT-B-32", "--no-run") == 2
+    assert run("table3", "--model", "ViT-B-32", "--no-run") == 2
     assert (
         "--rehearse makes data, model and output of its own; leave out --model, --run"
         in capsys.readouterr().err

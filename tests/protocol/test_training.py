@@ -104,7 +104,7 @@ def test_frozen_weights_stay_frozen(make_run: MakeRun) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(make_run: MakeRun) -> None:
-    run = make_run(sar=False, lr=1e30)
+    run = make_run(sar=False, lr=1e9)
     with pytest.raises(
         SarRegError, match=r"the loss became (nan|inf) in epoch [23]; lower the learning rate"
     ):
