@@ -30,7 +30,7 @@ class AccuracyRow:
         theirs: metric → the paper's number; empty if it has none, or none that compares.
         official: metric → the number of the method's own paper; empty likewise.
         paired: New minus New of the first variant, seed by seed, as text.
-        held_out: held-out names among the novel ones and left out, as text.
+        held_out: new classes among the novel names and left out, as text.
     """
 
     group: Group
@@ -99,9 +99,9 @@ MORE: Mapping[str, tuple[Column[AccuracyRow], ...]] = {
     ),
     "held_out": (
         Column[AccuracyRow](
-            "held-out names used (left out)",
+            "new classes used (left out)",
             lambda row: row.held_out,
-            "Held-out names: classes of the test that are among the novel names, in all data sets of the row, and in "
+            "New classes used: those that are among the novel names, in all data sets of the row, and in "
             "brackets those that the source had and that were left out for it; the WordNet lists of the repository "
             "were made without them.",
         ),

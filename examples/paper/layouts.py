@@ -30,7 +30,7 @@ class Layout:
         printed_as: our name of a variant → the paper's name in that table; empty if they are the same.
         averages: on the paper's data show the averages only, as the paper does.
         variant: what a reader sees for a variant that is not in `VARIANTS`.
-        more: a quantity with a column of its own: the SAR loss, or the held-out names in use.
+        more: a quantity with a column of its own: the SAR loss, or the new classes among the novel names.
     """
 
     title: str

@@ -267,7 +267,7 @@ def as_report(
 
 
 def about_sar(experiment: Experiment, recipe: Recipe) -> list[str]:
-    """Weight and sizes of SAR, the novel classes that were found, and held-out names among them."""
+    """Weight and sizes of SAR, the novel classes that were found, and new classes among them."""
     bank = experiment.bank
     names, asked = bank.n_base + bank.n_novel, recipe.sample_size
     others = (
@@ -289,5 +289,5 @@ def about_sar(experiment: Experiment, recipe: Recipe) -> list[str]:
     return [
         f"SAR: weight {recipe.lam:g}; each of {names} classes is compared with {others}",
         words,
-        f"held-out names among the novel ones: {len(overlap)}; left out for being such: {left_out}",
+        f"new classes among the novel names: {len(overlap)}; left out of them: {left_out}",
     ]

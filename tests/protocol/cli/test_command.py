@@ -127,7 +127,7 @@ def test_a_users_own_novel_names(coop, tmp_path: Path) -> None:
     assert bank["novel"] == ["walrus", "violin", "kettle", "ladder", "saddle"]
     assert bank["overlap_with_held_out"] == []
     printed, _ = coop("--seeds", "1", "--novel", str(words))
-    assert "held-out names among the novel ones: 0; left out for being such: 2" in printed
+    assert "new classes among the novel names: 0; left out of them: 2" in printed
     assert "novel classes: 5; words.txt holds 7 names\n" in printed
 
 
