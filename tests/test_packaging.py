@@ -58,7 +58,11 @@ def distributions(module: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("folder", "extras", "leave_out"),
-    [("examples", ("examples",), "rebuild"), ("sar_reg", (), "")],
+    [
+        ("examples", ("examples",), "rebuild"),
+        ("examples/testbed/rebuild", ("rebuild",), ""),
+        ("sar_reg", (), ""),
+    ],
 )
 def test_what_is_imported_is_asked_for(folder: str, extras: tuple[str, ...], leave_out: str) -> None:
     asked_for = installed_by(*extras)

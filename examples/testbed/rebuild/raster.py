@@ -13,6 +13,7 @@ from PIL import Image
 
 from examples.testbed.datasets import DRAWING_SIZE
 from examples.testbed.rebuild.packages import icon_set
+from sar_reg.errors import require
 
 
 def draw_all(work: Path, icons: Sequence[tuple[str, str]], size: int = DRAWING_SIZE) -> npt.NDArray[np.uint8]:
@@ -22,8 +23,7 @@ def draw_all(work: Path, icons: Sequence[tuple[str, str]], size: int = DRAWING_S
 
 
 def _draw(data: dict[str, Any], name: str, size: int) -> npt.NDArray[np.uint8]:
-    import resvg_py
-
+    resvg: Any = require("resvg_py", extra="rebuild")
     alias = data.get("aliases", {}).get(name, {})
     icon = data["icons"][alias.get("parent", name)]
     left, top = icon.get("left", data.get("left", 0)), icon.get("top", data.get("top", 0))
@@ -35,7 +35,7 @@ def _draw(data: dict[str, Any], name: str, size: int) -> npt.NDArray[np.uint8]:
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="{box}" width="{size}" height="{size}">{icon["body"]}</svg>'
     )
-    png = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True))
+    png = bytes(resvg.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True))
     pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGBA")).copy()
     if alias.get("hFlip"):
         pixels = pixels[:, ::-1].copy()
