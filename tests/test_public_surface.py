@@ -33,6 +33,7 @@ PUBLIC = {
         "encode_templates",
         "resolve_templates",
     },
+    "sar_reg.checks": {"existing_device"},
     "sar_reg.class_names": {"fold", "spoken"},
     "sar_reg.cli.doctor": {"Finding", "Verdict", "add_to", "show"},
     "sar_reg.errors": {

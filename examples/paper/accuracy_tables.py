@@ -134,7 +134,7 @@ def accuracy_table(sweep: Sweep, runs: Runs, *, real: bool) -> Table:
 
 
 def _datasets(layout: Layout, accuracies: Accuracies, *, real: bool) -> Sequence[str]:
-    """The data sets that have rows, the average before them; of one data set there is no average."""
+    """The data sets that have rows, after their average; a single data set has no average."""
     if len(accuracies.datasets) == 1:
         return accuracies.datasets
     return ("average",) if layout.averages and real else ("average", *accuracies.datasets)

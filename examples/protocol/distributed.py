@@ -11,6 +11,7 @@ import torch
 from torch import distributed
 
 from examples.protocol.counted import counted
+from sar_reg.checks import existing_device
 from sar_reg.errors import InputError
 from sar_reg.shapes import Tensor
 
@@ -20,26 +21,11 @@ T = TypeVar("T")
 def choose_device(wanted: str = "") -> torch.device:
     """The device asked for; else this process's own GPU, or the CPU where there is none."""
     if wanted:
-        return usable(wanted)
+        return existing_device(wanted)
     if not torch.cuda.is_available():
         return torch.device("cpu")
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     torch.cuda.set_device(device)
-    return device
-
-
-def usable(name: str) -> torch.device:
-    """The device of that name.
-
-    Raises:
-        InputError: if PyTorch knows no such device, or it is not there.
-    """
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        why = str(error).splitlines()[0].split(". ")[0]
-        raise InputError(f"the device {name!r} cannot be used ({why}); take cpu, cuda or cuda:N") from error
     return device
 
 

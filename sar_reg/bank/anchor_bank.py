@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from sar_reg.bank.report import BankReport, Named, Overlap, find_nearest, find_overlap
+from sar_reg.checks import existing_device, positive_temperature, switch, whole_number
 from sar_reg.class_names import name_tuple, refuse_repeats
 from sar_reg.errors import InputError
-from sar_reg.numeric import existing_device, positive_temperature, switch, whole_number
 from sar_reg.prompting.towers import text_tower
 from sar_reg.shapes import Float, Tensor
 from sar_reg.tensor_file import TensorFile, json_values

@@ -13,12 +13,12 @@ from sar_reg.bank.anchor_bank import AnchorBank
 from sar_reg.bank.cache import BankCache
 from sar_reg.bank.encoding import encode_templates
 from sar_reg.bank.templates import DataSet, Template, resolve_templates
+from sar_reg.checks import switch, whole_number
 from sar_reg.class_names import name_tuple, refuse_repeats, spoken
 from sar_reg.errors import InputError
 from sar_reg.files import content_key
 from sar_reg.novel.same_name import KnownNames
 from sar_reg.novel.source import DescribedSource, NovelNames, NovelSource, ResumableSource, with_outcome
-from sar_reg.numeric import switch, whole_number
 from sar_reg.prompting.towers import TextTower, text_tower
 from sar_reg.shapes import Int, Tensor
 from sar_reg.version import __version__

@@ -8,9 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from sar_reg.bank.templates import Template, resolve_templates
+from sar_reg.checks import whole_number
 from sar_reg.class_names import name_tuple, refuse_same_rows, spoken
 from sar_reg.errors import InputError
-from sar_reg.numeric import whole_number
 from sar_reg.progress import ProgressLine
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.prefix.plan import Layout, PlanOptions, encode, make_plan

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch.nn import functional as F
 
+from sar_reg.checks import whole_number
 from sar_reg.class_names import name_tuple
 from sar_reg.errors import InputError
 from sar_reg.novel.same_name import KnownNames
-from sar_reg.numeric import whole_number
 from sar_reg.shapes import Float, Tensor
 
 _SHOWN = 10

@@ -7,6 +7,7 @@ from typing import Any
 
 from sar_reg.bank.build import build_anchor_bank
 from sar_reg.bank.templates import SPECIFIC, resolve_templates
+from sar_reg.checks import existing_device
 from sar_reg.class_names import refuse_repeats
 from sar_reg.cli.arguments import add_result_arguments
 from sar_reg.cli.class_options import add_class_arguments, class_list, novel_source, show_preview
@@ -15,7 +16,6 @@ from sar_reg.cli.terminal import give, give_json, tell
 from sar_reg.errors import InputError, did_you_mean
 from sar_reg.files import is_special
 from sar_reg.novel.source import ResumableSource
-from sar_reg.numeric import existing_device
 from sar_reg.progress import ProgressLine
 
 _DESCRIPTION = (

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from sar_reg.checks import whole_number
 from sar_reg.class_names import name_tuple
 from sar_reg.errors import InputError
 from sar_reg.files import file_path, sha256
 from sar_reg.novel.cleaning import Filtering, check_filtering, clean_names
 from sar_reg.novel.source import NovelClassesError, NovelNames, with_outcome
-from sar_reg.numeric import whole_number
 
 
 def read_names(path: str | os.PathLike[str]) -> list[str]:

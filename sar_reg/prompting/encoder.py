@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from sar_reg.checks import real_number, switch
 from sar_reg.class_names import some_names
 from sar_reg.errors import InputError
-from sar_reg.numeric import real_number, switch
 from sar_reg.prompting.graphed import GraphedEncoding, check_capturable
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.plain import encode_plain, encode_plain_in_passes

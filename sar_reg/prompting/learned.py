@@ -9,8 +9,8 @@ from typing import Any, cast
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
+from sar_reg.checks import whole_number
 from sar_reg.errors import InputError
-from sar_reg.numeric import whole_number
 from sar_reg.prompting.template import ContextTemplate
 from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Float, Int, Tensor

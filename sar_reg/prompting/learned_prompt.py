@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch.nn.functional import normalize
 
+from sar_reg.checks import real_number
 from sar_reg.class_names import some_names
 from sar_reg.errors import InputError
-from sar_reg.numeric import real_number
 from sar_reg.prompting.encoder import PromptEncoder
 from sar_reg.prompting.learned import check_vectors
 from sar_reg.prompting.towers import TextTower, text_tower

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sar_reg.checks import whole_number
 from sar_reg.errors import InputError
-from sar_reg.numeric import whole_number
 
 ClassPosition = Literal["end", "middle", "front"]
 

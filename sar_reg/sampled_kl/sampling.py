@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from sar_reg.numeric import existing_device, whole_number
+from sar_reg.checks import existing_device, whole_number
 from sar_reg.sampled_kl.validation import Sampling, check_choices, check_step
 from sar_reg.shapes import Int, Tensor
 

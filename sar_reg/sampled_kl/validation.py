@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple, get_args
 
 import torch
 
+from sar_reg.checks import positive_temperature, whole_number
 from sar_reg.errors import InputError
-from sar_reg.numeric import positive_temperature, whole_number
 from sar_reg.shapes import Int, Tensor
 
 Sampling = Literal["ring", "independent"]

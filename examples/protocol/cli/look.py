@@ -15,9 +15,9 @@ from torch.nn.functional import normalize
 from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.cli.pictures import draw_comparison
 from examples.protocol.cli.table import rows_of
-from examples.protocol.distributed import usable
 from examples.protocol.runs.finished import FinishedRun, open_finished
 from sar_reg import similarity_alignment_loss
+from sar_reg.checks import existing_device
 from sar_reg.errors import InputError
 from sar_reg.shapes import Float, Tensor
 
@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def look(options: LookOptions) -> str:
     """Draw the picture and return the report."""
-    run = open_comparable(options.record, usable(options.device))
+    run = open_comparable(options.record, existing_device(options.device))
     method = run.method(run.classnames)
     with torch.no_grad():
         handcrafted, learned = run.handcrafted_rows(method), method.encode_text()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sar_reg.checks import whole_number
 from sar_reg.errors import InputError
 from sar_reg.files import content_key, file_path
 from sar_reg.novel.cleaning import Cleaned, Filtering, check_filtering
@@ -20,7 +21,6 @@ from sar_reg.novel.llm.conversation import ChatError, Conversation, NoMoreNamesE
 from sar_reg.novel.llm.journal import Journal
 from sar_reg.novel.llm.prompt import class_prompt
 from sar_reg.novel.source import NovelClassesError, NovelNames, with_outcome
-from sar_reg.numeric import whole_number
 
 log = logging.getLogger(__name__)
 

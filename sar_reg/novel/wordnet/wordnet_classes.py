@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from sar_reg.checks import whole_number
 from sar_reg.class_names import name_tuple
 from sar_reg.errors import InputError
 from sar_reg.novel.cleaning import Cleaned, Filtering, check_filtering, clean_names
@@ -22,7 +23,6 @@ from sar_reg.novel.wordnet.loading import load_wordnet
 from sar_reg.novel.wordnet.lookup import Reading, look_up, meaning_of_domain
 from sar_reg.novel.wordnet.members import Member, members, own_meanings
 from sar_reg.novel.wordnet.naming import blocklist, words_of
-from sar_reg.numeric import whole_number
 
 Strategy = Literal["related", "random"]
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 import torch
 
+from sar_reg.checks import whole_number
 from sar_reg.errors import InputError
-from sar_reg.numeric import whole_number
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.prefix.grouped import GroupedPlan, group
 from sar_reg.prompting.prefix.packed import PackedPlan, fill_bins

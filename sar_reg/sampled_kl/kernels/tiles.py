@@ -16,7 +16,7 @@ RING_BACKWARD = {"ROWS": 32, "COLUMNS": 16, "WIDTH": 64, "num_warps": 8, "num_st
 
 
 def _registers(limit: int) -> dict[str, int]:
-    """A thread may use so many: left to itself, ptxas stops at 64 or 128 for some kernels and spills 8 bytes."""
+    """A limit of registers for a thread; without one, ptxas stops at 64 or 128 for some kernels and spills 8 bytes."""
     return {} if torch.version.hip else {"maxnreg": limit}
 
 

@@ -165,7 +165,11 @@ def test_a_warning_of_wordnet_names_the_options_of_the_command(
         (["--protocol", "nature"], "recipe.toml has no protocol 'nature'; it has: paper"),
         (["--protocol", "papr"], "; did you mean paper?"),
         (["--device", "cpu", "--cuda-graph"], "error: --cuda-graph needs a GPU, and this run is on cpu"),
-        (["--device", "tpu"], "error: the device 'tpu' cannot be used (Expected one of cpu"),
+        (
+            ["--device", "tpu"],
+            'error: device must be one that PyTorch has here, such as "cpu" or "cuda:0", '
+            "not 'tpu' (Expected one of cpu",
+        ),
         (
             ["--depth", "5"],
             "error: CoOp has no use for --depth; of its own it has --n-ctx, --ctx-init, --class-position",

@@ -1,4 +1,4 @@
-"""Numbers, switches and devices of a caller, checked once: a wrong one would compute something else in silence."""
+"""Checks of numbers, switches and devices that a caller gives; a wrong one would silently change the result."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import torch
 from torch import SymInt, Tensor
 
 from sar_reg.errors import InputError
+
+__all__ = ["existing_device"]
 
 
 def whole_number(
