@@ -45,6 +45,11 @@ def test_costs_in_the_readme() -> None:
     lines = costs.partition("<!-- costs: end -->")[0].strip().splitlines()[2:]
     expected = [ratio(100, 300), ratio(500, 700), ratio(300, 300)]
     assert [line.split(" | ", 1)[1] for line in lines] == expected
+    three_records = re.search(r"Measured three times .*?28\.0\.", read("README.md"), re.DOTALL)[0]
+    by_row = [re.findall(r"\d+\.\d", part) for part in re.split(r"row|second|third", three_records)[1:]]
+    for shown, times in zip(by_row, expected, strict=True):
+        assert len(shown) == 3
+        assert times.split("×")[0] in shown
     loss = rows["loss, 300 classes"]
     assert f"The loss itself takes {loss['forward_s'] + loss['backward_s']:.3f} s" in read("README.md")
     times = expected[0].split("×")[0]
