@@ -30,6 +30,7 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from sar_reg.errors import counted
 from sar_reg.files import write_atomic
 from sar_reg.sampled_kl.kernels import tiles
 
@@ -217,7 +218,7 @@ def main() -> None:
                 rows += [
                     measure(variant, features, arch, width) for variant in variants(features, aligned, arch)
                 ]
-        print(f"sm_{arch}: {len(rows)} kernels", flush=True)
+        print(f"sm_{arch}: {counted(len(rows), 'kernel')}", flush=True)
     path = arguments.out / "kernels.json"
     records = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     new = {row["architecture"] for row in rows}

@@ -9,14 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from examples.protocol.cli.errors import one_line_errors
-from examples.protocol.counted import counted
 from examples.protocol.data.broken import find_broken
 from examples.protocol.data.class_words import FILE, read_words, write_words
 from examples.protocol.data.file_dataset import FileDataset
 from examples.protocol.data.folder import Photos, composed, list_photos
 from examples.protocol.data.own_data import open_folder, skipped, split_file
 from sar_reg.class_names import spoken
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 
 TINY = 4
 PARTS = ("train", "val", "test")

@@ -18,7 +18,6 @@ import torch
 from natsort import natsorted
 
 from examples.protocol.cli.errors import one_line_errors
-from examples.protocol.counted import counted
 from examples.protocol.data.folder import list_images
 from examples.protocol.data.reading import ImageError, read_image
 from examples.protocol.data.transforms import Transform
@@ -26,7 +25,7 @@ from examples.protocol.distributed import choose_device
 from examples.protocol.method import PromptMethod
 from examples.protocol.runs.finished import FinishedRun, open_finished
 from sar_reg.class_names import fold
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.files import write_atomic
 from sar_reg.novel import read_names
 from sar_reg.shapes import Float, Tensor

@@ -12,10 +12,9 @@ from safetensors.torch import save as serialize
 
 from examples.classify import names_of
 from examples.protocol.cli.errors import one_line_errors
-from examples.protocol.counted import counted
 from examples.protocol.data.transforms import pixels_of
 from examples.protocol.runs.finished import FinishedRun, Prompts, open_finished
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.files import write_atomic
 
 

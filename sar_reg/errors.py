@@ -12,6 +12,7 @@ __all__ = [
     "MissingExtraError",
     "SarRegError",
     "WriteError",
+    "counted",
     "did_you_mean",
     "require",
 ]
@@ -55,6 +56,16 @@ def require(module: str, *, extra: str) -> ModuleType:
 def install_command(extra: str) -> str:
     """How to install an extra, as long as the package is not on PyPI."""
     return f'pip install ".[{extra}]" in a clone of the sar_reg repository'
+
+
+def counted(n: int, noun: str) -> str:
+    """A number with its noun in the singular or plural, for messages.
+
+    >>> counted(1, "class"), counted(2, "novel class"), counted(0, "image")
+    ('1 class', '2 novel classes', '0 images')
+    """
+    ending = "" if n == 1 else "es" if noun.endswith("s") else "s"
+    return f"{n} {noun}{ending}"
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:

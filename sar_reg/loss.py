@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sar_reg.class_names import name_tuple
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.sampled_kl import api, validation
 from sar_reg.sampled_kl.recompute import Calls
 from sar_reg.sampled_kl.validation import Direction, Implementation, Reduction, Sampling
@@ -108,7 +108,8 @@ class SimilarityAlignmentLoss(nn.Module):
         rows = bank.embeddings.shape[0]
         self.classnames = name_tuple(bank.classnames, "classnames")
         if len(self.classnames) != rows:
-            raise InputError(f"the bank has {rows} embeddings but {len(self.classnames)} class names")
+            names = counted(len(self.classnames), "class name")
+            raise InputError(f"the bank has {counted(rows, 'embedding')} but {names}")
         self.sample_size = validation.check_sample_size(sample_size, rows)
         if self.sample_size == 1:
             raise InputError(validation.ONE_CLASS)
@@ -146,8 +147,8 @@ class SimilarityAlignmentLoss(nn.Module):
         validation.check_rows("text_features", f"({n}, D)", text_features)
         if text_features.shape[0] != n:
             raise InputError(
-                f"text_features must have one row for each of the bank's {n} classes, "
-                f"base and novel, in the order of bank.classnames; there are {text_features.shape[0]} rows"
+                f"text_features must have one row for each of the bank's {counted(n, 'class')}, "
+                f"base and novel, in the order of bank.classnames; got {counted(text_features.shape[0], 'row')}"
             )
         validation.check_pair(text_features, self.target)
         advance = self.training and step is None

@@ -244,7 +244,7 @@ def test_repr_shows_the_effective_size(size: int | None, shown: str) -> None:
 
 
 @pytest.mark.parametrize(("rows", "names", "message"), [
-    (LEARNED[:19], None, "one row for each of the bank's 20 classes, base and novel, .* there are 19 rows"),
+    (LEARNED[:19], None, "one row for each of the bank's 20 classes, base and novel, .* got 19 rows"),
     (LEARNED[:, :5], None, r"learned features have shape \(20, 5\) but target has \(20, 8\)"),
     (None, None, r"text_features must be a dense tensor \(20, D\), not NoneType"),
     (LEARNED[0], None, r"text_features must have shape \(20, D\), not \(8,\)"),

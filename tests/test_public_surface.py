@@ -41,6 +41,7 @@ PUBLIC = {
         "MissingExtraError",
         "SarRegError",
         "WriteError",
+        "counted",
         "did_you_mean",
         "require",
     },
@@ -154,3 +155,10 @@ def test_messages_and_representations_can_be_shown_on_any_terminal() -> None:
         assert not [
             node.value for node in texts if isinstance(node.value, str) and not node.value.isascii()
         ], module
+
+
+def test_numbers_that_can_be_one_are_counted_in_words() -> None:
+    never_one = {"words", "class names", "data sets"}  # of a long name, of a loss, and of the paper
+    pattern = re.compile(r"\{(?:len\([^{}]*\)|n|count|\w+\.\w+_classes)\} ((?:(?:novel|data|class) )?\w+s)\b")
+    for module, path in (LIBRARY | EXAMPLES).items():
+        assert set(pattern.findall(path.read_text("utf-8"))) <= never_one, f"{module}: use errors.counted"

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from sar_reg.errors import counted
 from sar_reg.files import write_atomic
 
 
@@ -167,5 +168,5 @@ def _summary(section: Any) -> str:
     if "FAILED" in section:
         return "FAILED: " + section["FAILED"].strip().splitlines()[-1][:200].replace("|", "/")
     if "checks" in section:
-        return f"{section['checks']} checks, {len(section['failed'])} failed"
+        return f"{counted(section['checks'], 'check')}, {len(section['failed'])} failed"
     return "done"

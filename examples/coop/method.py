@@ -16,10 +16,9 @@ from typing import Any
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from examples.protocol.counted import counted
 from examples.protocol.method import PromptMethod, Step
 from sar_reg import PromptEncoder
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.shapes import Float, Tensor
 
 

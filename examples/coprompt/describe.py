@@ -11,9 +11,8 @@ from typing import Any
 
 from examples.coprompt.descriptions import read_descriptions
 from examples.protocol.cli.errors import one_line_errors
-from examples.protocol.counted import counted
 from sar_reg.class_names import spoken
-from sar_reg.errors import SarRegError, require
+from sar_reg.errors import SarRegError, counted, require
 from sar_reg.files import write_atomic
 from sar_reg.novel import read_names
 from sar_reg.novel.llm import Conversation, names_in, open_client
@@ -56,9 +55,10 @@ def prompt(name: str, count: int, domain: str, known: Sequence[str], form: str) 
     """The prompt for `count` sentences about one class."""
     about = f" The pictures show {domain}." if domain else ""
     written = "".join(f"\n- {sentence}" for sentence in known)
+    wanted = counted(count, "different English sentence")
     return (
-        f'Describe what the class "{name}" looks like in a picture.{about} Write {count} different English '
-        f'sentences of at most {LONGEST} words; each names "{name}" and says something that can be seen.'
+        f'Describe what the class "{name}" looks like in a picture.{about} Write {wanted} '
+        f'of at most {LONGEST} words; each names "{name}" and says something that can be seen.'
         + (f"\nAlready written, do not repeat:{written}" if known else "")
         + f"\n{ENDINGS[form]}"
     )
@@ -83,7 +83,7 @@ def describe_class(name: str, n: int, domain: str, talk: Conversation) -> list[s
         barren = 0 if len(known) > before else barren + 1
     if len(known) < n:
         raise SarRegError(
-            f"{talk.model} wrote {len(known)} of {n} different sentences about {name!r}; "
+            f"{talk.model} wrote {len(known)} of {counted(n, 'different sentence')} about {name!r}; "
             "ask for fewer with --n"
         )
     return known

@@ -12,10 +12,9 @@ from typing import Any
 import torch
 from torch.nn.functional import normalize
 
-from examples.protocol.counted import counted
 from sar_reg.bank import SPECIFIC, resolve_templates
 from sar_reg.class_names import spoken
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.shapes import Float, Tensor
 
 FILES = {

@@ -13,10 +13,9 @@ import tyro
 from examples.paper.results import finished_at, key_of, settings_key
 from examples.paper.sweep import NAMES, load_sweep, plan
 from examples.protocol.cli.errors import one_line_errors
-from examples.protocol.counted import counted
 from examples.protocol.runs.archive import find_records, write_archives
 from examples.protocol.runs.record import Record
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 
 RESULTS = Path(__file__).parent / "results"
 METHODS = "methods"

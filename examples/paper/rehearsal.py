@@ -22,12 +22,11 @@ from examples.paper.engine import Failure
 from examples.paper.options import PaperOptions, narrowed_sweep, planned_runs
 from examples.paper.reproduce import reproduce
 from examples.paper.sweep import PlannedRun
-from examples.protocol.counted import counted
 from examples.protocol.data import Numbers, numbers_of, open_dataset
 from examples.protocol.data.catalogue import SHIFTED
 from examples.protocol.data.fabricate import declare, fabricate, names_of
 from examples.protocol.recipe import Value
-from sar_reg.errors import InputError, require
+from sar_reg.errors import InputError, counted, require
 from sar_reg.files import write_atomic
 
 MODEL = "sar-reg-rehearsal"

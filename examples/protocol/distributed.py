@@ -10,9 +10,8 @@ from typing import TypeVar
 import torch
 from torch import distributed
 
-from examples.protocol.counted import counted
 from sar_reg.checks import existing_device
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.shapes import Tensor
 
 T = TypeVar("T")

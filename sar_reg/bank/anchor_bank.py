@@ -15,7 +15,7 @@ import torch
 from sar_reg.bank.report import BankReport, Named, Overlap, find_nearest, find_overlap
 from sar_reg.checks import existing_device, positive_temperature, switch, whole_number
 from sar_reg.class_names import name_tuple, refuse_repeats
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.prompting.towers import text_tower
 from sar_reg.shapes import Float, Tensor
 from sar_reg.tensor_file import TensorFile, json_values
@@ -110,10 +110,10 @@ class AnchorBank:
         return Named(self.novel_classes, self.embeddings[self.n_base :])
 
     def __repr__(self) -> str:
-        return (
-            f"AnchorBank({self.n_base} base + {self.n_novel} novel classes, width {self.embeddings.shape[1]}, "
-            f"{len(self.templates)} templates, temperature {self.temperature:.4g})"
-        )
+        classes = f"{self.n_base} base + {counted(self.n_novel, 'novel class')}"
+        templates = counted(len(self.templates), "template")
+        width, temperature = self.embeddings.shape[1], self.temperature
+        return f"AnchorBank({classes}, width {width}, {templates}, temperature {temperature:.4g})"
 
     def to(self, device: torch.device | str) -> AnchorBank:
         """The same bank with its embeddings on another device.

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from sar_reg.checks import whole_number
 from sar_reg.class_names import name_tuple
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.novel.same_name import KnownNames
 from sar_reg.shapes import Float, Tensor
 
@@ -37,7 +37,7 @@ class Overlap:
 
     def __str__(self) -> str:
         counts = f"{len(self.exact)} the same, {len(self.other_spelling)} in another spelling"
-        lines = [f"Overlap with {self.new_classes} new classes: {counts}"]
+        lines = [f"Overlap with {counted(self.new_classes, 'new class')}: {counts}"]
         lines += [f"  {name}" for name in self.exact[:_SHOWN]]
         lines += [f"  {novel} ~ {known}" for novel, known in self.other_spelling[:_SHOWN]]
         lines += [f"  {novel} ~ {known} (cosine {c:.3f})" for novel, known, c in self.similar[:_SHOWN]]
@@ -67,9 +67,9 @@ class BankReport:
         return asdict(self)
 
     def __str__(self) -> str:
-        lines = [f"{self.n_base} base and {self.n_novel} novel classes", *_origin(self.provenance)]
+        lines = [f"{self.n_base} base and {counted(self.n_novel, 'novel class')}", *_origin(self.provenance)]
         if self.nearest:
-            some = f"{len(self.nearest)} novel ones"
+            some = counted(len(self.nearest), "novel class")
             lines.append(f"Nearest base class of {some}, by cosine of the text features:")
             lines += [f"  {novel:<34.34} {base:<34.34} {cosine:.3f}" for novel, base, cosine in self.nearest]
         return "\n".join([*lines, *([str(self.overlap)] if self.overlap else [])])

@@ -10,7 +10,7 @@ from typing import Any
 from sar_reg.cli.arguments import add_result_arguments
 from sar_reg.cli.class_options import add_class_arguments, class_list, novel_source, show_preview
 from sar_reg.cli.terminal import give, give_json, tell
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.files import is_special, write_atomic
 from sar_reg.novel import LLMClasses, NovelNames
 from sar_reg.progress import ProgressLine
@@ -78,6 +78,5 @@ def run(options: argparse.Namespace) -> int:
         give(lines.removesuffix("\n"))
     dropped: dict[str, int] = about.get("outcome", {}).get("dropped", {})
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "none"
-    classes = "class" if len(names) == 1 else "classes"
-    tell(f"{len(names)} novel {classes} (dropped: {reasons}){place}")
+    tell(f"{counted(len(names), 'novel class')} (dropped: {reasons}){place}")
     return 0

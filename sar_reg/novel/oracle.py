@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sar_reg.class_names import name_tuple
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.novel.cleaning import clean_names
 from sar_reg.novel.source import NovelNames, with_outcome
 
@@ -30,7 +30,7 @@ class Oracle:
             raise InputError("the oracle needs the data set's new class names, but got none")
 
     def __repr__(self) -> str:
-        return f"Oracle({len(self.new_classes)} test classes)"
+        return f"Oracle({counted(len(self.new_classes), 'new class')})"
 
     def generate(
         self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str] = (), seed: int = 0
@@ -43,7 +43,7 @@ class Oracle:
         cleaned = clean_names(self.new_classes, base=base_classes, exclude=exclude, filtering="exact")
         if forbidden := cleaned.dropped.get("excluded"):
             raise InputError(
-                f"the oracle was asked to use test classes that exclude= forbids ({forbidden[0]!r} and "
+                f"the oracle was asked to use new classes that exclude= forbids ({forbidden[0]!r} and "
                 f"{len(forbidden) - 1} more); call it with exclude=() and report it as an upper reference"
             )
         return with_outcome(cleaned.names, n, cleaned.counts(), self.describe())

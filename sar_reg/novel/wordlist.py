@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from sar_reg.checks import whole_number
 from sar_reg.class_names import name_tuple
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.files import file_path, sha256
 from sar_reg.novel.cleaning import Filtering, check_filtering, clean_names
 from sar_reg.novel.source import NovelClassesError, NovelNames, with_outcome
@@ -109,7 +109,7 @@ class WordList:
 
     def __repr__(self) -> str:
         origin = self.file or "given words"
-        return f"WordList({origin}: {len(self.words)} words, filtering={self.filtering!r})"
+        return f"WordList({origin}: {counted(len(self.words), 'word')}, filtering={self.filtering!r})"
 
     def generate(
         self, base_classes: Sequence[str], n: int, *, exclude: Sequence[str] = (), seed: int = 0
@@ -125,8 +125,8 @@ class WordList:
         usable = cleaned.names
         if len(usable) < n and not (self.allow_fewer and usable):
             raise NovelClassesError(
-                f"{n} novel classes were asked for, but the word list {self.file or ''} has {len(usable)} "
-                f"usable of {len(self.words)} words (dropped: {cleaned.counts() or 'none'})",
+                f"asked for {counted(n, 'novel class')}, but the word list {self.file or ''} has {len(usable)} "
+                f"usable of {counted(len(self.words), 'word')} (dropped: {cleaned.counts() or 'none'})",
                 usable,
                 "add words, ask for fewer, or pass allow_fewer=True",
             )

@@ -10,7 +10,7 @@ from torch import nn
 
 from sar_reg.checks import real_number, switch
 from sar_reg.class_names import some_names
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.prompting.graphed import GraphedEncoding, check_capturable
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.plain import encode_plain, encode_plain_in_passes
@@ -244,11 +244,12 @@ class PromptEncoder(nn.Module):
         else:
             count, own = self.count_tokens(), self.count_tokens(class_specific=True).ours
             how = (
-                f"{plan.n_shared} rows shared + {plan.n_own} own = {count.ours} instead of {count.plain}; "
+                f"{counted(plan.n_shared, 'row')} shared + {plan.n_own} own = {count.ours} instead of {count.plain}; "
                 f"class-specific contexts share only the start: {own}"
             )
         how += "; CUDA graphs" if self._graph else ""
-        return f'PromptEncoder({len(self)} classes, "{self.template}", n_ctx={self.n_ctx}, {self.tower.kind}: {how})'
+        classes = counted(len(self), "class")
+        return f'PromptEncoder({classes}, "{self.template}", n_ctx={self.n_ctx}, {self.tower.kind}: {how})'
 
     def _learned(
         self,

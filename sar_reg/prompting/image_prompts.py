@@ -101,7 +101,7 @@ class ImagePromptEncoder:
         if len(deep) >= blocks:
             raise InputError(
                 f"deep image prompts enter the blocks after the first, of which there are {blocks - 1}; "
-                f"{len(deep)} were given"
+                f"got {len(deep)}"
             )
         for number, rows in enumerate(deep):
             check_vectors(f"deep[{number}]", rows, (tuple(prompts.shape),), device)

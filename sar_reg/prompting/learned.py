@@ -56,7 +56,7 @@ class Learned:
         if len(deep) >= max(blocks, 1):
             raise InputError(
                 f"deep prompts enter the blocks after the first, of which this tower has {blocks - 1}; "
-                f"{len(deep)} were given"
+                f"got {len(deep)}"
             )
         for number, rows in enumerate(deep):
             check_vectors(f"deep[{number}]", rows, (one,), tower.device)

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 
 from sar_reg.checks import real_number
 from sar_reg.class_names import some_names
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.prompting.encoder import PromptEncoder
 from sar_reg.prompting.learned import check_vectors
 from sar_reg.prompting.towers import TextTower, text_tower
@@ -152,7 +152,7 @@ class LearnedPrompt:
         model = f", {self.model}" if self.model else ""
         return (
             f'LearnedPrompt("{self.template}", n_ctx={self.n_ctx}, '
-            f"trained on {len(self.classnames)} classes{lam}{model})"
+            f"trained on {counted(len(self.classnames), 'class')}{lam}{model})"
         )
 
     def _about(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from sar_reg.class_names import refuse_same_rows, spoken
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.prompting.template import ContextTemplate
 from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Int, Tensor
@@ -98,7 +98,7 @@ def leading_ids(tower: TextTower, words: str, count: int) -> Int[Tensor, " count
     found = int((ids[0] == ids[1]).int().cumprod(dim=0).sum()) - start
     if found < count:
         raise InputError(
-            f'"{words}" has {max(found, 0)} tokens, fewer than the {count} context vectors: '
+            f'"{words}" has {counted(max(found, 0), "token")}, fewer than the {counted(count, "context vector")}: '
             "give more words or a smaller n_ctx"
         )
     return ids[0][start : start + count]

@@ -66,12 +66,21 @@ def test_report_says_where_the_names_come_from_and_what_they_are_close_to(bank: 
         "Novel classes from: llm gpt-4o, 2026-11-24T10:00:00Z",
         "  asked 5, kept 5, dropped 5",
         "  dropped: 3 duplicate, 2 excluded",
-        "Nearest base class of 5 novel ones, by cosine of the text features:",
+        "Nearest base class of 5 novel classes, by cosine of the text features:",
     ]
     assert lines[5].split() == ["lynx", "tabby", "cat", "0.995"]
-    assert lines[-2:] == ["Overlap with 1 new classes: 0 the same, 1 in another spelling", "  Pugs ~ pug"]
+    assert lines[-2:] == ["Overlap with 1 new class: 0 the same, 1 in another spelling", "  Pugs ~ pug"]
     assert max(map(len, lines)) <= 80
     assert json.loads(json.dumps(report.as_dict()))["overlap"]["other_spelling"] == [["Pugs", "pug"]]
+
+
+def test_one_class_is_not_called_classes() -> None:
+    bank = sar_reg.AnchorBank(("cat", "dog"), 1, torch.eye(2), 0.01, ("a {}.",))
+    assert repr(bank) == "AnchorBank(1 base + 1 novel class, width 2, 1 template, temperature 0.01)"
+    lines = str(bank.report(["dog"])).splitlines()
+    assert lines[0] == "1 base and 1 novel class"
+    assert lines[2].startswith("Nearest base class of 1 novel class, ")
+    assert lines[-2] == "Overlap with 1 new class: 1 the same, 0 in another spelling"
 
 
 def test_the_sample_depends_on_the_seed_and_can_be_empty(bank: sar_reg.AnchorBank) -> None:

@@ -82,7 +82,7 @@ def test_one_value_holds_the_names_and_where_they_came_from() -> None:
 
 def test_too_few_words_is_an_error_that_carries_them() -> None:
     with pytest.raises(
-        NovelClassesError, match=r"9 novel classes were asked for.*has 4 usable of 6 words"
+        NovelClassesError, match=r"asked for 9 novel classes.*has 4 usable of 6 words"
     ) as caught:
         WordList(WORDS).generate(["cat"], 9, exclude=["pug"])
     assert caught.value.names == ["lynx", "puma", "ocelot", "serval"]
@@ -93,8 +93,9 @@ def test_oracle_gives_all_its_names_and_is_marked() -> None:
     assert oracle.generate(["cat"], 200) == ["lynx"]
     assert oracle.describe()["source"] == "oracle"
     assert oracle.describe()["looks_at_test_classes"] is True
-    assert repr(oracle) == "Oracle(2 test classes)"
-    with pytest.raises(InputError, match=r"test classes that exclude= forbids \('lynx' and 0 more\)"):
+    assert repr(oracle) == "Oracle(2 new classes)"
+    assert repr(Oracle(["lynx"])) == "Oracle(1 new class)"
+    with pytest.raises(InputError, match=r"new classes that exclude= forbids \('lynx' and 0 more\)"):
         oracle.generate(["cat"], 200, exclude=["lynx"])
     with pytest.raises(InputError, match="the oracle needs the data set's new class names"):
         Oracle([])
@@ -109,5 +110,5 @@ def test_fewer_words_can_be_allowed() -> None:
         "kept": 4,
         "dropped": {"near a base class": 1, "excluded": 1},
     }
-    with pytest.raises(NovelClassesError, match="has 0 usable of 1 words"):
+    with pytest.raises(NovelClassesError, match=r"has 0 usable of 1 word \("):
         WordList(["cat"], allow_fewer=True).generate(["cat"], 9)

@@ -62,7 +62,7 @@ def test_no_gradient_reaches_the_weights() -> None:
         ),
         (
             (torch.zeros(2, 48), [torch.zeros(2, 48)] * 3),
-            "deep image prompts enter the blocks after the first, of which there are 2; 3 were given",
+            "deep image prompts enter the blocks after the first, of which there are 2; got 3",
         ),
         ((torch.zeros(0, 48),), "prompts must hold at least one token; without any, leave prompts out"),
         (([1],), "prompts must have shape (tokens, 48), not list"),

@@ -62,6 +62,9 @@ def test_the_file_gives_the_same_classifier(template: dict[str, str], tmp_path: 
         assert getattr(loaded, name) == getattr(prompt, name), name
     assert loaded.classnames == tuple(NAMES[:2])
     assert repr(loaded) == repr(prompt)
+    assert "trained on 2 classes, " in repr(loaded)
+    one = PromptEncoder(model, None, NAMES[:1], n_ctx=4, **template)
+    assert "trained on 1 class)" in repr(LearnedPrompt(one, one.random_context()))
 
 
 def test_training_can_go_on_from_the_file(tmp_path: Path) -> None:

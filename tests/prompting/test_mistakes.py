@@ -60,12 +60,12 @@ from tests.prompting.models import NAMES, WIDTH, clip
         ),
         (
             {"tokenizer": lambda texts: torch.zeros(len(texts), 9)},
-            "the tokenizer must return ids of shape (texts, 77) for 1 texts; it returned (1, 9); "
+            "the tokenizer must return ids of shape (texts, 77) for 1 text; it returned (1, 9); "
             "give a tokenizer that takes context_length=",
         ),
         (
             {"tokenizer": lambda texts: {"input_ids": torch.zeros(len(texts), 77)}},
-            "the tokenizer must return ids of shape (texts, 77) for 1 texts; it returned dict; "
+            "the tokenizer must return ids of shape (texts, 77) for 1 text; it returned dict; "
             "give a tokenizer that takes context_length=",
         ),
         (
@@ -108,7 +108,7 @@ def _zeros(*shape: int) -> torch.Tensor:
         (
             "end",
             (_zeros(4, WIDTH), [_zeros(4, WIDTH)] * 4),
-            "deep prompts enter the blocks after the first, of which this tower has 3; 4 were given",
+            "deep prompts enter the blocks after the first, of which this tower has 3; got 4",
         ),
         (
             "end",

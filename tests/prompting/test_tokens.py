@@ -147,3 +147,4 @@ def test_class_specific_contexts_cost_their_rows(model: Any) -> None:
         'PromptEncoder(6 classes, "X X X X {}.", n_ctx=4, open_clip CLIP: 5 rows shared + 31 own = 36 instead of 462; '
         "class-specific contexts share only the start: 56)"
     )
+    assert repr(PromptEncoder(model, None, NAMES[:1], n_ctx=4)).startswith("PromptEncoder(1 class, ")

@@ -17,7 +17,6 @@ from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.cli.pictures import draw_comparison
 from examples.protocol.cli.progress import Progress
 from examples.protocol.cli.table import JOINT_HEADS, ResultRow, as_text, joint_rows_of, rows_of
-from examples.protocol.counted import counted
 from examples.protocol.data.features import FeatureStore
 from examples.protocol.data.transforms import pixels_of
 from examples.protocol.distributed import ProcessGroup, choose_device
@@ -30,7 +29,7 @@ from examples.protocol.runs.handcrafted import zero_shot_record
 from examples.protocol.runs.memory import MemoryEstimate, estimate_step
 from examples.protocol.runs.record import Record
 from examples.protocol.runs.run import Run, describe_bank, features_of
-from sar_reg.errors import InputError, require
+from sar_reg.errors import InputError, counted, require
 
 tyro: Any = require("tyro", extra="examples")
 
@@ -250,9 +249,11 @@ def as_report(
 ) -> str:
     """The comparison for people."""
     recipe = runs[0].config.recipe
-    sizes = ", ".join(f"{len(test.classnames)} {name}" for name, test in experiment.tests.items())
+    sizes = ", ".join(
+        counted(len(test.classnames), f"{name} class") for name, test in experiment.tests.items()
+    )
     trained = f"{counted(recipe.shots, 'shot')}, {counted(recipe.epochs, 'epoch')}"
-    lines = [f"{experiment.source.dataset}: {sizes} classes; {trained}", "", as_text(rows_of(records)), ""]
+    lines = [f"{experiment.source.dataset}: {sizes}; {trained}", "", as_text(rows_of(records)), ""]
     if joint := joint_rows_of(records):
         lines += ["base and new classes in one list:", as_text(joint, JOINT_HEADS), ""]
     if any(run.config.sar for run in runs):
@@ -273,17 +274,17 @@ def about_sar(experiment: Experiment, recipe: Recipe) -> list[str]:
     others = (
         f"{counted(asked, 'other')} drawn in each step"
         if 0 < asked < names - 1
-        else f"all {names - 1} others"
+        else f"all {counted(names - 1, 'other')}"
     )
     if asked > names - 1:
-        others += f"\n({names - 1} are fewer than the --sample-size of {asked})"
+        others += f"\n(fewer than the --sample-size of {asked})"
     outcome = bank.provenance.get("outcome", {})
     words = f"novel classes: {bank.n_novel}"
     if bank.n_novel != recipe.n_novel and experiment.source.novel != "oracle":
         words += f", all that were found; --n-novel asked for {recipe.n_novel}"
     file = bank.provenance.get("file")
     if file and bank.provenance.get("words", 0) > bank.n_novel:
-        words += f"; {file} holds {bank.provenance['words']} names"
+        words += f"; {file} holds {counted(bank.provenance['words'], 'name')}"
     overlap = describe_bank(experiment)["overlap_with_held_out"]
     left_out = outcome.get("dropped", {}).get("excluded", 0)
     return [

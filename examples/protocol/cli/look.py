@@ -18,7 +18,7 @@ from examples.protocol.cli.table import rows_of
 from examples.protocol.runs.finished import FinishedRun, open_finished
 from sar_reg import similarity_alignment_loss
 from sar_reg.checks import existing_device
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.shapes import Float, Tensor
 
 
@@ -92,7 +92,7 @@ def as_text(rows: Sequence[Moved], most: int) -> str:
         kl = [row.kl for row in rows if row.side == side]
         kept = sum(r.nearest_handcrafted == r.nearest_learned for r in rows if r.side == side)
         lines.append(f"{side:4}  mean KL {sum(kl) / len(kl):.3f}, largest {max(kl):.3f}; "
-                     f"{kept} of {len(kl)} classes keep their nearest class")  # fmt: skip
+                     f"nearest class kept: {kept} of {counted(len(kl), 'class')}")  # fmt: skip
     lines += ["", f"{'class':22} {'':4} {'KL':>7}  {'nearest, handcrafted':20}  {'learned':20}"]
     for row in rows[:most]:
         cells = [text[:width] for text, width in ((row.nearest_handcrafted, 20), (row.nearest_learned, 20))]

@@ -6,13 +6,12 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from examples.protocol.counted import counted
 from examples.protocol.data import aircraft, imagenet, split_json
 from examples.protocol.data.catalogue import SHIFTED, TABLE_3, CatalogueEntry, Form, entry_of
 from examples.protocol.data.dataset import Dataset, Example, Subset, base_new_split, few_shot, fingerprint
 from examples.protocol.data.file_dataset import FileDataset
 from examples.protocol.data.own_data import open_folder
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 
 __all__ = [
     "SHIFTED",

@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from examples.protocol.counted import counted
 from examples.protocol.data.file_dataset import FileDataset
 from examples.protocol.data.reading import ImageError, read_image
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 
 SHOWN = 5
 

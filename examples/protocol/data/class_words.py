@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from examples.protocol.counted import counted
 from examples.protocol.data.folder import composed
 from sar_reg.class_names import fold, spoken
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.files import write_atomic
 
 FILE = "names.csv"

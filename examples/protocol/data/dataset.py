@@ -12,9 +12,8 @@ from typing import Protocol
 
 from PIL import Image
 
-from examples.protocol.counted import counted
 from sar_reg.class_names import spoken
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 
 VAL_SHOTS = 4
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from natsort import natsorted
 
 from examples.protocol.data.reading import is_image
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 
 PARTS = {
     "train": ("train", "training"),
@@ -122,7 +122,7 @@ def _classes(photos: Photos, folder: Path) -> ByClass:
                     images.append((place / file).relative_to(photos.root).as_posix())
                     deep += place != class_folder
         if deep:
-            photos.notes.append(f"{deep} images in folders below {class_folder.name} belong to that class")
+            photos.notes.append(f"{class_folder.name} includes {counted(deep, 'image')} in folders below it")
         if images:
             classes[class_folder.name] = natsorted(images, key=composed)
         else:
@@ -134,9 +134,7 @@ def _classes(photos: Photos, folder: Path) -> ByClass:
 def _count_loose(photos: Photos, folder: Path) -> None:
     for entry in os.scandir(folder):
         if entry.is_file() and entry.name not in OUR_FILES:
-            photos.skipped[
-                _why_not(entry.name) or f"images in no class folder, but in {folder.name} itself"
-            ] += 1
+            photos.skipped[_why_not(entry.name) or f"in no class folder, but in {folder.name} itself"] += 1
         elif entry.is_dir() and _is_system(entry.name):
             photos.skipped[_why_not(entry.name)] += sum(
                 len(files) for _, files in _walk(Path(entry.path), system=True)
@@ -151,8 +149,8 @@ def _why_not(name: str) -> str:
     if is_image(name):
         return ""
     if ending in (".heic", ".heif"):
-        return f"{ending} files, which are not read: export them as JPEG"
-    return f"{ending} files, which are not images" if ending else "files without an ending"
+        return f"ending in {ending}, which is not read: export as JPEG"
+    return f"ending in {ending}, which is not an image" if ending else "without an ending"
 
 
 def _is_system(name: str) -> bool:

@@ -9,7 +9,6 @@ import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from examples.protocol.counted import counted
 from examples.protocol.data import READERS, describe, numbers_expected, numbers_of
 from examples.protocol.data.catalogue import CatalogueEntry, entry_of
 from examples.protocol.data.dataset import Example
@@ -17,7 +16,7 @@ from examples.protocol.data.fetch import images_advice, split_advice
 from examples.protocol.data.file_dataset import FileDataset
 from sar_reg.class_names import spoken
 from sar_reg.cli.doctor import Finding
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 
 DECODED = 20
 CLASSNAMES = Path(__file__).parent / "classnames"

@@ -10,10 +10,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from examples.protocol.counted import counted
 from examples.protocol.data.dataset import Example
 from examples.protocol.data.file_dataset import FileDataset
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 
 
 def read_imagenet(key: str, names: Path, folder: Path) -> FileDataset:

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from examples.protocol.counted import counted
 from examples.protocol.data import split_json
 from examples.protocol.data.class_words import FILE, ClassWords, name_classes, read_words
 from examples.protocol.data.dataset import Example
 from examples.protocol.data.file_dataset import FileDataset
 from examples.protocol.data.folder import ByClass, Photos, list_photos
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 
 SHARES = (0.5, 0.2)  # of each class for train and val; the rest is test, as in the benchmark's own splits
 
@@ -68,7 +67,9 @@ def split_file(folder: Path) -> Path | None:
 
 def skipped(photos: Photos) -> list[str]:
     """One line a reason for which files were left out."""
-    return [f"left out: {count} {reason}" for reason, count in sorted(photos.skipped.items())]
+    return [
+        f"left out: {counted(count, 'file')} {reason}" for reason, count in sorted(photos.skipped.items())
+    ]
 
 
 def _said(photos: Photos) -> str:

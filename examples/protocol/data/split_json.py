@@ -8,7 +8,7 @@ from pathlib import Path
 
 from examples.protocol.data.dataset import Example
 from examples.protocol.data.file_dataset import FileDataset
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 
 PARTS = ("train", "val", "test")
 
@@ -64,7 +64,7 @@ def _classnames(split: Path, rows: Iterable[tuple[str, int, str]]) -> tuple[str,
             )
     if sorted(names) != list(range(len(names))):
         raise InputError(
-            f"{split}: {len(names)} labels that are not 0 to {len(names) - 1}. "
+            f"{split}: the labels of {counted(len(names), 'class')} are not 0 to {len(names) - 1}. "
             "The file is damaged or edited; fetch it again"
         )
     return tuple(names[label] for label in range(len(names)))

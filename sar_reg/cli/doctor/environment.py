@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from sar_reg.cli.doctor.finding import Finding
-from sar_reg.errors import InputError, install_command
+from sar_reg.errors import InputError, counted, install_command
 from sar_reg.novel.llm.client import chosen_url
 
 REQUIRED = ("torch", "numpy", "safetensors")
@@ -40,7 +40,7 @@ OPTIONAL = {
 
 def check_environment() -> list[Finding]:
     """Versions, processors, cards and Triton."""
-    system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
+    system = f"{platform.system()} {platform.machine()}, {counted(os.cpu_count() or 1, 'CPU')}"
     python = Finding("python", "ok", f"Python {platform.python_version()}, {system}")
     return [python, *_packages(), *_cards(), _triton()]
 

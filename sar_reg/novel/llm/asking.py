@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from sar_reg.class_names import fold, name_tuple
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.novel.cleaning import Cleaned, Filtering, clean_names
 from sar_reg.novel.llm.conversation import Conversation, NoMoreNamesError
 from sar_reg.novel.llm.journal import Answer, Journal
@@ -159,7 +159,7 @@ class Preview:
             f"{self.prompt}\n\n"
             f"requests:  {self.requests} if every answer is good; nothing was sent\n"
             f"tokens:    about {self.tokens_in} in, {self.tokens_out} out\n"
-            f"received:  {self.received} names before this call\n"
+            f"received:  {counted(self.received, 'name')} before this call\n"
             f"cache key: {self.cache_key}"
         )
 

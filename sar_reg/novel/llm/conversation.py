@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from sar_reg.errors import SarRegError, require
+from sar_reg.errors import SarRegError, counted, require
 from sar_reg.novel.llm.client import hide_secrets, public_url
 from sar_reg.novel.llm.deadline import within
 from sar_reg.novel.llm.failure import Failure, from_status
@@ -90,7 +90,9 @@ class Conversation:
         while True:
             if self.requests >= self.max_requests:
                 advice = "raise max_requests= or call again"
-                raise ChatError(f"all {self.max_requests} requests are used up; {advice}{last}")
+                raise ChatError(
+                    f"the limit of {counted(self.max_requests, 'request')} is reached; {advice}{last}"
+                )
             self.requests += 1
             text = prompt(self.form)
             result = within(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sar_reg.checks import whole_number
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.files import content_key, file_path
 from sar_reg.novel.cleaning import Cleaned, Filtering, check_filtering
 from sar_reg.novel.llm.asking import Preview, Task, estimate, fill
@@ -182,7 +182,9 @@ class LLMClasses:
         self, problem: ChatError, n: int, names: list[str], cleaned: Cleaned, journal: Journal
     ) -> None:
         dropped = cleaned.counts() or "none"
-        message = f"{self.model} gave {len(names)} of {n} novel classes (dropped: {dropped}): {problem}"
+        message = (
+            f"{self.model} gave {len(names)} of {counted(n, 'novel class')} (dropped: {dropped}): {problem}"
+        )
         if self.allow_fewer and isinstance(problem, NoMoreNamesError) and names:
             log.warning("%s. Going on with fewer, as allow_fewer=True says.", message)
             return

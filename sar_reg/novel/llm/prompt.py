@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from sar_reg.class_names import spoken
+from sar_reg.errors import counted
 
 AnswerFormat = Literal["schema", "json", "list"]
 
@@ -19,7 +20,7 @@ _TASK = """You extend the list of classes of an image classification data set.
 Classes of the data set:
 {base}
 
-Name {count} further classes that could stand in the same list. Each of them must
+Name {wanted} that could stand in the same list. Each of them must
 - be of the same kind as the classes above, and something that can be seen in a picture;
 - be at the same level of detail, neither more general nor more specific;
 - be written in the same format: word order, capital letters, numbers, with or without a maker or a species;
@@ -46,7 +47,7 @@ def class_prompt(
     return _TASK.format(
         domain=f"It shows: {domain.strip()}\n" if domain else "",
         base=_bullets(base_classes),
-        count=count,
+        wanted=counted(count, "further class"),
         known=f"\nAlready named, do not repeat:\n{_bullets(known)}\n" if known else "",
         ending=_AS_LINES if form == "list" else _AS_JSON,
     )

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from sar_reg.checks import whole_number
 from sar_reg.class_names import name_tuple
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.novel.cleaning import Cleaned, Filtering, check_filtering, clean_names
 from sar_reg.novel.name_format import NameFormat
 from sar_reg.novel.source import NovelClassesError, NovelNames, with_outcome
@@ -108,7 +108,7 @@ class WordNetClasses:
         names = tuple(style.write(member.name) for member in given)
         origins = Counter(member.origin for member in given)
         if len(names) < n and not self.allow_fewer:
-            fact = f"{n} novel classes were asked for, but WordNet has {len(names)}"
+            fact = f"asked for {counted(n, 'novel class')}, but WordNet has {len(names)}"
             advice = "ask for fewer, pass allow_fewer=True, or use an LLM or a word list"
             raise NovelClassesError(fact, names, advice)
         described = {"kind": label, "of_that_kind": origins["kind"], "at_random": origins["random"]}
@@ -170,16 +170,17 @@ def _warn(account: dict[str, Any], classes: int) -> None:
     names = ("asked", "kept", "kind", "of_that_kind", "at_random", "found")
     asked, kept, kind, related, random, found = map(account.__getitem__, names)
     if kept < asked:
-        log.warning("WordNet has %d of the %d names asked for; going on with these", kept, asked)
+        log.warning("WordNet has %d of %s asked for; going on with these", kept, counted(asked, "name"))
     if kind is None:
-        problem = f"it has no kind for most of them; the {kept} novel classes are common nouns at random"
+        problem = f"it has no kind for most of them; used instead: {counted(kept, 'common noun')} at random"
     elif related < _MOSTLY * kept:
         wider = kept - related - random
-        problem = f"it has {related} further members of {kind}; {wider} names are of wider kinds, {random} at random"
+        found_in = counted(related, "further member")
+        problem = f"it has {found_in} of {kind}; names of wider kinds: {wider}, at random: {random}"
     elif 2 * found < classes:
         problem = f"the names are members of {kind}"
     else:
         return
-    fact = f"WordNet knows {found} of the {classes} classes: {problem}"
+    fact = f"WordNet knows {found} of {counted(classes, 'class')}: {problem}"
     # by name, so that a command can show other advice
     log.warning("%(fact)s. %(advice)s", {"fact": fact, "advice": _ADVICE})

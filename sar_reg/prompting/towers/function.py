@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.shapes import Float, Tensor
 
 _PROBE = ["a photo of a cat.", "a photo of a dog.", "a red car", "the sea at night", "mathematics", "bread"]
@@ -38,7 +38,7 @@ class FunctionTower:
         if not isinstance(features, torch.Tensor) or features.ndim != 2 or len(features) != len(texts):
             came = tuple(features.shape) if isinstance(features, torch.Tensor) else type(features).__name__
             raise InputError(
-                f"encode(texts) must return a tensor of shape ({len(texts)}, D) for {len(texts)} texts; "
+                f"encode(texts) must return a tensor of shape ({len(texts)}, D) for {counted(len(texts), 'text')}; "
                 f"it returned {came}"
             )
         if not features.is_floating_point():

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.shapes import Int, Tensor
 
 Tokenizer = Callable[[list[str]], Int[Tensor, "texts context"]]
@@ -122,7 +122,7 @@ def _ids(tokenizer: Any, texts: list[str], width: int, **options: int) -> Int[Te
         ids, came = torch.empty(0), f"it returned {type(given).__name__}"
     if ids.shape != (len(texts), width):
         raise InputError(
-            f"the tokenizer must return ids of shape (texts, {width}) for {len(texts)} texts; {came}; "
+            f"the tokenizer must return ids of shape (texts, {width}) for {counted(len(texts), 'text')}; {came}; "
             "give a tokenizer that takes context_length="
         )
     return ids.long().cpu()

@@ -195,15 +195,16 @@ def test_endless_duplicates_stop_with_an_account(
 def test_requests_are_bounded(server: ChatServer, source: Make) -> None:
     server.script = [names([f"only {chat.letters(i)}"]) for i in range(100)]
     with pytest.raises(
-        NovelClassesError, match=r"gave 24 of 200 .*: all 24 requests are used up; raise max_requests="
+        NovelClassesError,
+        match=r"gave 24 of 200 .*: the limit of 24 requests is reached; raise max_requests=",
     ):
         source().generate(BASE, 200)
     assert len(server.requests) == 24
-    with pytest.raises(NovelClassesError, match="all 3 requests are used up"):
+    with pytest.raises(NovelClassesError, match="the limit of 3 requests is reached"):
         source(max_requests=3, cache_dir=None).generate(BASE, 200)
     server.script = [status(503, "busy")]
     with pytest.raises(
-        NovelClassesError, match=r"all 2 requests are used up.* The last one failed: .*\(503\)"
+        NovelClassesError, match=r"the limit of 2 requests is reached.* The last one failed: .*\(503\)"
     ):
         source(max_requests=2, cache_dir=None).generate(BASE, 200)
 

@@ -60,7 +60,7 @@ def test_all_broken_images_at_once(birds: Path, capsys: pytest.CaptureFixture[st
     report = json.loads(capsys.readouterr().out)
     assert set(report["broken"]) == {"robin/00.png", "robin/01.png", "blue_tit/00.png"}
     assert report["broken"]["robin/00.png"] == "the file is empty"
-    assert "left out: 1 .txt files, which are not images" in report["notes"]
+    assert "left out: 1 file ending in .txt, which is not an image" in report["notes"]
     check.main([str(birds)])
     printed = capsys.readouterr().out
     assert printed.count("cannot be read: ") == 3

@@ -47,7 +47,7 @@ def test_the_comparison(coop, tmp_path: Path) -> None:
     assert len(epochs) == 2 * 3 * 2, "not a terminal: a line per epoch, in 3 runs without SAR and 3 with it"
     assert re.fullmatch(r"CoOp, seed 1: epoch 1, ce \d\.\d{3} \(1 of 12 in all\)", epochs[0])
     assert re.fullmatch(r"CoOp \+ SAR, seed 3: epoch 2, ce \S+, sar \S+ \(12 of 12 in all\)", epochs[-1])
-    assert "squares: 4 base, 3 new classes; 3 shots, 2 epochs" in printed
+    assert "squares: 4 base classes, 3 new classes; 3 shots, 2 epochs" in printed
     lines = printed.splitlines()
     assert all(len(line) <= 80 for line in lines if str(tmp_path) not in line)
     assert re.search(r"Base +New +H", printed)
@@ -75,7 +75,7 @@ def test_joint_accuracies_are_those_of_the_records(coop) -> None:
 
 def test_more_samples_than_classes_are_said_in_words(coop) -> None:
     printed, _ = coop("--seeds", "1", "--sample-size", "64")
-    said = "each of 9 classes is compared with all 8 others\n(8 are fewer than the --sample-size of 64)\n"
+    said = "each of 9 classes is compared with all 8 others\n(fewer than the --sample-size of 64)\n"
     assert said in printed
     printed, _ = coop("--seeds", "1", "--sample-size", "0")
     assert "each of 9 classes is compared with all 8 others\nnovel classes: 5\n" in printed
@@ -160,7 +160,7 @@ def test_a_warning_of_wordnet_names_the_options_of_the_command(
     ("arguments", "message"),
     [
         (["--novel", "nowhere.txt"], "error: cannot read class names from nowhere.txt"),
-        (["--n-novel", "500"], "error: 500 novel classes were asked for, but the word list"),
+        (["--n-novel", "500"], "error: asked for 500 novel classes, but the word list"),
         (["--n-novel", "500"], "; give --n-novel 10, or other names with --novel FILE"),
         (["--protocol", "nature"], "recipe.toml has no protocol 'nature'; it has: paper"),
         (["--protocol", "papr"], "; did you mean paper?"),

@@ -34,7 +34,7 @@ def test_nested_folders_belong_to_their_class(tmp_path: Path) -> None:
     assert dataset.classnames == ("robin", "wren")
     assert "robin/2023/may/2.png" in images(dataset)
     assert len(images(dataset)) == 6
-    assert "3 images in folders below robin belong to that class" in dataset.notes
+    assert "robin includes 3 images in folders below it" in dataset.notes
 
 
 def test_a_folder_around_everything(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_test_folder_without_class_folders(tmp_path: Path) -> None:
     dataset = open_folder(tmp_path)
     assert Counter(example.label for example in dataset.test) == {0: 3, 1: 3}
     assert "there are no test images by class: the training images are cut into parts" in dataset.notes
-    assert "left out: 5 images in no class folder, but in test itself" in dataset.notes
+    assert "left out: 5 files in no class folder, but in test itself" in dataset.notes
 
 
 def test_a_class_called_train_is_a_class(tmp_path: Path) -> None:
@@ -109,20 +109,22 @@ def test_what_is_left_out_is_counted_with_the_reason(tmp_path: Path) -> None:
     }
     assert photos.skipped == {
         "hidden or made by the system": 5,
-        ".txt files, which are not images": 1,
-        ".heic files, which are not read: export them as JPEG": 2,
-        "files without an ending": 1,
-        f"images in no class folder, but in {tmp_path.name} itself": 1,
+        "ending in .txt, which is not an image": 1,
+        "ending in .heic, which is not read: export as JPEG": 2,
+        "without an ending": 1,
+        f"in no class folder, but in {tmp_path.name} itself": 1,
     }
     assert f"{tmp_path / 'empty'} holds no images: it is not a class" in photos.notes
-    assert "left out: 2 .heic files, which are not read: export them as JPEG" in open_folder(tmp_path).notes
+    assert (
+        "left out: 2 files ending in .heic, which is not read: export as JPEG" in open_folder(tmp_path).notes
+    )
 
 
 def test_folders_beside_train_and_test_are_said(tmp_path: Path) -> None:
     for place in ("train/robin", "test/robin", "raw/robin"):
         write_images(tmp_path / place, 2)
     notes = open_folder(tmp_path).notes
-    assert "left out: 2 in raw, which is beside the folders train, test" in notes
+    assert "left out: 2 files in raw, which is beside the folders train, test" in notes
 
 
 def test_composed_and_decomposed_names_are_one_class(tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ def test_a_picture_that_claims_to_be_enormous(tmp_path: Path) -> None:
             lambda split: split["test"].append(["x.jpg", 1, "other"]),
             'label 1 is called "blotchy" and, at x.jpg',
         ),
-        (lambda split: split["test"].append(["x.jpg", 9, "far"]), "5 labels that are not 0 to 4"),
+        (lambda split: split["test"].append(["x.jpg", 9, "far"]), "the labels of 5 classes are not 0 to 4"),
         (
             lambda split: split["val"].append(["../x.jpg", 0, "banded"]),
             r"'\.\./x.jpg' leads out of the images",
