@@ -104,6 +104,8 @@ def refuse_repeats(names: Sequence[str], n_base: int = 0, *, allow_repeated: boo
 def refuse_same_rows(names: Sequence[str], rows: Tensor, reader: str = "the tokenizer") -> None:
     """Refuse names that a tokenizer maps to the same token ids, as it may "R&amp;B" and "R&B".
 
+    Two spellings of one name, such as "hot_dog" and "Hot dog", are left to `refuse_repeats`.
+
     Args:
         names: one name for each row.
         rows: token ids, or features, of the names in one sentence.
@@ -115,7 +117,7 @@ def refuse_same_rows(names: Sequence[str], rows: Tensor, reader: str = "the toke
     seen: dict[tuple[float, ...], str] = {}
     for name, row in zip(names, cast("list[list[float]]", rows.tolist()), strict=True):
         other = seen.setdefault(tuple(row), name)
-        if other != name:
+        if fold(other) != fold(name):
             raise InputError(
                 f"the class names {other!a} and {name!a} are the same to {reader}, so that the model cannot "
                 "tell them apart; remove or rename one of them"

@@ -236,6 +236,19 @@ def test_repeated_base_classes_are_refused_unless_asked_for(clip) -> None:
             sar_reg.build_anchor_bank(*clip, TWINS[:3], novel=novel, allow_repeated=True)
 
 
+@pytest.mark.parametrize("other", ["Missile", "missile_", "missile  "])
+def test_spellings_of_one_name_are_repeated_base_classes_too(clip, other: str) -> None:
+    names = ("missile", "beagle", other)
+    with pytest.raises(InputError, match=r"are the same .* pass allow_repeated=True"):
+        sar_reg.build_anchor_bank(*clip, names)
+    bank = sar_reg.build_anchor_bank(*clip, names, allow_repeated=True)
+    assert bank.classnames == names
+    assert torch.equal(bank.embeddings[0], bank.embeddings[2])
+    encoder = sar_reg.PromptEncoder(*clip, bank.classnames, n_ctx=2)
+    text = encoder(encoder.random_context())
+    assert torch.allclose(text[0], text[2])
+
+
 def test_a_bank_with_repeated_classes_is_saved_and_cut_like_any_other(clip, tmp_path: Path) -> None:
     bank = sar_reg.build_anchor_bank(*clip, TWINS[:3], novel=TWINS[3:], allow_repeated=True)
     assert sar_reg.AnchorBank.load(bank.save(tmp_path / "bank.safetensors")).classnames == TWINS

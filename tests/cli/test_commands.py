@@ -155,7 +155,7 @@ def test_bank_and_report(
     assert main([*command, *tiny_model, "--templates", "a {}.", "-o", str(path)]) == 0
     shown = capsys.readouterr()
     assert shown.out.startswith("2 base and 3 novel classes\nNovel classes from: word list words.txt\n")
-    assert "Overlap with 1 new classes: 0 the same, 0 in another spelling" in shown.out
+    assert "Overlap with 1 new class: 0 the same, 0 in another spelling" in shown.out
     assert f"in {path}" in shown.err
     bank = sar_reg.AnchorBank.load(path)
     assert bank.classnames == ("tabby cat", "beagle", "lynx", "ocelot", "serval")
@@ -171,6 +171,12 @@ def test_bank_and_report(
     bank = sar_reg.AnchorBank.load(path)
     assert bank.classnames[:3] == ("missile", "beagle", "missile")
     assert (bank.n_base, bank.allow_repeated) == (3, True)
+    spellings = "hot dog,Missile,hot_dog,missile,HOT  DOG"
+    command_of = [*command, *tiny_model, "--base", spellings, "-o", str(path)]
+    assert main(command_of) == 2
+    assert "'hot dog' and 'hot_dog' are the same" in capsys.readouterr().err
+    assert main([*command_of, "--allow-repeated"]) == 0
+    assert sar_reg.AnchorBank.load(path).base_classes == tuple(spellings.split(","))
 
 
 @pytest.mark.parametrize(
