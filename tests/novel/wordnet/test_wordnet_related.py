@@ -183,7 +183,7 @@ def test_too_many_are_refused_with_those_found(caplog: pytest.LogCaptureFixture)
     source = WordNetClasses(allow_fewer=True)
     names = source.generate(["beagle", "pug", "collie"], 100_000)
     assert list(names) == caught.value.names
-    assert f"WordNet has {len(names)} of the 100000 names asked for" in caplog.text
+    assert f"WordNet has {len(names)} of 100000 names asked for" in caplog.text
     assert source.describe()["allow_fewer"] is True
 
 
