@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.coprompt.descriptions import read_descriptions
-from examples.protocol.cli.errors import one_line_errors
+from examples.protocol.cli.errors import goes_on, one_line_errors
 from sar_reg.class_names import spoken
 from sar_reg.errors import SarRegError, counted, require
 from sar_reg.files import write_atomic
@@ -105,7 +105,7 @@ def describe(names: Sequence[str], options: DescribeOptions, client: Any = None)
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line; errors are printed in one line."""
-    with one_line_errors():
+    with one_line_errors(goes_on()):
         options = tyro.cli(DescribeOptions, args=argv, prog="python -m examples.coprompt.describe")
         described = describe(read_names(options.classes), options)
     print(f"{options.out}: {counted(len(described), 'class')}")

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import tyro
 
 from examples.paper.engine import Failure
-from examples.paper.modelled import PUBLISHED, modelled_table
-from examples.paper.options import PaperOptions, check_options
+from examples.paper.modelled import modelled_table
+from examples.paper.options import PUBLISHED, PaperOptions, check_options
 from examples.paper.rehearsal import rehearse
 from examples.paper.reproduce import reproduce
 from examples.paper.sweep import NAMES
-from examples.protocol.cli.errors import one_line_errors
+from examples.protocol.cli.errors import goes_on, one_line_errors
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = tyro.cli(
         PaperOptions, args=argv, prog="python -m examples.paper", description=PaperOptions.__doc__
     )
-    with one_line_errors():
+    with one_line_errors(goes_on(fresh=options.fresh)):
         check_options(options)
         names = NAMES if options.what == "all" else (options.what,)
         failures: list[Failure] = []

@@ -13,8 +13,6 @@ from examples.protocol.data.catalogue import entry_of
 from examples.protocol.runs.config import RunConfig
 from examples.protocol.runs.duration import Counts, Speed
 
-PUBLISHED = "published"
-"""What --data is called where an estimate needs no data."""
 FEATURES = 512
 """Numbers of an image feature of ViT-B/16."""
 FLOPS = 0.4 * 67e12

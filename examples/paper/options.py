@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
@@ -17,6 +17,18 @@ from examples.protocol.data.catalogue import catalogue
 from examples.protocol.recipe import Value
 from examples.protocol.runs.config import Source, check_seeds
 from sar_reg.errors import InputError, did_you_mean
+
+PUBLISHED = "published"
+"""What --data is called where an estimate needs no data."""
+_RUNNING = ("engine", "runs_per_gpu", "store")
+WITHOUT_EFFECT: Mapping[str, tuple[str, ...]] = {
+    "print_commands": ("estimate", "only", "run", "render", "records", "engine", "runs_per_gpu"),
+    "estimate": ("only", "run", "fresh", "render", "records", *_RUNNING),
+    PUBLISHED: ("out", "model", "pretrained", "descriptions", "device", "workers"),
+    "run": ("only", "fresh", "device", "workers", *_RUNNING),
+    "only": ("render", "records", "engine", "runs_per_gpu"),
+}
+"""What the command does → options that it does not read."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,7 @@ class PaperOptions:
     workers: int = 0
     """Processes that load images, for a run; with --engine ray for each GPU, divided between its runs."""
     fresh: bool = False
-    """Repeat runs that are finished."""
+    """Repeat runs that are finished; kept image features are used again."""
     store: bool = True
     """Keep image features in OUT/features for all runs that see the same images; --no-store keeps none."""
     runs_per_gpu: int = 1
@@ -91,20 +103,36 @@ def check_options(options: PaperOptions) -> None:
     for place in options.records:
         if not place.exists():
             raise InputError(f"there are no runs at {place}; --records takes folders and archives (*.jsonl)")
-    if not options.run:
-        given = [name for name in ("fresh", "only") if getattr(options, name) != getattr(PaperOptions, name)]
-        if given:
-            raise InputError(
-                f"--{given[0]} has no effect with --no-run, which does no run; leave one of them out"
-            )
-        if options.what == "fig1":
-            raise InputError(
-                "fig1 is drawn from the learned tensors of its runs and not from records; leave out --no-run"
-            )
+    _refuse_without_effect(options)
+    if not options.run and options.what == "fig1":
+        raise InputError(
+            "fig1 is drawn from the learned tensors of its runs and not from records; leave out --no-run"
+        )
+    if options.only >= 0 and options.what == "all":
+        raise InputError("--only takes a run of one table or figure; name it instead of all")
     if options.runs_per_gpu > 1 and options.engine != "ray":
         raise InputError(
             "--runs-per-gpu has no effect without --engine ray; give it as well, or leave both out"
         )
+
+
+def _refuse_without_effect(options: PaperOptions) -> None:
+    given = given_options(options)
+    modes = [mode for mode in WITHOUT_EFFECT if mode in given]
+    if options.estimate and options.data == PUBLISHED:
+        modes.append(PUBLISHED)
+    for mode in modes:
+        for name in WITHOUT_EFFECT[mode]:
+            if name in given:
+                with_what = f"--estimate --data {mode}" if mode == PUBLISHED else given[mode]
+                raise InputError(f"{given[name]} has no effect with {with_what}; leave one of them out")
+
+
+def given_options(options: PaperOptions) -> dict[str, str]:
+    """The options that are not at their defaults → what they are called on the command line."""
+    names = [f.name for f in fields(PaperOptions) if getattr(options, f.name) != f.default]
+    negated = {name for name in names if getattr(PaperOptions, name, None) is True}
+    return {name: f"--{'no-' if name in negated else ''}{name.replace('_', '-')}" for name in names}
 
 
 def narrowed_sweep(name: str, options: PaperOptions) -> Sweep:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ import torch
 from safetensors.torch import save as serialize
 
 from examples.paper.engine import Failure
-from examples.paper.options import PaperOptions, narrowed_sweep, planned_runs
+from examples.paper.options import PaperOptions, given_options, narrowed_sweep, planned_runs
 from examples.paper.reproduce import reproduce
 from examples.paper.sweep import PlannedRun
 from examples.protocol.data import Numbers, numbers_of, open_dataset
@@ -54,20 +57,26 @@ def rehearse(names: Sequence[str], options: PaperOptions) -> list[Failure]:
     """Do the plans of tables and figures on made-up data at full size and render them.
 
     Returns:
-        The runs that failed. Everything is removed if there are none, and if the rehearsal is interrupted.
+        The runs that failed. Everything is removed if there are none, and if the rehearsal is interrupted or
+        terminated.
 
     Raises:
         InputError: for an option that has no effect here.
     """
-    given = [
-        f.name for f in fields(PaperOptions) if f.name not in KEPT and getattr(options, f.name) != f.default
-    ]
-    if given:
-        listed = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise InputError(f"--rehearse makes data, model and output of its own; leave out {listed}")
+    refused = [flag for name, flag in given_options(options).items() if name not in KEPT]
+    if refused:
+        raise InputError(
+            f"--rehearse makes data, model and output of its own; leave out {', '.join(refused)}"
+        )
     began, folder = time.perf_counter(), Path(tempfile.mkdtemp(prefix="sar-reg-rehearsal-"))
     try:
-        covered, failures = _rehearse_in(folder, names, options)
+        with _raised_signals():
+            covered, failures = _rehearse_in(folder, names, options)
+    except TerminatedError as error:
+        shutil.rmtree(folder)
+        print(f"terminated; {folder} is removed", file=sys.stderr, flush=True)
+        signal.raise_signal(error.number)  # ends the process as if it had not been caught
+        raise SystemExit(128 + error.number) from None
     except KeyboardInterrupt:
         shutil.rmtree(folder)
         print(f"stopped; {folder} is removed, and the same command starts again", file=sys.stderr)
@@ -82,6 +91,34 @@ def rehearse(names: Sequence[str], options: PaperOptions) -> list[Failure]:
     shutil.rmtree(folder)
     print(f"rehearsed {', '.join(names)}: {covered}. {seconds:.0f} s; {folder} is removed")
     return []
+
+
+class TerminatedError(BaseException):
+    """The process was asked to end; a `BaseException`, so that no run takes it for its own failure."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def _raised_signals() -> Generator[None]:
+    """Raise `TerminatedError` for SIGTERM and SIGHUP where they would end the process; undone at the end."""
+
+    def stop(number: int, frame: object) -> None:
+        raise TerminatedError(number)
+
+    ending: list[signal.Signals] = []
+    if threading.current_thread() is threading.main_thread():  # others cannot set handlers
+        known = [signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        ending = [number for number in known if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ending:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in ending:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _rehearse_in(folder: Path, names: Sequence[str], options: PaperOptions) -> tuple[str, list[Failure]]:

@@ -105,5 +105,7 @@ def test_a_long_plan_is_estimated_before_it_starts(
     monkeypatch.setattr(estimate, "measure", lambda run: SPEED)
     for epochs, said in ((2, False), (700, True)):
         planned = planned_runs("CoOp", epochs=epochs)
-        reproduce.announce("table3", planned, Execution(tmp_path))
+        sweep = load_sweep("table3")
+        job = reproduce.Job(sweep, planned, Execution(tmp_path), options.PaperOptions("table3"))
+        reproduce.announce(job)
         assert ("Estimate of table3" in capsys.readouterr().err) == said

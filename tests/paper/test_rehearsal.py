@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ from examples.protocol.data.catalogue import SHIFTED
 from examples.protocol.data.fabricate import DECLARED
 from examples.protocol.runs import experiment
 from sar_reg.errors import InputError
+from tests import ROOT
 
 TWINS = ["tench", "missile", "ostrich", "toaster", "volcano", "missile", "sunglasses", "sunglasses"]
 
@@ -77,7 +82,7 @@ def test_classes_of_one_name_are_trained_on_and_tested(
 def test_options_without_effect_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("table3", "--model", "ViT-B-32", "--no-run") == 2
     assert (
-        "--rehearse makes data, model and output of its own; leave out --model, --run"
+        "--rehearse makes data, model and output of its own; leave out --model, --no-run"
         in capsys.readouterr().err
     )
     assert run("fig1", "--estimate", "--data", "published") == 2
@@ -108,6 +113,54 @@ def test_a_rehearsal_that_stops_leaves_nothing(
     assert run("fig1", "--datasets", "eurosat") == code
     assert said in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+WAITING = """
+import sys, time
+from examples.paper import command, rehearsal
+def wait(folder, names, options):
+    print(folder, flush=True)
+    time.sleep(300)
+rehearsal._rehearse_in = wait
+command.main(["fig1", "--rehearse"])
+"""
+
+
+def test_a_rehearsal_that_is_terminated_leaves_nothing_and_ends_by_the_signal(tmp_path: Path) -> None:
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", WAITING],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in signals
+    ]
+    for process, number in zip(started, signals, strict=True):
+        folder = Path(process.stdout.readline().strip())
+        assert folder.is_dir()
+        process.send_signal(number)
+        _, error = process.communicate(timeout=60)
+        assert (process.returncode, error) == (-number, f"terminated; {folder} is removed\n")
+    assert not list(tmp_path.glob("sar-reg-rehearsal-*"))
+
+
+def test_a_signal_that_is_ignored_stays_ignored_and_others_come_back() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with rehearsal._raised_signals():
+            signal.raise_signal(signal.SIGHUP)
+            with pytest.raises(rehearsal.TerminatedError):
+                signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_lists_have_their_full_length_and_numbers_are_checked(tmp_path: Path) -> None:

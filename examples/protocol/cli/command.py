@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import torch
 
 from examples.protocol.captured_step import refuse_without_gpu
-from examples.protocol.cli.errors import one_line_errors
+from examples.protocol.cli.errors import goes_on, one_line_errors
 from examples.protocol.cli.pictures import draw_comparison
 from examples.protocol.cli.progress import Progress
 from examples.protocol.cli.table import JOINT_HEADS, ResultRow, as_text, joint_rows_of, rows_of
@@ -49,7 +49,7 @@ class MethodOptions:
     out: Path = Path("runs")
     """Folder for run records, learned tensors and the picture; finished runs there are not repeated."""
     fresh: bool = False
-    """Repeat runs that are already finished."""
+    """Repeat runs that are already finished, and the zero-shot accuracy; kept image features are used again."""
     save_every: int = 1
     """Epochs between checkpoints, from which an interrupted run goes on; 0 keeps none."""
     device: str = ""
@@ -83,6 +83,7 @@ def main(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None = 
     """
     with one_line_errors():
         options = parse(method, recipe, argv)
+    with one_line_errors(goes_on(fresh=options.fresh)):
         compare(method, options)
 
 
@@ -147,7 +148,8 @@ def compare(method: type[PromptMethod], options: MethodOptions) -> None:
             print(json.dumps({"records": records}) if options.json else report)
         group.leave()
         return
-    records = [zero_shot_record(experiment, options.out, group), *do_runs(runs, options, group)]
+    handcrafted = zero_shot_record(experiment, options.out, group, fresh=options.fresh)
+    records = [handcrafted, *do_runs(runs, options, group)]
     if group.first:
         rows = rows_of(records)
         picture = draw(runs, experiment, rows, options.out) if "new" in experiment.tests else None

@@ -11,8 +11,12 @@ from sar_reg.errors import SarRegError
 
 
 @contextmanager
-def one_line_errors() -> Generator[None]:
-    """Turn a user's mistake into one line and status 2, and Ctrl-C into status 130."""
+def one_line_errors(when_stopped: str = "") -> Generator[None]:
+    """Turn a user's mistake into one line and status 2, and Ctrl-C into status 130.
+
+    Args:
+        when_stopped: what a user can do after Ctrl-C, such as `goes_on(...)`.
+    """
     try:
         yield
     except BrokenPipeError:  # the reader, such as `head`, has enough
@@ -31,5 +35,16 @@ def one_line_errors() -> Generator[None]:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print(f"stopped; {when_stopped}" if when_stopped else "stopped", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def goes_on(*, fresh: bool = False) -> str:
+    """How a command continues whose finished work is kept.
+
+    Args:
+        fresh: it repeats finished work, and would do so again.
+    """
+    if fresh:
+        return "without --fresh it goes on from here and keeps the earlier runs that were not repeated yet"
+    return "the same command goes on from here"

@@ -17,8 +17,10 @@ from examples.protocol.runs.run import with_h
 from sar_reg.shapes import Tensor
 
 
-def zero_shot_record(experiment: Experiment, out: Path, group: ProcessGroup) -> Record:
-    """The record of the handcrafted prompts on an experiment: from its file, or computed and written."""
+def zero_shot_record(
+    experiment: Experiment, out: Path, group: ProcessGroup, *, fresh: bool = False
+) -> Record:
+    """The record of the handcrafted prompts on an experiment: from its file unless `fresh`, or computed and written."""
     settings = {
         "method": "zero-shot",
         "sar": False,
@@ -32,7 +34,7 @@ def zero_shot_record(experiment: Experiment, out: Path, group: ProcessGroup) -> 
     }
     code = identity([settings, experiment.fingerprints])
     path = out / f"{experiment.name}-zero-shot-{code[:8]}.json"
-    found = read_record(path)
+    found = None if fresh else read_record(path)
     group.wait()  # so that no process finds what another has just written
     if found is not None and found["identity"] == code:
         return found

@@ -16,6 +16,7 @@ from PIL import Image
 
 from examples.coop.method import CoOp
 from examples.maple.method import MaPLe
+from examples.protocol.cli import command as command_module
 from examples.protocol.cli.command import main
 from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.recipe import Recipe
@@ -100,6 +101,13 @@ def test_fresh_repeats(coop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_module, "train", None)
     with pytest.raises(TypeError, match="not callable"):
         coop("--no-sar", "--seeds", "1", "--fresh")
+    monkeypatch.setattr(handcrafted, "zero_shot", lambda experiment: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # the line above the methods is measured again too
+        coop("--no-sar", "--seeds", "1", "--fresh")
+
+
+def test_fresh_runs_need_no_earlier_ones(coop) -> None:
+    assert coop("--no-sar", "--seeds", "1", "--fresh")[0] == coop("--no-sar", "--seeds", "1")[0]
 
 
 def test_json_holds_means_and_records(coop) -> None:
@@ -262,7 +270,7 @@ def test_help_says_what_each_option_does_and_its_default(capsys: pytest.CaptureF
     assert "python -m examples.coop" in printed
     assert "Weight λ of the SAR loss. (default: " in printed
     assert "--sar, --no-sar Train with SAR too" in printed
-    assert "Repeat runs that are already finished. (default: False)" in printed
+    assert "Repeat runs that are already finished, and the zero-shot accuracy; " in printed
 
 
 ALL_COMMANDS = """
@@ -301,7 +309,7 @@ def test_without_the_examples_packages_one_line_says_what_to_install(package: st
     [
         (InputError("shots must be 1 or more"), 2, "error: shots must be 1 or more\n"),
         (FileNotFoundError("no such file"), 2, "error: no such file\n"),
-        (KeyboardInterrupt(), 130, "stopped; the same command goes on from here\n"),
+        (KeyboardInterrupt(), 130, "stopped\n"),
     ],
 )
 def test_one_line_and_a_status(
@@ -311,6 +319,29 @@ def test_one_line_and_a_status(
         raise error
     assert stopped.value.code == status
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "stopped; the same command goes on from here\n"),
+        (
+            ["--fresh"],
+            "stopped; without --fresh it goes on from here and keeps the earlier runs that were not",
+        ),
+    ],
+)
+def test_a_stopped_comparison_says_how_it_goes_on(
+    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_module, "compare", stop)
+    with pytest.raises(SystemExit) as stopped:
+        main(CoOp, RECIPE, [*QUICK, *arguments])
+    assert stopped.value.code == 130
+    assert said in capsys.readouterr().err
 
 
 def test_a_fault_of_the_program_keeps_its_traceback() -> None:
