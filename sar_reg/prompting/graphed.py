@@ -15,7 +15,7 @@ from sar_reg.prompting.prefix.packed import PackedPlan
 from sar_reg.prompting.prefix.plan import PrefixPlan
 from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Float, Tensor
-from sar_reg.transforms import functions_allowed
+from sar_reg.tracing import functions_allowed
 
 _WARM_UPS = 3  # what PyTorch's own make_graphed_callables takes
 _WITHOUT = "or use cuda_graph=False"

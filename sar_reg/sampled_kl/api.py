@@ -14,7 +14,7 @@ from sar_reg.sampled_kl import operator, reference, torch_dense, validation
 from sar_reg.sampled_kl.sampling import drawn_classes, ring_order
 from sar_reg.sampled_kl.validation import Direction, Implementation, Options, Reduction, Sampling
 from sar_reg.shapes import Float, Int, Tensor
-from sar_reg.transforms import transformed
+from sar_reg.tracing import transformed
 
 Sets = Literal["ring", "independent", "given"]
 _TRITON_INSTALLED = importlib.util.find_spec("triton") is not None

@@ -17,7 +17,7 @@ from sar_reg.sampled_kl import torch_ring
 from sar_reg.sampled_kl.reference import result_dtype
 from sar_reg.sampled_kl.sampling import stream_offset
 from sar_reg.shapes import Float, Int, Tensor
-from sar_reg.transforms import compiling
+from sar_reg.tracing import compiling
 
 
 def draw(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from sar_reg.shapes import Float, Tensor
-from sar_reg.transforms import compiling
+from sar_reg.tracing import compiling
 
 
 @contextmanager

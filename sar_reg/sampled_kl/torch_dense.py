@@ -8,7 +8,7 @@ from torch.utils.checkpoint import checkpoint
 from sar_reg.sampled_kl.products import products
 from sar_reg.sampled_kl.reference import divergence, result_dtype, unit_rows
 from sar_reg.shapes import Float, Int, Tensor
-from sar_reg.transforms import transformed
+from sar_reg.tracing import transformed
 
 # One block's N columns in fp32: 16 MB, so that the handful alive at once stay small beside a text tower.
 _BLOCK_ELEMENTS = 1 << 22

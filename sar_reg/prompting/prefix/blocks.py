@@ -15,7 +15,7 @@ from sar_reg.prompting.prefix.groups import Group, Groups
 from sar_reg.prompting.prefix.rows import Rows
 from sar_reg.prompting.towers import Block
 from sar_reg.shapes import Float, Tensor
-from sar_reg.transforms import run
+from sar_reg.tracing import run
 
 KeysValues = tuple[Float[Tensor, "heads _ head"], Float[Tensor, "heads _ head"]]
 

@@ -18,7 +18,7 @@ from sar_reg.prompting.prefix.rows import Rows, rows_of, stack_of
 from sar_reg.prompting.prompts import PromptRows
 from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Float, Int, Tensor
-from sar_reg.transforms import run
+from sar_reg.tracing import run
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from sar_reg.prompting.towers import Block
 from sar_reg.prompting.towers.layers import QUICK_GELU_SCALE as _SCALE
 from sar_reg.prompting.towers.layers import is_plain_linear
 from sar_reg.shapes import Float, Int, Tensor
-from sar_reg.transforms import functions_allowed
+from sar_reg.tracing import functions_allowed
 
 
 def packed_block(

@@ -11,7 +11,7 @@ import torch
 from sar_reg.prompting.prefix.bins import SHARED, Bins
 from sar_reg.prompting.prefix.rows import Rows
 from sar_reg.shapes import Bool, Float, Int, Tensor
-from sar_reg.transforms import functions_allowed
+from sar_reg.tracing import functions_allowed
 
 
 @dataclass(frozen=True)
