@@ -18,9 +18,18 @@ Filtering = Literal["strict", "exact"]
 _MAX_CHARACTERS = 80
 _MAX_READ = 400
 _MAX_WORDS = 8
-_MARKER = re.compile(r"^(?:[-*+•‣◦·>#]+\s+|\(?\d{1,3}[.):]\s*(?=\D)|[a-zA-Z]\)\s+|\\item\s+)")
+_CLASS_WORD = "(?:class|category|label|item|name|option)"
+_BULLET = r"[^\w\s\"'“”‘’«»„()\[\]{}<>|\\.:/]{1,3}\s+(?:\[[ xX]\]\s*)?|[•‣◦●▪・·]\s*|>+\s+|\\item\s+"
+_NUMBER = (
+    r"[\W_]{0,3}(?:\d{1,4}|[①-⓿]|[一二三四五六七八九十]{1,3})"
+    r"(?:[*_\\]{0,2}[.):、．。）\]]+(?!\d)[*_]{0,2}\s*|\s+[-–—]\s+)|[①-⓿]\s*|[a-zA-Z]\)\s+"
+)
+_LABEL = rf"(?:new )?{_CLASS_WORD}(?: name)? ?\d*\s*[:=]\s*"
+MARKER = re.compile(rf"^(?:{_BULLET}|{_NUMBER}|{_LABEL})(?=\S)", re.IGNORECASE)
 _EXPLANATION = re.compile(
-    r"(?::\s|\s[–—]\s|\s-\s(?=(?:\S+\s+){2})|—(?=an?\s|the\s)|\s(?:=>|->|→|=|\|)\s|\t).*$", re.DOTALL
+    r"(?:\s[(\[][^()\[\]]*:\s[^()\[\]]*[)\]]|:\s|\s[–—]\s|\s-\s(?=(?:\S+\s+){2})|—(?=an?\s|the\s)"
+    r"|\s(?:=>|->|→|=|\|)\s|\t).*$",
+    re.DOTALL,
 )
 _AFTER_COMMA = re.compile(
     r",\s+(?:(?:an?|the|also|which|that|who|known|such|with|from|native|found|used|one|any|sometimes|often)\s"
@@ -29,11 +38,13 @@ _AFTER_COMMA = re.compile(
 )
 _IN_PARENTHESES = re.compile(r"\s+[(\[][^()\[\]]*[)\]]\s*$")
 _WRAPPING = " \"'*“”‘’„«»,;"
+ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")  # of a terminal
 _MARKUP = (
-    (re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])"), ""),  # escape sequences
+    (ESCAPES, ""),
     (re.compile(r"</?[a-zA-Z][^<>]{0,200}>|<!--.*?-->", re.DOTALL), ""),
     (re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*\)"), r"\1"),  # links
-    (re.compile(r"\\(?:textbf|textit|emph|text)\{([^{}]*)\}"), r"\1"),
+    (re.compile(r"\[\[?([^\[\]]+)\](?:\]|\[\w*\])"), r"\1"),
+    (re.compile(r"\\(?:textbf|textit|emph|text|boxed)\{([^{}]*)\}"), r"\1"),
     (re.compile(r"\s*(?:\[\^?\d+(?:\s*[,–-]\s*\d+)*\]|【[^】]*】|\(\s*(?i:source|ref)\b[^()]*\))"), ""),
     (re.compile(r"\*\*|__|~~|`"), ""),
     (re.compile("[\u0300-\u036f\ufe00-\ufe0f\U000e0100-\U000e01ef]"), ""),
@@ -42,11 +53,11 @@ _PLACEHOLDER = re.compile(
     r"n/?a|nil|none(?: of .*)?|null|undefined|unknown|tb[ad]|to be (?:determined|added|announced)|to ?do|x{3,}"
     r"|other(?:s|wise)?|etc\.?|and (?:so on|so forth|(?:many )?(?:more|others))|many more|more|misc(?:ellaneous)?"
     r"|placeholder|lorem ipsum|string|names?|examples?(?: \d+)?"
-    r"|(?:new )?(?:class|category|label|item|name|option)(?: ?(?:name|\d+|[a-z]))?"
+    rf"|(?:new )?{_CLASS_WORD}(?: ?(?:name|\d+|[a-z]))?"
     r"|[\[<{(].*(?:insert|name|class|your|more|here|placeholder|\.\.\.).*[\]>})]",
     re.IGNORECASE,
 )
-_CHATTER = re.compile(
+CHATTER = re.compile(
     r"^(?:here (?:are|is)|sure|certainly|of course|sorry|unfortunately|as an ai|please|note(?: that)?(?= )|these are"
     r"|the following|let me|feel free|i hope|would you|i(?:['’]m| am| can| have|['’]ll))\b",
     re.IGNORECASE,
@@ -148,7 +159,7 @@ def _tidy_once(name: str) -> str:
     for pattern, instead in _MARKUP:
         text = pattern.sub(instead, text)
     text = "".join(_plain(c) for c in text.replace("_", " ")).strip(_WRAPPING)
-    while (shorter := _MARKER.sub("", text).strip(_WRAPPING)) != text:
+    while (shorter := MARKER.sub("", text).strip(_WRAPPING)) != text:
         text = shorter
     text = _EXPLANATION.sub("", text)
     text = "".join("-" if c == "\u2212" or unicodedata.category(c) == "Pd" else c for c in text)
@@ -158,7 +169,12 @@ def _tidy_once(name: str) -> str:
 def _plain(character: str) -> str:
     if character.isspace():
         return " "
-    return "" if unicodedata.category(character) in {"Cc", "Cf", "Cn", "Co", "Cs", "So"} else character
+    return "" if unicodedata.category(character) in {"Cc", "Cf", "Cn", "Co", "Cs", "Me", "So"} else character
+
+
+def is_placeholder(name: str) -> bool:
+    """Whether it stands for a name, as "class 1" and "N/A" do."""
+    return _PLACEHOLDER.fullmatch(spoken(name)) is not None
 
 
 class _Style:
@@ -181,9 +197,9 @@ class _Style:
     def refuse(self, name: str) -> str | None:
         if not any(c.isalnum() for c in name):
             return "empty"
-        if len(name) > _MAX_CHARACTERS or len(name.split()) > self.max_words or _CHATTER.match(name):
+        if len(name) > _MAX_CHARACTERS or len(name.split()) > self.max_words or CHATTER.match(name):
             return "not a name"
-        if _PLACEHOLDER.fullmatch(name):
+        if is_placeholder(name):
             return "placeholder"
         return "other script" if self.latin and not _is_latin(name) else None
 

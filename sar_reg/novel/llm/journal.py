@@ -36,7 +36,7 @@ class Answer:
 
     def names(self, known: frozenset[str] = frozenset()) -> list[str]:
         """The names in the answer, unchanged; `known` as in `names_in`."""
-        return names_in(self.reply, known)
+        return names_in(self.reply, known, cut=self.finish == "length")
 
 
 class Journal:

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple, cast
 
 from sar_reg.class_names import fold
 from sar_reg.errors import require
-from sar_reg.novel.llm.text_lists import names_in_text, split_names
+from sar_reg.novel.cleaning import ESCAPES, is_placeholder
+from sar_reg.novel.llm.columns import column, rank
+from sar_reg.novel.llm.text_lists import corrects, names_in_text, split_names
 
 _MAX_CHARACTERS = 100_000
 _MAX_VALUES = 2000
@@ -26,22 +28,15 @@ _END_OF_REASONING = re.compile(
 _START_OF_REASONING = re.compile(
     rf"<\s*(?:{_REASONING})\b[^>]*>|\[THINK\]|◁think▷|<\|begin_of_thought\|>", re.IGNORECASE
 )
+_ENDS_IN_JSON = re.compile(r"[\]}]\s*(?:```\s*)?$")
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w*)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>")
 _MARKER = re.compile(r"<\|[\w▁-]*\|>|<｜[^｜]*｜>")
 
-_NEW_KEY = re.compile(
-    r"new|novel|additional|further|extra|suggest|propos|generated|extension|expan|candidate", re.IGNORECASE
-)
-_NAMES_KEY = re.compile(
-    r"names?$|classes|class_?list|labels|items|list|answer|result|output|response|final", re.IGNORECASE
-)
-_OLD_KEY = re.compile(
-    r"base|known|given|existing|original|input|forbid|exclu|avoid|already|\bold|previous|current|seen|reason|thought"
-    r"|thinking|analysis|note|reject|comment|explan|descri|example|step|plan", re.IGNORECASE,
-)  # fmt: skip
-_ENTRY_KEYS = "name class class_name classname label title new_class value term item text".split()
 _MARKS = re.compile(r'\\.|["\[\]{}]', re.DOTALL)
-_LOOKS_LIKE_JSON = re.compile(r"""[\[{]\s*(?:["'“{\[]|[\w-]+\s*:\s*["'\[{])""")
+_LOOKS_LIKE_JSON = re.compile(r"""(?s)(?=.*["'“,:])[\[{]\s*(?:["'“{\[]|[\w-]+\s*:\s*["'\[{])""")
+
+
+_SINGLE_QUOTED = re.compile(r"""'((?:[^'\\\n]|\\.|'(?=\w))*)'""")
 
 
 class _Found(NamedTuple):
@@ -51,12 +46,16 @@ class _Found(NamedTuple):
     names: list[str]
 
 
-def names_in(text: str, known: Iterable[str] = ()) -> list[str]:
+_NOTHING = _Found(-2, [])
+
+
+def names_in(text: str, known: Iterable[str] = (), *, cut: bool = False) -> list[str]:
     """The names in one answer, unchanged; an empty list if there are none.
 
     Args:
         text: the answer.
         known: base and forbidden names, folded (`sar_reg.class_names.fold`): a list of these alone is an echo.
+        cut: whether the answer was too long and cut off, so that its last name can be a part of one.
 
     Examples:
         >>> names_in('```json\\n["lynx"]\\n```'), names_in("Sure:\\n1. lynx\\n2. puma")
@@ -64,30 +63,28 @@ def names_in(text: str, known: Iterable[str] = ()) -> list[str]:
         >>> names_in('{"names": ["lynx", "pu'), names_in('{"names": []}'), names_in("I cannot help.")
         (['lynx'], [], [])
     """
-    return list(_names_in(text[-_MAX_CHARACTERS:], frozenset(known)))
+    return list(_names_in(text[-_MAX_CHARACTERS:], frozenset(known), cut))
 
 
 @lru_cache(maxsize=512)
-def _names_in(text: str, known: frozenset[str]) -> tuple[str, ...]:
+def _names_in(text: str, known: frozenset[str], cut: bool) -> tuple[str, ...]:
     answer = final_answer(text)
-    values = list(_values(answer))
-    found = [entry for value in values for entry in _lists(value, rank=0, depth=0)]
-    if len(values) > 1:  # JSON lines
-        found += _lists([v for v in values if isinstance(v, dict)], rank=0, depth=0)
-    found = [f for f in found if _new(f.names, known)]
-    best = max(reversed(found), key=lambda f: (f.rank, _new(f.names, known), len(f.names)), default=None)
+    if '"' not in answer:
+        answer = answer.replace("&quot;", '"')
+    best, values = _best_in_text(answer, known, 0, 0)
     # a list and not prose
     whole = answer.removeprefix("```json").removeprefix("```").lstrip().startswith("[")
-    if best is not None and (best.rank > 0 or len(best.names) > 1 or whole):
-        return tuple(best.names[:_MAX_NAMES])
-    if any(isinstance(value, dict) for value in values) and not answer.startswith(("-", "*", "1", "|")):
-        return tuple(best.names) if best else ()
-    written = names_in_text(answer)
-    return tuple(written[:_MAX_NAMES]) if _new(written, known) else ()
+    if not best.names or (best.rank <= 0 and len(best.names) == 1 and not whole):
+        has_object = any(isinstance(value, dict) for value in values)
+        if not has_object or answer.startswith(("-", "*", "1", "|")):
+            written = names_in_text(answer)
+            best = _Found(0, written[: len(written) - cut])
+    return tuple(best.names[:_MAX_NAMES]) if _new(best.names, known) else ()
 
 
 def final_answer(text: str) -> str:
     """The text without reasoning: what follows the last closing tag, or the final channel."""
+    text = ESCAPES.sub("", text)
     channels = list(_CHANNEL.finditer(text))
     if channels:
         final = [c for c in channels if c[1].lower() == "final"]
@@ -96,18 +93,19 @@ def final_answer(text: str) -> str:
     ends = list(_END_OF_REASONING.finditer(text))
     if ends:
         text = text[ends[-1].end() :]
-    start = _START_OF_REASONING.search(text)
+    # a server that takes off closing tags still sends what follows: a complete value at the end
+    start = None if _ENDS_IN_JSON.search(text) else _START_OF_REASONING.search(text)
     return _MARKER.sub("", text[: start.start()] if start else text).strip()
 
 
-def _values(text: str) -> Iterator[Any]:
-    """Every JSON value in a text that is an object, a list, or a string as a whole."""
+def _values(text: str) -> Iterator[tuple[str, Any]]:
+    """Every JSON value in a text that is an object, a list, or a string as a whole, and the text before it."""
     if text.startswith('"'):
         whole = _parse(text)
         if isinstance(whole, str) and whole != text:
             yield from _values(whole.strip())
             return
-    position, count, failures, repairs = 0, 0, 0, 0
+    position, read, count, failures, repairs = 0, 0, 0, 0, 0
     bracket = re.compile(r"[\[{]")
     while count < _MAX_VALUES and failures < _MAX_FAILURES and (match := bracket.search(text, position)):
         start = match.start()
@@ -118,13 +116,14 @@ def _values(text: str) -> Iterator[Any]:
             value = _repair(piece[:_MAX_REPAIRED])
             repairs += 1
         count += 1
+        position = start + 1
         if isinstance(value, dict | list) and value:
-            yield value
-            position = start + len(piece)
+            yield text[read:start], value
+            position = read = start + len(piece)
+        elif value is not None:
+            yield text[read:start], value
         else:
-            yield from [value] if value is not None else []
             failures += end is None or end - start > 1000
-            position = start + 1
 
 
 def _end(text: str, start: int) -> int | None:
@@ -158,65 +157,106 @@ def _parse(text: str) -> Any:
 
 
 def _repair(text: str) -> Any:
+    if '"' not in text:
+        text = _SINGLE_QUOTED.sub(lambda match: json.dumps(match[1].replace("\\'", "'")), text)
     try:
         return require("json_repair", extra="llm").loads(text)
     except (ValueError, RecursionError, IndexError):
         return None
 
 
-def _lists(value: Any, *, rank: int, depth: int) -> Iterator[_Found]:
-    """Every list of strings in a value; `rank` is that of the key above it."""
+def _best_in_text(text: str, known: frozenset[str], above: int, depth: int) -> tuple[_Found, list[Any]]:
+    """The best list in the JSON values of a text, and the values; later ones correct or continue earlier ones."""
+    best, values = _NOTHING, list[Any]()
+    for before, value in _values(text):
+        later = _best(_lists(value, known, above, depth), known)
+        best = _joined(best, later, later.rank == best.rank and corrects(before, best.names, later.names))
+        values.append(value)
+    objects = [value for value in values if isinstance(value, dict)]
+    lines = _Found(0, _names(objects) if len(objects) > 1 else [])
+    return _best([lines, best], known), values
+
+
+def _joined(first: _Found, second: _Found, replaced: bool = False) -> _Found:
+    """Both lists, or the one of the higher rank."""
+    if second.rank != first.rank or replaced:
+        return max(second, first, key=lambda found: found.rank)
+    return _Found(first.rank, first.names + second.names)
+
+
+def _best(found: Iterable[_Found], known: frozenset[str]) -> _Found:
+    """The last of the best lists, by rank, then by the names that are not known."""
+    best, merit = _NOTHING, (-2, 0.0, 0)
+    for each in found:
+        if (new := _new(each.names, known)) and (each.rank, new, len(each.names)) >= merit:
+            best, merit = each, (each.rank, new, len(each.names))
+    return best
+
+
+def _lists(value: Any, known: frozenset[str], above: int, depth: int) -> Iterator[_Found]:
+    """Every list of strings in a value; `above` is the rank of the key over it."""
     if depth > _DEPTH:
         return
     if isinstance(value, str):
         if value.lstrip().startswith(("[", "{")):
-            for inner in _values(value.strip()):
-                yield from _lists(inner, rank=rank, depth=depth + 1)
-        elif rank > 0 and (names := split_names(value)):
-            yield _Found(rank if len(names) > 1 else 0, names)
+            yield _best_in_text(value.strip(), known, above, depth + 1)[0]
+        elif (above > 0 or value.count("\n") > 1) and (names := split_names(value)):
+            yield _Found(above if len(names) > 1 else 0, names)
     elif isinstance(value, list):
         entries = cast("list[Any]", value)
-        rows = all(isinstance(entry, list) for entry in entries)
-        names = [name for e in entries if rows or not isinstance(e, list) if (name := _entry(e)) is not None]
-        if names and 3 * len(names) >= len(entries):
-            yield _Found(rank, names)
+        names, together = _names(entries), _NOTHING
+        if 3 * len(names) >= len(entries):
+            yield _Found(above, names)
         for entry in entries:
-            if isinstance(entry, dict | list):
-                yield from _lists(entry, rank=rank, depth=depth + 1)
+            if isinstance(entry, dict) or (isinstance(entry, list) and names == []):
+                together = _joined(together, _best(_lists(entry, known, above, depth + 1), known))
+        yield together
     elif isinstance(value, dict):
-        yield from _in_object(cast("dict[str, Any]", value), rank, depth)
+        fields = cast("dict[str, Any]", value)
+        for key, inner in fields.items():
+            yield from _lists(inner, known, rank(key, above), depth + 1)
+        if len(fields) > 1:
+            yield from _spread(fields, above)
 
 
-def _in_object(fields: dict[str, Any], rank: int, depth: int) -> Iterator[_Found]:
-    ranks = {key: _rank(key, rank) for key in fields}
-    for key, inner in fields.items():
-        yield from _lists(inner, rank=ranks[key], depth=depth + 1)
-    plain = all(own == rank or own == 0 for own in ranks.values())
-    if len(fields) > 1 and plain and all(isinstance(inner, list) for inner in fields.values()):
-        entries = (_entry(item) for inner in fields.values() for item in inner)  # lists by kind
-        yield _Found(rank, [name for name in entries if name is not None])
-    elif len(fields) > 1 and plain and all(key.strip().isdecimal() for key in fields):
-        yield _Found(rank, [inner for inner in fields.values() if isinstance(inner, str)])
-    elif len(fields) > 2 and plain and not any(isinstance(inner, list) for inner in fields.values()):
-        yield _Found(min(rank, 0), list(fields))  # names with their descriptions
+def _spread(fields: dict[str, Any], above: int) -> Iterator[_Found]:
+    """The names that are the values or keys of an object, or in lists by kind."""
+    if all(key.strip().isdecimal() or is_placeholder(key) for key in fields):
+        yield _Found(above, [inner for inner in fields.values() if isinstance(inner, str)])
+    elif any(rank(key, above) not in (above, 0) for key in fields):
+        return
+    elif (leaves := _leaves(fields)) is not None:
+        yield _Found(above, leaves)
+    elif (
+        len(fields) > 2
+        and len(sorts := {type(inner) for inner in fields.values()}) == 1
+        and list not in sorts
+    ):
+        yield _Found(min(above, 0), list(fields))  # names with their descriptions
 
 
-def _rank(key: str, above: int) -> int:
-    if _OLD_KEY.search(key) and not _NEW_KEY.search(key):
-        return -1
-    return 2 if _NEW_KEY.search(key) else max(above, 1) if _NAMES_KEY.search(key) else above
+def _leaves(value: Any) -> list[str] | None:
+    """The names in objects of lists; None if there is anything else."""
+    if isinstance(value, list):
+        return _names(cast("list[Any]", value))
+    if not isinstance(value, dict):
+        return None
+    parts = [_leaves(inner) for inner in cast("dict[str, Any]", value).values()]
+    return None if None in parts else [name for part in parts for name in part or ()]
 
 
-def _entry(item: Any) -> str | None:
-    """A string, or the name in an object or a row; anything else is not a name."""
-    if isinstance(item, dict):
-        fields = {str(key).lower(): inner for key, inner in cast("dict[Any, Any]", item).items()}
-        keyed = [fields[key] for key in _ENTRY_KEYS if isinstance(fields.get(key), str)]
-        strings = [inner for inner in fields.values() if isinstance(inner, str)]
-        return (keyed or strings or [None])[0]
-    if isinstance(item, list):
-        item = next((inner for inner in cast("list[Any]", item) if isinstance(inner, str)), None)
-    return item if isinstance(item, str) else None
+def _names(entries: list[Any]) -> list[str]:
+    """The strings of a list, or the names in its objects or rows."""
+    objects = [{str(key).lower(): inner for key, inner in e.items()} for e in entries if isinstance(e, dict)]
+    if objects:
+        keys = list(dict.fromkeys(key for fields in objects for key in fields))
+        nested = any(isinstance(inner, dict | list) for fields in objects for inner in fields.values())
+        if len(objects) > 1 and sum(map(len, objects)) == len(keys) and not nested:
+            return keys  # each has keys of its own: names with their descriptions
+        return column(keys, [[fields.get(key) for key in keys] for fields in objects])
+    if entries and all(isinstance(entry, list) for entry in entries):
+        return column([], entries)
+    return [entry for entry in entries if isinstance(entry, str)]
 
 
 def _new(names: list[str], known: frozenset[str]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,18 +15,22 @@ from sar_reg.novel.llm.reply import final_answer, names_in
 pytest.importorskip("json_repair")
 
 HERE = Path(__file__).parent
-CASES = [
-    case
-    for name in ("replies", "more_replies")
-    for case in json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
-]
+CASES = json.loads((HERE / "replies.json").read_text(encoding="utf-8"))
 BASE = ["tabby cat", "beagle"]
 KNOWN = frozenset(map(fold, BASE))
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["what"] for case in CASES])
-def test_the_names_in_a_reply(case: dict[str, str]) -> None:
-    assert clean_names(names_in(case["content"], KNOWN), base=BASE).names == case["names"]
+def test_the_names_in_a_reply(case: dict[str, Any]) -> None:
+    base = case.get("base", BASE)
+    found = names_in(case["content"], frozenset(map(fold, base)))
+    assert clean_names(found, base=base).names == case["names"]
+
+
+def test_the_last_name_of_a_cut_list_is_not_trusted() -> None:
+    assert names_in("1. lynx\n2. puma\n3. carac", cut=True) == ["lynx", "puma"]
+    assert names_in("1. lynx\n2. puma\n3. caracal") == ["lynx", "puma", "caracal"]
+    assert names_in('{"names": ["lynx", "puma"]}', cut=True) == ["lynx", "puma"]
 
 
 def test_a_list_of_known_names_alone_is_an_echo() -> None:
