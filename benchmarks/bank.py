@@ -25,7 +25,7 @@ from torch.nn import functional
 from benchmarks.measuring import class_names, frozen_clip, machine
 from sar_reg.bank import encode_templates, resolve_templates
 from sar_reg.files import write_atomic
-from sar_reg.prompting import text_tower
+from sar_reg.prompting import TextTower, text_tower
 from sar_reg.prompting.prefix.plan import make_plan
 from sar_reg.prompting.prompts import fixed_rows
 
@@ -58,9 +58,16 @@ def timed(run: Callable[[], Tensor]) -> tuple[float, Tensor]:
     return time.process_time() - start, features
 
 
+def known_tower(model: Any) -> TextTower:
+    """The text tower of a CLIP, whose blocks and tokenizer are known."""
+    tower = text_tower(model)
+    assert isinstance(tower, TextTower)
+    return tower
+
+
 def averaged(encode: Callable[[Any, Tensor], Tensor], model: Any, names: Sequence[str]) -> Tensor:
     """A bank with another way of encoding."""
-    tower, total = text_tower(model), torch.zeros(len(names), 512)
+    tower, total = known_tower(model), torch.zeros(len(names), 512)
     for template in resolve_templates("imagenet"):
         tokens = tower.tokenize([template.replace("{}", name.replace("_", " ")) for name in names])
         total += functional.normalize(encode(model, tokens), dim=-1)
@@ -79,7 +86,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     model, names, templates = frozen_clip(), class_names(CLASSES), resolve_templates("imagenet")
-    tower = text_tower(model)
+    tower = known_tower(model)
     few = names[: round(CLASSES * options.share)]
     ours_s, ours = timed(lambda: encode_templates(tower, names, templates))
     cropped_s, cropped_features = timed(lambda: averaged(cropped, model, few))

@@ -184,7 +184,10 @@ def main() -> None:
         for gpu, time in zip(GPUS, times, strict=True):
             rows[name] |= {f"ms on {gpu.name}, eager": max(time, launches * launch)}
             rows[name] |= {f"ms on {gpu.name}, graph": time}
-    record = {"what": "a model, not a measurement", "command": "python -m benchmarks.cost_model"}
+    record: dict[str, Any] = {
+        "what": "a model, not a measurement",
+        "command": "python -m benchmarks.cost_model",
+    }
     record |= {
         "assumed share of peak": EFFICIENCY,
         "assumed ms of a launch": launch,

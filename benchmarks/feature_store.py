@@ -104,7 +104,7 @@ def compare(planned: Sequence[PlannedRun], out: Path) -> Compared:
 
 
 def _seconds(runs: Sequence[PlannedRun], execution: Execution) -> float:
-    engine._experiment.cache_clear()
+    engine.shared_experiment.cache_clear()
     began = time.process_time()
     failures = [failure for failure in run_inline(runs, execution, lambda *_: None) if failure]
     if failures:

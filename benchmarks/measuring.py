@@ -9,7 +9,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,7 +82,7 @@ def measure(run: Callable[[], Tensor], *, model: nn.Module, repeats: int, learn:
 
 
 @contextmanager
-def peak_growth() -> Iterator[list[float]]:
+def peak_growth() -> Generator[list[float]]:
     """Growth of the process's resident set in the context, in MB: the only element of the list, set at the end.
 
     Freed memory is first returned to the system, because reusing it would not be seen as growth. A thread reads

@@ -77,11 +77,15 @@ MODES: dict[str, dict[str, Any]] = {
 
 def counted(run: Callable[[], Tensor], learned: Sequence[Tensor]) -> int:
     """Operations of forward and backward, counted in the second call."""
-    for _ in range(2):
+
+    def count() -> int:
         with Operations() as operations:
             features = run()
             torch.autograd.grad(features, learned, torch.ones_like(features))
-    return operations.total
+        return operations.total
+
+    count()
+    return count()
 
 
 def of_encoder(

@@ -39,7 +39,7 @@ def forward(n: int, gpu: Gpu) -> tuple[float, float]:
     rows, columns = RING_FORWARD["ROWS"], RING_FORWARD["COLUMNS"]
     window = -(-(rows - 1 + K) // columns) * columns
     products = 2 * n * window * D
-    kept = n <= loss._KEPT_GRAM
+    kept = n <= loss.KEPT_GRAM
     target = n * window if kept else n * D
     moved = n * D * 2 + 4 * target + n * 4 * (2 * K + 4)
     # learned rows are multiplied as they are; the float32 bank takes three tf32 products

@@ -18,7 +18,7 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -60,7 +60,7 @@ class Variant:
     module: str
     choice: str
     tile: dict[str, int]
-    constants: dict[str, object] = field(default_factory=dict)
+    constants: Mapping[str, object] = field(default_factory=dict[str, object])
 
     @property
     def multiplies(self) -> bool:
@@ -147,7 +147,9 @@ def measure(variant: Variant, features: str, arch: int, width: str) -> dict[str,
 def source(variant: Variant, features: str, aligned: bool) -> ASTSource:
     """The kernel with the types that its launcher would pass."""
     jit = getattr(import_module(f"sar_reg.sampled_kl.kernels.{variant.module}"), variant.kernel)
-    constants = {name: value for name, value in variant.tile.items() if name.isupper()} | variant.constants
+    constants = {name: value for name, value in variant.tile.items() if name.isupper()} | dict(
+        variant.constants
+    )
     # Triton makes a stride of 1 a constant by itself.
     constants |= {"ACC": tl.float32, "learned_stride": 1, "target_stride": 1}
     constants = {name: value for name, value in constants.items() if name in jit.arg_names}

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -22,6 +23,7 @@ from torch.nn import functional
 from sar_reg import sample_classes, similarity_alignment_loss
 from sar_reg.files import write_atomic
 from sar_reg.sampled_kl.reference import row_kl
+from sar_reg.sampled_kl.validation import Sampling
 
 N, D, K, TAU = 700, 512, 64, 0.01
 
@@ -46,10 +48,10 @@ def in_half_precision(learned: torch.Tensor, target: torch.Tensor, sets: torch.T
     return (log_p.exp() * (log_p - log_q)).sum(-1).mean()
 
 
-def rounding() -> list[dict[str, object]]:
+def rounding() -> list[dict[str, Any]]:
     """Relative errors of loss and gradient (Frobenius) against fp64 of the same stored features."""
     sets = sample_classes(N, K, seed=0, step=0)
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
         learned, target = (x.to(dtype) for x in features(N, 0.5, seed=1))
         exact = learned.double().requires_grad_()
@@ -71,9 +73,9 @@ def rounding() -> list[dict[str, object]]:
     return rows
 
 
-def noise(draws: int) -> list[dict[str, object]]:
+def noise(draws: int) -> list[dict[str, Any]]:
     """Variance over draws, ring divided by independent rows: loss, whole gradient, gradient summed over classes."""
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for n in (250, 700):
         for kind, spread in (("wide", 0.7), ("tight", 0.35)):
             learned, target = features(n, spread, seed=n)
@@ -86,7 +88,9 @@ def noise(draws: int) -> list[dict[str, object]]:
     return rows
 
 
-def over_draws(learned: torch.Tensor, target: torch.Tensor, draws: int, sampling: str) -> dict[str, float]:
+def over_draws(
+    learned: torch.Tensor, target: torch.Tensor, draws: int, sampling: Sampling
+) -> dict[str, float]:
     losses, totals = torch.zeros(draws), torch.zeros(draws, D)
     mean, square = torch.zeros_like(learned), 0.0
     for step in range(draws):
@@ -104,7 +108,7 @@ def over_draws(learned: torch.Tensor, target: torch.Tensor, draws: int, sampling
     }
 
 
-def as_markdown(record: dict[str, list[dict[str, object]]]) -> str:
+def as_markdown(record: dict[str, list[dict[str, Any]]]) -> str:
     lines = [
         f"Synthetic features, N = {N} (rounding), D = {D}, K = {K}, τ = {TAU}; PyTorch {torch.__version__}."
     ]

@@ -20,6 +20,7 @@ import numpy as np
 
 from sar_reg import sample_classes
 from sar_reg.files import write_atomic
+from sar_reg.sampled_kl.validation import Sampling
 
 CASES = ((23, 7), (60, 20), (101, 16))
 ROW = 3
@@ -35,7 +36,7 @@ def chi_squares(sets: np.ndarray) -> tuple[float, float]:
     return float(classes), float(couples)
 
 
-def drawn_sets(n: int, k: int, draws: int, sampling: str) -> np.ndarray:
+def drawn_sets(n: int, k: int, draws: int, sampling: Sampling) -> np.ndarray:
     """The sets that `sample_classes` draws for one row over many steps."""
     sets = np.zeros((draws, n), dtype=np.float32)
     for step in range(draws):

@@ -42,7 +42,8 @@ OPTIONS: dict[How, dict[str, Any]] = {
 """Options of our encoder."""
 
 
-OTHERS = (("tcp", 4), ("maple", 2), ("coprompt", 4))
+Method = Literal["coop", "tcp", "maple", "coprompt"]
+OTHERS: tuple[tuple[Method, int], ...] = (("tcp", 4), ("maple", 2), ("coprompt", 4))
 """Methods with a text tower of their own, and their n_ctx. KgCoOp's is CoOp's."""
 DEEP = {"maple": 8, "coprompt": 11}
 """Blocks whose prompts are replaced."""
@@ -52,7 +53,7 @@ DEEP = {"maple": 8, "coprompt": 11}
 class Case:
     """The text tower of one method: `classes` prompts with `n_ctx` vectors, encoded one way."""
 
-    method: Literal["coop", "tcp", "maple", "coprompt"]
+    method: Method
     how: How
     classes: int
     n_ctx: int
@@ -167,7 +168,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.again and options.only:
         parser.error("--again rebuilds the whole record; leave --only out")
-    record = json.loads(RECORD.read_text()) if RECORD.exists() and not options.again else {"rows": {}}
+    kept = RECORD.exists() and not options.again
+    record: dict[str, Any] = json.loads(RECORD.read_text()) if kept else {"rows": {}}
     if options.table:
         print(table(record["rows"]))
         return

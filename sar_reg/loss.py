@@ -15,7 +15,7 @@ from sar_reg.sampled_kl.recompute import Calls
 from sar_reg.sampled_kl.validation import Direction, Implementation, Reduction, Sampling
 from sar_reg.shapes import Float, Int, Tensor
 
-_KEPT_GRAM = 4096  # classes up to which the target's cosines are kept: 64 MB
+KEPT_GRAM = 4096  # classes up to which the target's cosines are kept: 64 MB
 
 
 class Bank(Protocol):
@@ -187,7 +187,7 @@ class SimilarityAlignmentLoss(nn.Module):
         if self.impl == "triton" and api.why_not_triton(device, dtypes, sets):
             return None  # the features may be moved to where it runs
         chosen = api.choose_implementation(self.impl, device, dtypes, k, sets)
-        if chosen != "triton" or self.target.shape[0] > _KEPT_GRAM:
+        if chosen != "triton" or self.target.shape[0] > KEPT_GRAM:
             return None
         rows = nn.functional.normalize(self.target.double(), dim=1)
         return (rows @ rows.T).to(torch.promote_types(self.target.dtype, torch.float32))

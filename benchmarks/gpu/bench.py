@@ -133,7 +133,7 @@ def _kernels_and_memory(run: Callable[[], Any]) -> dict[str, Any]:
     with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as profiler:
         run()
         torch.cuda.synchronize()
-    kernels = [e for e in profiler.events() if e.device_type == torch.autograd.DeviceType.CUDA]
+    kernels = [e for e in profiler.events() or () if e.device_type.name == "CUDA"]
     busy = sum(e.time_range.elapsed_us() for e in kernels) / 1e3
     return {"peak_mib": peak, "kernels": len(kernels), "busy_ms": busy}
 

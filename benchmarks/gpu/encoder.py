@@ -7,20 +7,20 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from itertools import pairwise
-from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.gpu.bench import Bench
-from sar_reg import PromptEncoder, SimilarityAlignmentLoss
+from sar_reg import AnchorBank, PromptEncoder, SimilarityAlignmentLoss
 from sar_reg.bank import encode_templates, resolve_templates
 from sar_reg.prompting import text_tower
+from sar_reg.prompting.prefix.plan import Layout
+from sar_reg.sampled_kl.validation import Sampling
 
 Dtype = torch.dtype
-Sampling = Literal["ring", "independent"]
 
 
 def model(bench: Bench, dtype: Dtype) -> Any:
@@ -108,10 +108,9 @@ def timing(bench: Bench) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     half, single = model(bench, torch.float32 if bench.dry else torch.float16), model(bench, torch.float32)
     for count in (8,) if bench.dry else (100, 300, 500, 700, 1000, 1200):
-        grouped, packed, autocast = (
-            PromptEncoder(clip, None, names(count), n_ctx=4, layout=layout)
-            for clip, layout in ((half, "grouped"), (half, "packed"), (single, "packed"))
-        )
+        encoder = partial(PromptEncoder, tokenizer=None, classnames=names(count), n_ctx=4)
+        grouped, packed = encoder(half, layout="grouped"), encoder(half, layout="packed")
+        autocast = encoder(single, layout="packed")
         context = packed.random_context().requires_grad_()
         replayed: dict[str, tuple[Callable[..., Tensor], bool]] = {}
         if bench.graphs:
@@ -161,7 +160,8 @@ def step_timing(bench: Bench) -> dict[str, Any]:
         for way, novel, sampling in ways:
             step = _whole_step(clip, images, base, min(novel, 4) if bench.dry else novel, way, sampling)
             rows[f"step, {way}, {base} + {novel}, {sampling or 'without SAR'}"] = bench.timed(step, 0.6)
-        for novel, sampling in ((0, None), (200, "independent")) if bench.graphs else ():
+        captured: tuple[tuple[int, Sampling | None], ...] = ((0, None), (200, "independent"))
+        for novel, sampling in captured if bench.graphs else ():
             step = _example_step(clip, images, base, min(novel, 4) if bench.dry else novel, sampling)
             name = f"step, examples.coop --cuda-graph, {base} + {novel}, {sampling or 'without SAR'}"
             rows[name] = bench.timed(step, 0.6, graph=False)
@@ -202,7 +202,7 @@ def _sar(
     if sampling is None:
         return None
     target = F.normalize(torch.randn(count, width, device=device), dim=-1)
-    bank = SimpleNamespace(embeddings=target, temperature=0.01, classnames=tuple(map(str, range(count))))
+    bank = AnchorBank(tuple(map(str, range(count))), count, target, temperature=0.01)
     return SimilarityAlignmentLoss(bank, 64, sampling=sampling).to(device)
 
 
@@ -233,9 +233,10 @@ def bank_building(bench: Bench) -> dict[str, Any]:
     tower = text_tower(model(bench, torch.float32 if bench.dry else torch.float16))
     templates = resolve_templates("imagenet")[: 1 if bench.dry else None]
     rows: dict[str, Any] = {}
-    for count, layout in (
-        ((9, "packed"),) if bench.dry else ((700, "grouped"), (700, "packed"), (21_000, "packed"))
-    ):
+    banks: tuple[tuple[int, Layout], ...] = ((700, "grouped"), (700, "packed"), (21_000, "packed"))
+    if bench.dry:
+        banks = ((9, "packed"),)
+    for count, layout in banks:
         encode = partial(encode_templates, tower, names(count), templates, batch_size=2048, layout=layout)
         rows[f"bank, {layout}, {count} names"] = _once(bench, encode)
     return rows

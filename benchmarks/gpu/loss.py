@@ -16,10 +16,11 @@ from benchmarks.gpu.bench import Bench
 from benchmarks.sampled_kl import gather_kl, kept_matmul_kl, matmul_kl
 from sar_reg import sample_classes, similarity_alignment_loss
 from sar_reg.sampled_kl.reference import row_kl
+from sar_reg.sampled_kl.validation import Direction, Sampling
 
 KINDS = ("plain", "near", "duplicates", "zero row")
-DIRECTIONS = ("target||learned", "learned||target")
-SAMPLINGS = ("ring", "independent")
+DIRECTIONS: tuple[Direction, ...] = ("target||learned", "learned||target")
+SAMPLINGS: tuple[Sampling, ...] = ("ring", "independent")
 
 
 def features(
@@ -36,8 +37,8 @@ def features(
     return learned.to(device, dtype), target.to(device)
 
 
-def errors(bench: Bench, n: int, k: int, width: int, dtype: torch.dtype, tau: float, kind: str, sampling: str,
-           direction: str) -> tuple[float, float]:  # fmt: skip
+def errors(bench: Bench, n: int, k: int, width: int, dtype: torch.dtype, tau: float, kind: str, sampling: Sampling,
+           direction: Direction) -> tuple[float, float]:  # fmt: skip
     """Errors of rows and gradient over what is allowed: twice the plain float32 formula's, and rounding."""
     learned, target = features(n, width, kind, dtype, bench.device)
     weight = torch.linspace(-1, 1, n, device=bench.device)
@@ -97,16 +98,16 @@ def properties(bench: Bench) -> dict[str, Any]:
     learned.requires_grad_()
     step = torch.tensor(12345, device=bench.device)
 
-    def gradient(sampling: str = "ring") -> Tensor:
+    def gradient(sampling: Sampling = "ring") -> Tensor:
         loss = similarity_alignment_loss(
             learned, target, temperature=0.01, sample_size=16, step=step, sampling=sampling
         )
         return torch.autograd.grad(loss, learned)[0]
 
-    def same(sampling: str) -> bool:
+    def same(sampling: Sampling) -> bool:
         return torch.equal(gradient(sampling), gradient(sampling))
 
-    def draw(n: int, sampling: str) -> bool:
+    def draw(n: int, sampling: Sampling) -> bool:
         on_device = sample_classes(n, 64, seed=5, step=step, sampling=sampling).cpu()
         return torch.equal(on_device, sample_classes(n, 64, seed=5, step=12345, sampling=sampling))
 
@@ -178,7 +179,7 @@ def timing(bench: Bench) -> dict[str, Any]:
     return rows
 
 
-def _ours(sampling: str, x: Tensor, target: Tensor, step: Tensor) -> None:
+def _ours(sampling: Sampling, x: Tensor, target: Tensor, step: Tensor) -> None:
     loss = similarity_alignment_loss(
         x, target, temperature=0.01, sample_size=64, step=step, sampling=sampling
     )

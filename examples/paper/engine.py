@@ -90,12 +90,15 @@ def _log(planned: PlannedRun, execution: Execution) -> Path:
 def open_run(config: RunConfig, execution: Execution) -> Run:
     """The run of a config, on an experiment that it shares with its neighbours in the plan."""
     setup = Setup.of(config.recipe)
-    experiment = _experiment(config.source, setup, execution.device, execution.workers, execution.store)
+    experiment = shared_experiment(config.source, setup, execution.device, execution.workers, execution.store)
     return Run(METHODS[config.method], config, experiment, execution.out, save_every=execution.save_every)
 
 
 @lru_cache(maxsize=1)
-def _experiment(source: Source, setup: Setup, device: str, workers: int, store: Path | None) -> Experiment:
+def shared_experiment(
+    source: Source, setup: Setup, device: str, workers: int, store: Path | None
+) -> Experiment:
+    """The experiment of a source and setup; the last one is kept for the runs that follow."""
     return Experiment(source, setup, choose_device(device), workers=workers, store=FeatureStore(store))
 
 

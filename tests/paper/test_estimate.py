@@ -21,7 +21,7 @@ SPEED = Speed(0, step=1.0, once=10.0, decode=0.1, encode=0.01)
 @pytest.fixture(autouse=True)
 def fabricated(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch.setattr)
-    engine._experiment.cache_clear()
+    engine.shared_experiment.cache_clear()
 
 
 def planned_runs(*methods: str, seeds: tuple[int, ...] = (1,), **changes: object) -> list[PlannedRun]:

@@ -61,7 +61,7 @@ def test_counts_are_those_of_the_loaders(
     )
     origin = {"model": rehearsal.MODEL, "pretrained": str(weights)}
     run = plan(sweep, str(tmp_path), datasets=(key,), origin=origin)[0]
-    engine._experiment.cache_clear()
+    engine.shared_experiment.cache_clear()
     assert published_sizes(run.config) == count(open_run(run.config, Execution(tmp_path)))
 
 

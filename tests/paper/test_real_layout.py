@@ -41,7 +41,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         reproduce, "run_isolated", lambda planned, place, _: run_inline(planned, place, quiet)
     )
-    engine._experiment.cache_clear()
+    engine.shared_experiment.cache_clear()
 
 
 def quiet(epoch: int, values: dict[str, float]) -> None:

@@ -25,7 +25,7 @@ TWINS = ["tench", "missile", "ostrich", "toaster", "volcano", "missile", "sungla
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    engine._experiment.cache_clear()
+    engine.shared_experiment.cache_clear()
 
 
 def run(*arguments: str) -> int:

@@ -29,7 +29,7 @@ SMALL = {"epochs": 1, "batch_size": 8, "shots": 2, "n_novel": len(WORDS), "augme
 def fabricated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights and coloured squares in the execution of model and data."""
     install(monkeypatch.setattr)
-    engine._experiment.cache_clear()
+    engine.shared_experiment.cache_clear()
 
 
 def planned_runs(name: str, data: str = "testbed", dataset: str = "squares") -> list[PlannedRun]:
