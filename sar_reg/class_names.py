@@ -102,12 +102,12 @@ def refuse_repeats(names: Sequence[str], n_base: int = 0, *, allow_repeated: boo
 
 
 def refuse_same_rows(names: Sequence[str], rows: Tensor, reader: str = "the tokenizer") -> None:
-    """Refuse names that a tokenizer maps to the same token ids, as it may "R&amp;B" and "R&B".
+    """Refuse names that a tokenizer maps to the same token ids, as it may "R&amp;B" and "R&B", or to none.
 
     Two spellings of one name, such as "hot_dog" and "Hot dog", are left to `refuse_repeats`.
 
     Args:
-        names: one name for each row.
+        names: one name for each row; last, "" for the same sentence without a name.
         rows: token ids, or features, of the names in one sentence.
         reader: what made the rows, for the message.
 
@@ -117,6 +117,11 @@ def refuse_same_rows(names: Sequence[str], rows: Tensor, reader: str = "the toke
     seen: dict[tuple[float, ...], str] = {}
     for name, row in zip(names, cast("list[list[float]]", rows.tolist()), strict=True):
         other = seen.setdefault(tuple(row), name)
+        if other and not name:
+            raise InputError(
+                f"the class name {other!a} is nothing to {reader}, so that the model would read a sentence without a "
+                "name; remove or rename it"
+            )
         if fold(other) != fold(name):
             raise InputError(
                 f"the class names {other!a} and {name!a} are the same to {reader}, so that the model cannot "

@@ -87,6 +87,7 @@ class PromptMethod(nn.Module):
                 "a method needs a model and not a function, since it learns inside the text tower"
             )
         self.tower = tower
+        self.temperature = tower.temperature  # read from the device once
 
     @classmethod
     def check(cls, recipe: Recipe) -> None:
@@ -171,7 +172,7 @@ class PromptMethod(nn.Module):
         with torch.autocast(image_features.device.type, enabled=False):
             f = normalize(image_features.to(dtype), dim=-1)
             t = normalize(text_features.to(dtype), dim=-1)
-            return f @ t.T / self.tower.temperature
+            return f @ t.T / self.temperature
 
     def autocast(self) -> torch.autocast:
         """The context in which towers run: bf16 where the recipe says so, else nothing."""

@@ -20,6 +20,7 @@ from sar_reg.files import content_key
 from sar_reg.novel.same_name import KnownNames
 from sar_reg.novel.source import DescribedSource, NovelNames, NovelSource, ResumableSource, with_outcome
 from sar_reg.prompting.towers import TextTower, text_tower
+from sar_reg.prompting.verify import differs
 from sar_reg.shapes import Int, Tensor
 from sar_reg.version import __version__
 
@@ -110,8 +111,14 @@ def build_anchor_bank(
         rows = encode_templates(tower, tuple(each), prompts, batch_size=size, progress=progress)
         return AnchorBank(embeddings=rows[[each[name] for name in names]], **about)
 
+    def fits(bank: AnchorBank) -> bool:
+        # hooks, settings and code of a model are not in the key
+        few = {names[row]: row for row in (-1, 0)}
+        rows = encode_templates(tower, tuple(few), prompts, batch_size=size)
+        return isinstance(tower, TextTower) and not differs(rows, bank.embeddings[[*few.values()]], tower)
+
     if isinstance(tower, TextTower) and cache.folder:
-        bank = cache.bank({**about, **_tokens_and_numbers(tower, names, prompts)}, encode)
+        bank = cache.bank({**about, **_tokens_and_numbers(tower, names, prompts)}, encode, fits)
     else:
         bank = encode()
     return replace(bank.to(tower.device if device is None else device), provenance=found.provenance)

@@ -50,11 +50,16 @@ class BankCache:
             self._write(lambda folder: write_atomic(folder / file, text))
         return made
 
-    def bank(self, about: dict[str, Any], make: Callable[[], AnchorBank]) -> AnchorBank:
-        """The bank kept for `about`, on the CPU, or made now and kept."""
+    def bank(
+        self,
+        about: dict[str, Any],
+        make: Callable[[], AnchorBank],
+        fits: Callable[[AnchorBank], bool] = lambda bank: True,
+    ) -> AnchorBank:
+        """The bank kept for `about`, on the CPU, if it fits the model as it is now, or made now and kept."""
         file = f"bank-{content_key(**about)}.safetensors"
         kept = self._read(file, AnchorBank.load)
-        if kept is None:
+        if kept is None or not fits(kept):
             kept = make()
             self._write(lambda folder: kept.save(folder / file))
         return kept

@@ -81,7 +81,8 @@ def _features(
     if not isinstance(tower, TextTower):
         return torch.cat([tower.encode_texts(texts[i : i + size]) for i in range(0, len(texts), size)])
     rows = fixed_rows(tower, texts)
-    refuse_same_rows(names, rows.tokens)
+    without = tower.ids([sentence.replace("{}", "")])
+    refuse_same_rows([*names, ""], torch.cat([rows.tokens, without]))
     if tower.shareable:
         return encode(tower, make_plan(tower, rows, options=options), Learned())
     return torch.cat([tower.encode_tokens(tokens.to(tower.device)) for tokens in rows.tokens.split(size)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -79,6 +79,11 @@ class Learned:
             None if tokens is None else tokens[classes],
             self.class_layer,
         )
+
+    def through(self, function: Callable[[Tensor], Tensor]) -> Learned:
+        """The same with each tensor passed through a function."""
+        context, tokens = (None if x is None else function(x) for x in (self.context, self.class_tokens))
+        return Learned(context, tuple(map(function, self.deep)), tokens, self.class_layer)
 
     def needs_gradient(self) -> bool:
         """Whether a call with these will be differentiated."""

@@ -36,7 +36,7 @@ class Prepared:
     def _prepare(self, tower: TextTower) -> None:
         n_ctx, options = self._arguments
         self.tower = verified(tower, self.rows, n_ctx, options)
-        self._watch = Watch(self.tower.path) if self.tower.shareable else None
+        self._watch = Watch(self.tower.path)
         self.plans: tuple[PrefixPlan, ...] = ()
         if self.tower.shareable:
             self.plans = tuple(
@@ -46,7 +46,7 @@ class Prepared:
 
     def follow(self) -> None:
         """Take notice of a model that was moved or changed since the last call."""
-        if self._watch and not torch.compiler.is_compiling() and self._watch.changed():
+        if not torch.compiler.is_compiling() and self._watch.changed():
             tower = text_tower(self.tower.model, self.tower.given)
             assert isinstance(tower, TextTower)
             self._prepare(tower)
@@ -64,6 +64,5 @@ class Prepared:
         """Move or cast the model, as `nn.Module._apply` does."""
         self.follow()
         self.tower.model._apply(fn)  # pyright: ignore[reportPrivateUsage]
-        if self._watch:
-            self._watch.begin()  # a move makes new buffers, and that is no change
+        self._watch.begin()  # a move makes new buffers, and that is no change
         self.follow()

@@ -53,7 +53,7 @@ class PromptRows:
 
 def fixed_rows(tower: TextTower, texts: Sequence[str]) -> PromptRows:
     """Rows of plain sentences, without learnable vectors, on the CPU."""
-    tokens = tower.tokenizer(texts)
+    tokens = tower.ids(texts)
     return PromptRows(tokens, tokens, _pooled_row(tower, tokens))
 
 
@@ -69,9 +69,9 @@ def prompt_rows(tower: TextTower, classnames: Sequence[str], template: ContextTe
             does not tell two names apart.
     """
     names, n_ctx = [spoken(name) for name in classnames], template.n_ctx
-    tokens = tower.tokenizer([template.text(name) for name in names])
-    refuse_same_rows(classnames, tokens)
+    tokens = tower.ids([template.text(name) for name in names])
     start = _context_start(tower, tokens, n_ctx)
+    refuse_same_rows([*classnames, ""], torch.cat([tokens, tower.ids([template.text("")])]))
     source = tokens.clone()
     source[:, start : start + n_ctx] = -1 - torch.arange(n_ctx)
     if template.class_position != "end":
@@ -79,7 +79,7 @@ def prompt_rows(tower: TextTower, classnames: Sequence[str], template: ContextTe
             raise InputError(
                 f'class_position="{template.class_position}" needs a CLIP text tower; here {tower.why_not}'
             )
-        lengths = tower.pooled_row(tower.tokenizer(names)) - start
+        lengths = tower.pooled_row(tower.ids(names)) - start
         source = _name_moved(source, lengths, n_ctx, template.before, start)
     return PromptRows(tokens, source, _pooled_row(tower, tokens), start)
 
@@ -92,7 +92,7 @@ def leading_ids(tower: TextTower, words: str, count: int) -> Int[Tensor, " count
     """
     if not isinstance(words, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f'words must be a string, such as "a photo of a", not {words!r:.60}')
-    nothing, *ids = tower.tokenizer(["", words, words + " X"])
+    nothing, *ids = tower.ids(["", words, words + " X"])
     start = int((~torch.isin(ids[0], nothing)).int().argmax())
     # where the two texts part, the words end
     found = int((ids[0] == ids[1]).int().cumprod(dim=0).sum()) - start
@@ -106,7 +106,7 @@ def leading_ids(tower: TextTower, words: str, count: int) -> Int[Tensor, " count
 
 def _context_start(tower: TextTower, tokens: Int[Tensor, "classes context"], n_ctx: int) -> int:
     """The column of the first placeholder: 1 behind a start token, 0 for tokenizers without one."""
-    nothing, row = tower.tokenizer(["", " ".join(["X"] * n_ctx)])
+    nothing, row = tower.ids(["", " ".join(["X"] * n_ctx)])
     # two ids where the first word is written differently
     ids = [token for token in row.tolist() if token not in nothing.tolist()]
     here = torch.isin(tokens, torch.tensor(ids, dtype=tokens.dtype))

@@ -13,6 +13,7 @@ import peft
 import pytest
 import torch
 from open_clip.model import CLIP
+from open_clip.transformer import ResidualAttentionBlock
 from torch import nn
 
 from sar_reg import PromptEncoder
@@ -235,8 +236,15 @@ def _one_head(model: Any) -> None:
     attention.num_heads, attention.head_dim = 1, WIDTH
 
 
+def _new_method(model: Any) -> None:
+    block = model.transformer.resblocks[1]
+    attention = block.attention
+    block.attention = lambda *args, **kwargs: attention(*args, **kwargs) * 2
+
+
 SETTINGS: dict[str, Callable[[Any], object]] = {
     "heads": _one_head,
+    "method of a block": _new_method,
     "mask": lambda model: setattr(model, "attn_mask", torch.zeros_like(model.attn_mask)),
     "mask in place": lambda model: model.attn_mask.zero_(),
     "row that is read": lambda model: setattr(model, "text_pool_type", "last"),
@@ -253,6 +261,33 @@ def test_a_setting_changed_later_is_noticed(setting: str) -> None:
     after = encoder(context)
     torch.testing.assert_close(after, encoder.encode_plain(context), rtol=0, atol=1e-10)
     assert (after - before).abs().max() > 0.01
+
+
+def test_a_method_changed_for_all_blocks_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = clip()
+    encoder = PromptEncoder(model, open_clip.tokenize, NAMES, n_ctx=4)
+    attention = ResidualAttentionBlock.attention
+    monkeypatch.setattr(
+        ResidualAttentionBlock, "attention", lambda *args, **more: attention(*args, **more) * 2
+    )
+    _check(model, encoder)
+
+
+def test_a_mask_that_is_an_attribute_is_watched() -> None:
+    model = randomise(OpenAICLIP(WIDTH, BLOCKS, 2, 16)).double()
+    encoder = PromptEncoder(model, open_clip.tokenize, NAMES, n_ctx=4)
+    blocks = model.transformer.resblocks
+    blocks[1].attn_mask.zero_()
+    _check(model, encoder)
+    blocks[2].attn_mask = torch.ones_like(blocks[2].attn_mask)
+    _check(model, encoder)
+
+
+def test_an_embedding_swapped_in_a_model_that_shares_nothing_is_followed() -> None:
+    model = clip(no_causal_mask=True)
+    encoder = PromptEncoder(model, open_clip.tokenize, NAMES, n_ctx=4)
+    model.token_embedding = randomise(nn.Embedding(49408, WIDTH), seed=5).double()
+    _check(model, encoder)
 
 
 def test_a_distributed_model_is_taken_out(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from open_clip.tokenizer import HFTokenizer
 
 from sar_reg import PromptEncoder
+from sar_reg.bank import encode_templates
 from sar_reg.errors import InputError
 from sar_reg.prompting import text_tower
 from tests.prompting import local_tokenizers
@@ -127,13 +128,54 @@ def test_float64_is_asked_of_the_cpu_only(monkeypatch: pytest.MonkeyPatch) -> No
     assert moved
 
 
-def test_the_temperature_is_read_once_until_the_scale_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_temperature_follows_the_scale_however_it_is_changed() -> None:
     model = clip(dtype=torch.float32)
     tower = text_tower(model)
-    first = tower.temperature
-    monkeypatch.setattr(torch.Tensor, "cpu", lambda x: pytest.fail("read again"))
-    assert tower.temperature == first
-    monkeypatch.undo()
+    assert tower.temperature == pytest.approx(0.07)
     with torch.no_grad():
-        model.logit_scale.add_(1)
-    assert tower.temperature < first
+        model.logit_scale.fill_(0)
+    assert tower.temperature == 1
+    model.logit_scale.data.fill_(torch.tensor(0.5).log())
+    assert tower.temperature == pytest.approx(2)
+
+
+def _with_id(number: int) -> Any:
+    """CLIP's tokenizer with another id for "cat"."""
+    cat = open_clip.tokenize("cat")[0, 1]
+    return lambda texts, context_length=77: open_clip.tokenize(texts, context_length).masked_fill(
+        open_clip.tokenize(texts, context_length) == cat, number
+    )
+
+
+@pytest.mark.parametrize("number", [-3, 60000])
+def test_an_id_that_the_model_does_not_know_is_refused(number: int) -> None:
+    tower = text_tower(clip(), _with_id(number))
+    message = rf'"X X dog cat\." ids in {min(number, 0)}\.\.{max(number, 49407)}, and the model knows 0\.\.49407: give'
+    with pytest.raises(InputError, match=message):
+        PromptEncoder(tower, None, ["airplane", "golden retriever", "dog cat"], n_ctx=2)
+    with pytest.raises(
+        InputError, match=r'^the tokenizer gives "a cat\." ids in .* the model was trained with$'
+    ):
+        encode_templates(tower, ["airplane", "cat", "golden retriever"], ["a {}."])
+
+
+@pytest.mark.parametrize("make", [lambda ids: ids + 0.5, lambda ids: ids > 0])
+def test_ids_that_are_no_integers_are_refused(make: Any) -> None:
+    for wrong in (
+        lambda texts: make(open_clip.tokenize(texts)),
+        lambda texts, context_length: make(open_clip.tokenize(texts, context_length)),
+    ):
+        with pytest.raises(
+            InputError,
+            match=r"^the tokenizer must return integer ids, not torch\.(float32|bool); give the model's",
+        ):
+            text_tower(clip(), wrong).tokenize(["cat"])
+
+
+def test_a_name_without_a_token_is_refused() -> None:
+    tower = text_tower(clip(), open_clip.SimpleTokenizer(clean="canonicalize"))
+    message = r"^the class name '\?!' is nothing to the tokenizer, so that the model would read a "
+    with pytest.raises(InputError, match=message):
+        PromptEncoder(tower, None, ["cat", "?!"], n_ctx=2)
+    with pytest.raises(InputError, match=message):
+        encode_templates(tower, ["?!", "cat"], ["a photo of a {}."])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from open_clip.model import CLIPTextCfg
 
-from sar_reg import PromptEncoder
+from sar_reg import PromptEncoder, build_anchor_bank
 from sar_reg.bank import encode_templates
 from sar_reg.errors import InputError
 from sar_reg.prompting import text_tower
@@ -169,6 +169,15 @@ def test_a_fingerprint_leaves_out_what_text_does_not_depend_on(model: Any) -> No
         other.logit_scale.zero_()
     assert text_tower(other).fingerprint() == first
     assert text_tower(clip(custom=True)).fingerprint() == text_tower(clip(custom=True)).fingerprint()
+
+
+def test_a_fingerprint_tells_activations_apart() -> None:
+    gelu, quick = clip(quick_gelu=False), clip()
+    quick.load_state_dict(gelu.state_dict())
+    assert text_tower(gelu).fingerprint() != text_tower(quick).fingerprint()
+    bank = build_anchor_bank(gelu, None, list(NAMES))
+    with pytest.raises(InputError, match=r"^this bank was built with another text tower"):
+        bank.check(quick)
 
 
 def test_a_function_is_known_by_what_it_does(model: Any) -> None:

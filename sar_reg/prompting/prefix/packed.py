@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
+from sar_reg.errors import SarRegError
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.prefix.bins import Bins, fill
-from sar_reg.prompting.prefix.packed_blocks import packed_block
+from sar_reg.prompting.prefix.packed_blocks import folded, packed_block
 from sar_reg.prompting.prefix.packed_entry import Entry, entries_of
 from sar_reg.prompting.prefix.rows import Rows, rows_of, stack_of
 from sar_reg.prompting.prompts import PromptRows
 from sar_reg.prompting.towers import TextTower
 from sar_reg.shapes import Float, Int, Tensor
-from sar_reg.tracing import run
+from sar_reg.tracing import functions_allowed, run
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,43 @@ class PackedPlan:
         self, tower: TextTower, learned: Learned, *, recompute: bool = False
     ) -> Float[Tensor, "classes features"]:
         """Features of all prompts, not normalised, in the order of the classes."""
+        if functions_allowed():
+            learned = learned.through(_FirstDerivative.apply)
         several = len(self.passes) > 1
         parts = [
             run(_encode_pass, tower, step, recompute, *learned.of(step.classes).apart(), recompute=several)
             for step in self.passes
         ]
         return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+class _FirstDerivative(torch.autograd.Function):
+    """The learned tensors as they are; what the operations behind it cannot do is refused here, in words."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return _NoSecond.apply(grad) if torch.is_grad_enabled() else grad
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> NoReturn:  # pyright: ignore[reportIncompatibleMethodOverride]
+        raise SarRegError(f"the packed layout has no forward-mode derivative; {_OTHERWISE}")
+
+
+class _NoSecond(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad.view_as(grad)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> NoReturn:  # pyright: ignore[reportIncompatibleMethodOverride]
+        raise SarRegError(f"the packed layout has no second derivative; {_OTHERWISE}")
+
+
+_OTHERWISE = 'use layout="grouped", or a transform of torch.func'
 
 
 def fill_bins(rows: PromptRows, n_ctx: int, class_specific: bool, chunk_size: int | None) -> PackedPlan:
@@ -110,14 +142,14 @@ def _encode_pass(
     recompute = recompute and torch.is_grad_enabled()
     # deep prompts of each class take operations of their own; they are made up for by memory
     keep_hidden = recompute or (len(deep) > 0 and step.entries[0].outside is None)
-    for number, block in enumerate(stack.blocks):
+    for number, (block, weights) in enumerate(zip(stack.blocks, folded(stack.blocks), strict=True)):
         if 1 <= number <= len(deep):
             x = step.entries[0].replace(x, deep[number - 1])
         if learned.class_tokens is not None and number == learned.class_layer:
             x, bins = step.reentry.enter(x, learned.class_tokens), step.reentry.bins
         at_end = number + 1 == len(stack.blocks)
         mask, ends = bins.mask(_computed_in(x)), bins.ends if at_end else None
-        x = run(packed_block, block, x, bins, mask, ends, keep_hidden or at_end, recompute=recompute)
+        x = run(packed_block, block, x, bins, mask, weights, ends, keep_hidden or at_end, recompute=recompute)
     return stack.project(stack.final_norm(x))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -16,7 +16,50 @@ from sar_reg.prompting.towers import Block
 from sar_reg.prompting.towers.layers import QUICK_GELU_SCALE as _SCALE
 from sar_reg.prompting.towers.layers import is_plain_linear
 from sar_reg.shapes import Float, Int, Tensor
-from sar_reg.tracing import functions_allowed
+from sar_reg.tracing import functions_allowed, transformed
+
+
+class Folded(NamedTuple):
+    """Weights of a block in a form that takes fewer operations; None where its own layers are called.
+
+    Attributes:
+        qkv: weight and bias of one product for queries, keys and values.
+        up_bias: the first bias of the perceptron, where that is one node of autograd.
+    """
+
+    qkv: tuple[Tensor, Tensor] | None
+    up_bias: Tensor | None
+
+
+def folded(blocks: Sequence[Block]) -> list[Folded]:
+    """For all blocks, in two operations; at each call, because an edit by way of `.data` leaves no trace."""
+    numbered = dict(enumerate(blocks))
+    joined = [
+        i for i, block in numbered.items() if block.separate and all(map(is_plain_linear, block.separate))
+    ]
+    qkv: dict[int, tuple[Tensor, Tensor]] = {}
+    if joined:
+        layers = [numbered[i].separate for i in joined]
+        parts = [
+            [getattr(m, name).detach().flatten() for m in three]
+            for three in layers
+            for name in ("weight", "bias")
+        ]
+        flat = torch.cat([part for three in parts for part in three])
+        pieces = iter(flat.split([sum(map(len, three)) for three in parts]))
+        qkv = {
+            i: (weight.view(len(bias), -1), bias)
+            for i, weight, bias in zip(joined, pieces, pieces, strict=True)
+        }
+    mlps: dict[int, Any] = {i: block.mlp for i, block in numbered.items() if _fusible(block)}
+    biases: dict[int, Tensor] = {i: mlp.up.bias.detach() for i, mlp in mlps.items()}
+    quick = [i for i, mlp in mlps.items() if mlp.quick]
+    if quick:
+        biases |= zip(quick, _multiply([biases[i] for i in quick], _SCALE), strict=True)
+    return [Folded(qkv.get(i), biases.get(i)) for i in numbered]
+
+
+_multiply: Callable[..., Sequence[Tensor]] = torch._foreach_mul  # pyright: ignore  what torch.optim is made of
 
 
 def packed_block(
@@ -24,6 +67,7 @@ def packed_block(
     x: Float[Tensor, "rows width"],
     bins: Bins,
     mask: Float[Tensor, "count 1 length length"],
+    weights: Folded,
     ends: Int[Tensor, " classes"] | None,
     keep_hidden: bool,
 ) -> Float[Tensor, "rows_or_classes width"]:
@@ -34,21 +78,26 @@ def packed_block(
         x: the stream that `bins` describes.
         bins: where the rows lie.
         mask: `bins.mask`, in the type of the queries.
+        weights: those of `folded`.
         ends: rows that go on behind the attention; None: all.
         keep_hidden: keep the perceptron's hidden rows for backward instead of computing them again.
     """
     shape = bins.count, bins.length, block.heads, -1
-    q, k, v = (part.view(shape).transpose(1, 2) for part in block.qkv(block.norm1(x)).chunk(3, dim=-1))
+    h = block.norm1(x)
+    qkv = F.linear(h, *weights.qkv) if weights.qkv else block.qkv(h)
+    q, k, v = (part.view(shape).transpose(1, 2) for part in qkv.chunk(3, dim=-1))
     # cuDNN's attention has given NaN gradients with such masks (pytorch#196678)
     known_good = sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
-    with known_good if x.is_cuda else nullcontext():
+    # transforms may ask for derivatives that only the plain formula has
+    plain = sdpa_kernel(SDPBackend.MATH) if transformed() else nullcontext()
+    with known_good if x.is_cuda and not transformed() else plain:
         read = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     read = read.transpose(1, 2).reshape(len(x), -1)
     if ends is not None:
         x, read = x.index_select(0, ends), read.index_select(0, ends)
     x = x + block.scale1(block.out(read))
-    if _fusible(block):
-        return _fused_half(block, x, keep_hidden)
+    if weights.up_bias is not None:
+        return _fused_half(block, x, weights.up_bias, keep_hidden)
     return x + block.scale2(block.mlp(block.norm2(x)))
 
 
@@ -63,10 +112,9 @@ def _fusible(block: Block) -> bool:
     return plain and known and functions_allowed()
 
 
-def _fused_half(block: Block, x: Tensor, keep_hidden: bool) -> Tensor:
+def _fused_half(block: Block, x: Tensor, bias: Tensor, keep_hidden: bool) -> Tensor:
     up: Any = block.mlp.up
     down: Any = block.mlp.down
-    bias = block.mlp.scaled_bias(up.bias) if block.mlp.quick else up.bias.detach()
     weights = up.weight.detach(), bias, down.weight.detach(), down.bias.detach()
     h = block.norm2(x)
     approximate = "" if block.mlp.quick else str(block.mlp.activation.approximate)

@@ -9,7 +9,7 @@ import torch
 
 from sar_reg.errors import InputError
 from sar_reg.prompting.towers.frozen import Frozen
-from sar_reg.prompting.towers.layers import JoinedProducts, Mlp
+from sar_reg.prompting.towers.layers import Mlp, unlike_gelu
 from sar_reg.prompting.towers.resblocks import first_token
 from sar_reg.prompting.towers.tokens import checked_tokenizer, inner_tokenizer
 from sar_reg.prompting.towers.tower import Block, Stack, TextTower
@@ -48,6 +48,7 @@ def clip_tower(model: Any, tokenizer: Any) -> TextTower:
         pooled_row=first_token(eos_id) if stack else None,
         stack=stack,
         why_not=reason,
+        settings=unlike_gelu(layer.mlp.activation_fn for layer in layers),
     )
 
 
@@ -113,14 +114,16 @@ def _text_features(mask_id: int | None) -> Callable[[Any, Tensor], Tensor]:
 
 def _block(layer: Any) -> Block:
     attention = layer.self_attn
-    keys, values = Frozen(attention.k_proj), Frozen(attention.v_proj)
+    separate = attention.q_proj, attention.k_proj, attention.v_proj
+    queries, keys, values = map(Frozen, separate)
     return Block(
         heads=attention.num_heads,
         norm1=Frozen(layer.layer_norm1),
-        queries=Frozen(attention.q_proj),
+        queries=queries,
         keys_values=lambda x: (keys(x), values(x)),
-        qkv=JoinedProducts(attention.q_proj, attention.k_proj, attention.v_proj),
+        qkv=lambda x: torch.cat([queries(x), keys(x), values(x)], dim=-1),
         out=Frozen(attention.out_proj),
         norm2=Frozen(layer.layer_norm2),
         mlp=Mlp(layer.mlp.fc1, layer.mlp.activation_fn, layer.mlp.fc2),
+        separate=separate,
     )

@@ -1,8 +1,9 @@
-"""Layers of a block in a cheaper form: joined products, and QuickGELU that keeps half as much for backward."""
+"""Layers of a block: what counts as a plain one, and QuickGELU that keeps half as much for backward."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,29 +13,7 @@ from sar_reg.prompting.towers.frozen import Frozen
 from sar_reg.shapes import Tensor
 
 QUICK_GELU_SCALE = 1.702
-
-
-class Derived:
-    """`make(*weights)`, computed once and again after a weight is changed in place, moved or replaced."""
-
-    def __init__(self, make: Callable[..., Tensor]) -> None:
-        self._make = make
-        self._made_from: object = None
-        self._value = torch.empty(0)
-
-    def __call__(self, *weights: Tensor) -> Tensor:
-        """The derived tensor, without gradient."""
-        if torch.compiler.is_compiling():
-            return self._make(*(weight.detach() for weight in weights))
-        state = [
-            (weight.data_ptr(), weight.dtype, None if weight.is_inference() else weight._version)
-            for weight in weights
-        ]
-        if state != self._made_from:
-            with torch.inference_mode(mode=False):
-                self._value = self._make(*(weight.detach() for weight in weights))
-            self._made_from = state
-        return self._value
+_POINTS = torch.linspace(-6, 6, 25, dtype=torch.float64, device="cpu")
 
 
 def is_plain_linear(module: nn.Module) -> bool:
@@ -44,34 +23,17 @@ def is_plain_linear(module: nn.Module) -> bool:
     return own and not hooks and "forward" not in module.__dict__
 
 
-class JoinedProducts:
-    """`cat([layer(x) for layer in layers])`, as one product where all layers are plain."""
-
-    def __init__(self, *layers: nn.Linear) -> None:
-        self._layers = layers
-        self._weight, self._bias = (Derived(lambda *parts: torch.cat(parts)) for _ in range(2))
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """The outputs side by side; no gradient reaches the weights."""
-        if not all(is_plain_linear(layer) for layer in self._layers):
-            return torch.cat([Frozen(layer)(x) for layer in self._layers], dim=-1)
-        weight = self._weight(*(layer.weight for layer in self._layers))
-        return F.linear(x, weight, self._bias(*(layer.bias for layer in self._layers)))
-
-
 class Mlp:
     """`down(activation(up(x)))`, with a QuickGELU of any library replaced by `quick_gelu`.
 
     Attributes:
         up, activation, down: the parts, for callers that compute the same product another way.
         quick: whether the activation is QuickGELU.
-        scaled_bias: `QUICK_GELU_SCALE` times a bias, for callers that put the constant into the product.
     """
 
     def __init__(self, up: nn.Module, activation: nn.Module, down: nn.Module) -> None:
         self.up, self.activation, self.down = up, activation, down
         self.quick = _is_quick_gelu(activation)
-        self.scaled_bias = Derived(lambda bias: bias * QUICK_GELU_SCALE)
 
     def __call__(self, x: Tensor) -> Tensor:
         """The perceptron's output, `(rows, width)`; no gradient reaches its weights."""
@@ -88,5 +50,17 @@ def _is_quick_gelu(activation: nn.Module) -> bool:
     # by what it does: the libraries have a class each
     if isinstance(activation, nn.GELU) or any(True for _ in activation.parameters()):
         return False
-    x = torch.linspace(-6, 6, 25, dtype=torch.float64)
-    return torch.allclose(activation(x), x * torch.sigmoid(1.702 * x), rtol=1e-12, atol=1e-12)
+    return torch.allclose(
+        activation(_POINTS), _POINTS * torch.sigmoid(1.702 * _POINTS), rtol=1e-12, atol=1e-12
+    )
+
+
+def unlike_gelu(activations: Iterable[Any]) -> str:
+    """What activations do that are not GELU, at some points, for a fingerprint; nothing of those with parts."""
+    curves: list[object] = []
+    for activation in activations:
+        if isinstance(activation, nn.Module) and not [*activation.parameters(), *activation.children()]:
+            values: Tensor = activation(_POINTS)
+            if not torch.allclose(values, F.gelu(_POINTS), rtol=0, atol=1e-6):
+                curves.append((values * 1e6).round().long().tolist())
+    return str(curves) if curves else ""

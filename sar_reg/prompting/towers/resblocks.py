@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sar_reg.prompting.towers.frozen import LINEAR, Frozen
-from sar_reg.prompting.towers.layers import Mlp
+from sar_reg.prompting.towers.layers import Mlp, unlike_gelu
 from sar_reg.prompting.towers.tokens import checked_tokenizer
 from sar_reg.prompting.towers.tower import NO_SCALE, Block, Stack, TextTower
 from sar_reg.shapes import Tensor
@@ -70,6 +70,7 @@ def resblock_tower(
         pooled_row=first_token(eos_id) if stack else None,
         stack=stack,
         why_not=why_not,
+        settings=unlike_gelu(getattr(getattr(block, "mlp", None), "gelu", None) for block in blocks),
         **more,
     )
 

@@ -125,6 +125,10 @@ def _ids(tokenizer: Any, texts: list[str], width: int, **options: int) -> Int[Te
             f"the tokenizer must return ids of shape (texts, {width}) for {counted(len(texts), 'text')}; {came}; "
             "give a tokenizer that takes context_length="
         )
+    if ids.dtype == torch.bool or (ids != ids.long()).any():
+        raise InputError(
+            f"the tokenizer must return integer ids, not {ids.dtype}; give the model's tokenizer"
+        )
     return ids.long().cpu()
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sar_reg.errors import InputError
 from sar_reg.prompting.towers.frozen import Frozen, frozen_twins
 from sar_reg.prompting.towers.layers import Mlp
 from sar_reg.prompting.towers.watch import altered
@@ -24,7 +25,7 @@ class Block:
     """One pre-norm transformer block: `x += scale1(out(attention(norm1 x)))`, `x += scale2(mlp(norm2 x))`.
 
     `queries` maps `(rows, width)` to `(rows, width)`; `keys_values` gives two such tensors; `qkv` gives queries,
-    keys and values side by side, `(rows, 3 width)`, in one product.
+    keys and values side by side, `(rows, 3 width)`. `separate`: their three layers, where the model has three.
     """
 
     heads: int
@@ -37,6 +38,7 @@ class Block:
     mlp: Mlp
     scale1: Frozen = NO_SCALE
     scale2: Frozen = NO_SCALE
+    separate: tuple[nn.Module, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class TextTower:
     Attributes:
         model: the whole model.
         features: text features of token ids `(n, context)` by the model, or by a twin of it.
-        tokenizer: texts to ids `(n, context)`; raises `InputError` where a text does not fit.
+        tokenizer: texts to ids `(n, context)`; raises `InputError` where a text does not fit. Use `ids`.
         token_table: the model's token embedding.
         block_modules: the model's own blocks, for learnable rows put in at a layer on the plain path.
         rows_first: the model's blocks take `(rows, prompts, width)` instead of `(prompts, rows, width)`.
@@ -75,6 +77,7 @@ class TextTower:
         weights: name to tensor, everything the text features depend on.
         working: the module whose weight has the dtype of the activations.
         given: the tokenizer as it was given.
+        settings: what features depend on beside weights, where it is known not to be as open_clip has it.
     """
 
     model: nn.Module
@@ -94,7 +97,7 @@ class TextTower:
     foreign: bool = False
     kind: str = "text model"
     given: Any = None
-    _temperature: dict[tuple[int, int], float] = field(default_factory=dict[tuple[int, int], float])
+    settings: str = ""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Made again from the model and the tokenizer: the parts are functions of them."""
@@ -135,17 +138,11 @@ class TextTower:
     def temperature(self) -> float:
         """Temperature of the model's softmax over cosines, `1 / exp(logit_scale)`; 0.01, CLIP's, without one.
 
-        It is read from the device once and kept until the logit scale changes.
+        It is read from the device each time: keep it where a training step needs it.
         """
         scale: Any = getattr(self.model, "logit_scale", None)
-        if scale is None:
-            return 0.01
-        key = id(scale), 0 if scale.is_inference() else scale._version
-        if key not in self._temperature:
-            self._temperature.clear()
-            # to the CPU first: some devices have no float64
-            self._temperature[key] = float(torch.exp(-scale.detach().cpu().double()).flatten()[0])
-        return self._temperature[key]
+        # to the CPU first: some devices have no float64
+        return 0.01 if scale is None else float(torch.exp(-scale.detach().cpu().double()).flatten()[0])
 
     def embed(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape width"]:
         """Token embeddings by the model's own embedding, without gradient to it."""
@@ -157,13 +154,24 @@ class TextTower:
             return F.embedding(tokens, table.weight.detach())
         return Frozen(table)(tokens)
 
-    def tokenize(self, texts: Sequence[str]) -> Int[Tensor, "texts context"]:
-        """Token ids on the model's device.
+    def ids(self, texts: Sequence[str]) -> Int[Tensor, "texts context"]:
+        """Token ids, on the CPU.
 
         Raises:
-            InputError: if a text needs more tokens than the context holds; the message names it.
+            InputError: if a text needs more tokens than the context holds, or has an id that the model does not know;
+                the message names it.
         """
-        return self.tokenizer(texts).to(self.device)
+        ids, known = self.tokenizer(texts), self._table.shape[0]
+        for row in ((ids < 0) | (ids >= known)).any(dim=1).nonzero()[:1].flatten().tolist():
+            raise InputError(
+                f'the tokenizer gives "{texts[row]}" ids in {int(ids[row].min())}..{int(ids[row].max())}, and the '
+                f"model knows 0..{known - 1}: give the tokenizer the model was trained with"
+            )
+        return ids
+
+    def tokenize(self, texts: Sequence[str]) -> Int[Tensor, "texts context"]:
+        """`ids` on the model's device."""
+        return self.ids(texts).to(self.device)
 
     def encode_tokens(self, tokens: Int[Tensor, "texts context"]) -> Float[Tensor, "texts features"]:
         """Features of the unmodified model, not normalised; no gradient reaches its weights."""
@@ -176,13 +184,15 @@ class TextTower:
         return self.encode_tokens(self.tokenize(texts))
 
     def fingerprint(self) -> str:
-        """SHA-256 over the weights that text features depend on; the tokenizer is not covered.
+        """SHA-256 over the weights that text features depend on, and an activation other than GELU.
+
+        The tokenizer is not covered, nor is a change of the model's code.
 
         Weights are hashed as float32 under sorted names, so a model loaded in float16 or bfloat16 has the
         fingerprint of the same values held in float32. It is computed at each call (about half a second for
         ViT-B/16), because weights can change in place.
         """
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(self.settings.encode())
         for name, weight in sorted(self.weights().items()):
             value = weight.detach().cpu().float().contiguous()
             digest.update(f"{name}{tuple(value.shape)}".encode())

@@ -10,11 +10,12 @@ import open_clip
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from benchmarks.operations import Operations
 from sar_reg import PromptEncoder
 from sar_reg.bank import encode_templates
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, SarRegError
 from sar_reg.prompting import text_tower
 from sar_reg.prompting.prefix.bins import PADDING, SHARED, fill
 from sar_reg.prompting.prefix.plan import PlanOptions
@@ -129,8 +130,9 @@ def test_every_model_gives_the_same_packed(kind: str) -> None:
             torch.testing.assert_close(a, b, atol=1e-10, rtol=1e-10)
 
 
-@pytest.mark.parametrize("kind", ["with GELU", "transformers CLIPModel"])
-def test_weights_changed_in_place_count(kind: str) -> None:
+@pytest.mark.parametrize("data", [False, True])
+@pytest.mark.parametrize("kind", ["open_clip CLIP", "with GELU", "transformers CLIPModel"])
+def test_weights_changed_in_place_count(kind: str, data: bool) -> None:
     model, tokenizer = MODELS[kind]()
     context = learnable(4, WIDTH)
     encoder = PromptEncoder(model, tokenizer, NAMES, n_ctx=4, layout="packed")
@@ -138,7 +140,8 @@ def test_weights_changed_in_place_count(kind: str) -> None:
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "q_proj" in name or "c_fc" in name:
-                weight.mul_(0.5)
+                # an edit of .data leaves no trace in the weight
+                (weight.data if data else weight).mul_(0.5)
     assert not torch.allclose(encoder(context), before)
     torch.testing.assert_close(encoder(context), encoder.encode_plain(context), atol=1e-10, rtol=1e-10)
 
@@ -185,6 +188,33 @@ def test_transformed_functions_and_compiled_ones() -> None:
     compiled = PromptEncoder(clip(), None, NAMES, n_ctx=4, layout="packed", compile="aot_eager")
     (by_compile,) = torch.autograd.grad(compiled(context, [deep]).square().sum(), context)
     torch.testing.assert_close(by_compile, expected, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
+@pytest.mark.parametrize("quick_gelu", [False, True])
+def test_derivatives_that_packed_lacks_are_refused_and_transforms_have_them(quick_gelu: bool) -> None:
+    model, context = clip(quick_gelu=quick_gelu), learnable(4, WIDTH)
+    packed, grouped = (
+        PromptEncoder(model, None, NAMES, n_ctx=4, layout=layout) for layout in ("packed", "grouped")
+    )
+    (once,) = torch.autograd.grad(packed(context).square().sum(), context, create_graph=True)
+    (expected,) = torch.autograd.grad(grouped(context).square().sum(), context)
+    torch.testing.assert_close(once, expected, atol=1e-10, rtol=1e-10)
+    with pytest.raises(
+        SarRegError, match=r'^the packed layout has no second derivative; use layout="grouped", or a '
+    ):
+        torch.autograd.grad(once.square().sum(), context)
+    with (
+        forward_ad.dual_level(),
+        pytest.raises(SarRegError, match=r"^the packed layout has no forward-mode derivative; "),
+    ):
+        packed(forward_ad.make_dual(context.detach(), torch.ones_like(context)))
+    for transform in (
+        lambda encode: torch.func.hessian(lambda x: encode(x).square().sum()),
+        lambda encode: torch.func.jacfwd(encode),
+    ):
+        found = [transform(encode)(context.detach()) for encode in (packed, grouped)]
+        torch.testing.assert_close(*found, atol=1e-9, rtol=1e-9)
 
 
 def test_templates_packed() -> None:
