@@ -111,28 +111,38 @@ def clean_names(
         >>> cleaned.names, cleaned.counts()
         (['siamese cat'], {'near a base class': 1, 'duplicate': 1})
     """
-    check_filtering(filtering)
-    base, exclude = name_tuple(base, "base"), name_tuple(exclude, "exclude", ordered=False)
-    style, known = _Style(base), KnownNames()
-    strict = filtering == "strict"
-    filters = (
-        (KnownNames(exclude), "excluded", "excluded"),
-        (KnownNames(base), "base class", "near a base class" if strict else None),
-        (known, "duplicate", "near-duplicate" if strict else None),
-    )
-    cleaned = Cleaned([])
+    cleaner = Cleaner(base=base, exclude=exclude, filtering=filtering)
     for given in name_tuple(raw, "raw", ordered=False):
-        name = style.follow(tidy(given))
-        reason = style.refuse(name)
-        for names, same, near in filters:
+        cleaner.add(given)
+    return cleaner.cleaned
+
+
+class Cleaner:
+    """`clean_names` a name at a time; `cleaned` is the result so far."""
+
+    def __init__(self, *, base: Sequence[str], exclude: Sequence[str], filtering: Filtering) -> None:
+        check_filtering(filtering)
+        base, exclude = name_tuple(base, "base"), name_tuple(exclude, "exclude", ordered=False)
+        self.cleaned, self._style, self._known = Cleaned([]), _Style(base), KnownNames()
+        strict = filtering == "strict"
+        self._filters = (
+            (KnownNames(exclude), "excluded", "excluded"),
+            (KnownNames(base), "base class", "near a base class" if strict else None),
+            (self._known, "duplicate", "near-duplicate" if strict else None),
+        )
+
+    def add(self, given: str) -> None:
+        """Keep the name, tidied, or drop it."""
+        name = self._style.follow(tidy(given))
+        reason = self._style.refuse(name)
+        for names, same, near in self._filters:
             if reason is None and (match := names.match(name)) is not None:
                 reason = same if match.kind == "same" else near
         if reason is None:
-            known.add(name)
-            cleaned.names.append(name)
+            self._known.add(name)
+            self.cleaned.names.append(name)
         else:
-            cleaned.dropped.setdefault(reason, []).append(given)
-    return cleaned
+            self.cleaned.dropped.setdefault(reason, []).append(given)
 
 
 def check_filtering(filtering: object) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sar_reg.checks import whole_number
 from sar_reg.class_names import name_tuple
 from sar_reg.errors import InputError, counted
-from sar_reg.novel.cleaning import Cleaned, Filtering, check_filtering, clean_names
+from sar_reg.novel.cleaning import Cleaned, Cleaner, Filtering, check_filtering
 from sar_reg.novel.name_format import NameFormat
 from sar_reg.novel.source import NovelClassesError, NovelNames, with_outcome
 from sar_reg.novel.wordnet.graph import WordNet
@@ -146,12 +146,13 @@ class WordNetClasses:
     ) -> tuple[list[Member], Cleaned]:
         """The first `n` candidates that may be used, and what was dropped on the way."""
         seen: dict[str, Member] = {}
-        cleaned = Cleaned([])
+        cleaner = Cleaner(base=base, exclude=exclude, filtering=self.filtering)
+        cleaned = cleaner.cleaned
         while len(cleaned.names) < n and (more := list(islice(candidates, n // 4 + 20))):
             for member in more:
-                seen.setdefault(member.name.lower(), member)
-            names = [member.name for member in seen.values()]
-            cleaned = clean_names(names, base=base, exclude=exclude, filtering=self.filtering)
+                if (word := member.name.lower()) not in seen:
+                    seen[word] = member
+                    cleaner.add(member.name)
         return [seen[name.lower()] for name in cleaned.names[:n]], cleaned
 
 

@@ -20,7 +20,7 @@ from examples.protocol.cli import command as command_module
 from examples.protocol.cli.command import main
 from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.recipe import Recipe
-from examples.protocol.runs import experiment, handcrafted
+from examples.protocol.runs import duration, experiment, handcrafted
 from examples.protocol.runs import run as run_module
 from examples.protocol.runs.novel_names import in_options_of_the_command, novel_source
 from sar_reg.errors import InputError
@@ -31,8 +31,9 @@ QUICK = ("--dataset", "squares", "--epochs", "2", "--shots", "3", "--n-novel", "
 
 
 @pytest.fixture
-def coop(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """`coop("--flag", …)` runs the command in a folder of its own; gives what it printed."""
+def coop_with_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """`coop_with_picture("--flag", …)` runs the command in a folder of its own; gives what it printed."""
+    monkeypatch.setattr(duration, "REPEATS", 1)
 
     def command(*arguments: str) -> tuple[str, str]:
         main(CoOp, RECIPE, [*QUICK, "--out", str(tmp_path / "runs"), *arguments])
@@ -42,8 +43,15 @@ def coop(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     return command
 
 
-def test_the_comparison(coop, tmp_path: Path) -> None:
-    printed, progress = coop()
+@pytest.fixture
+def coop(coop_with_picture, monkeypatch: pytest.MonkeyPatch):
+    """The same without the drawing, which is a third of the time."""
+    monkeypatch.setattr(command_module, "draw_comparison", lambda path, *_, **__: path)
+    return coop_with_picture
+
+
+def test_the_comparison(coop_with_picture, tmp_path: Path) -> None:
+    printed, progress = coop_with_picture()
     epochs = [line for line in progress.splitlines() if "epoch" in line]
     assert len(epochs) == 2 * 3 * 2, "not a terminal: a line per epoch, in 3 runs without SAR and 3 with it"
     assert re.fullmatch(r"CoOp, seed 1: epoch 1, ce \d\.\d{3} \(1 of 12 in all\)", epochs[0])
@@ -82,8 +90,8 @@ def test_more_samples_than_classes_are_said_in_words(coop) -> None:
     assert "each of 9 classes is compared with all 8 others\nnovel classes: 5\n" in printed
 
 
-def test_the_handcrafted_prompts_have_no_spread_over_seeds(coop) -> None:
-    printed, _ = coop("--no-sar", "--seeds", "1", "2")
+def test_the_handcrafted_prompts_have_no_spread_over_seeds(coop_with_picture) -> None:
+    printed, _ = coop_with_picture("--no-sar", "--seeds", "1", "2")
     assert re.search(r"^zero-shot +\d+\.\d +\d+\.\d +\d+\.\d$", printed, re.MULTILINE)
     assert "SAR" not in printed
 
@@ -110,9 +118,10 @@ def test_fresh_runs_need_no_earlier_ones(coop) -> None:
     assert coop("--no-sar", "--seeds", "1", "--fresh")[0] == coop("--no-sar", "--seeds", "1")[0]
 
 
-def test_json_holds_means_and_records(coop) -> None:
-    printed, _ = coop("--json", "--seeds", "2")
+def test_json_holds_means_and_records(coop_with_picture) -> None:
+    printed, _ = coop_with_picture("--json", "--seeds", "2")
     content = json.loads(printed)
+    assert Path(content["picture"]).is_file()
     assert [row["title"] for row in content["rows"]] == ["zero-shot", "CoOp", "CoOp + SAR"]
     assert content["rows"][1]["base_std"] is None
     assert [record["seed"] for record in content["records"][1:]] == [2, 2]

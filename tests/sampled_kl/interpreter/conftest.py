@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -18,7 +19,8 @@ collect_ignore_glob = [] if INTERPRETED else ["*.py"]
 def language_is_patched_once_a_launch() -> Iterator[None]:
     """Triton's interpreter prepares its language at a launch, and again at each call of a nested function.
 
-    Searching the language for what is left to do, which is nothing, would be a third of the time of these tests.
+    Searching the language for what is left to do, which is nothing, would be a third of the time of these tests, and
+    the table of NumPy's types, which is written out at each operation, a tenth.
     """
     import triton.language as tl
     from triton.runtime import interpreter
@@ -29,6 +31,15 @@ def language_is_patched_once_a_launch() -> Iterator[None]:
         languages = [value for value in fn.__globals__.values() if value is tl or value is tl.core]
         return prepare(fn) if any(tl.core.is_builtin(language.load) for language in languages) else None
 
+    find, found = interpreter._get_np_dtype, {}
+
+    def numpy_type(dtype: tl.dtype) -> np.dtype:
+        known = found.get(dtype.name)
+        if known is None:
+            known = found[dtype.name] = find(dtype)
+        return known
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(interpreter, "_patch_lang", prepare_once)
+        patch.setattr(interpreter, "_get_np_dtype", numpy_type)
         yield
