@@ -44,7 +44,7 @@ def measure(run: Callable[[], Tensor], *, model: nn.Module, repeats: int, learn:
     """The median of `repeats` passes; seconds are CPU time of this process, which runs one thread.
 
     Args:
-        run: gives the features.
+        run: returns the features.
         model: its weights do not count as memory kept for backward.
         repeats: how often to run.
         learn: run backward too.

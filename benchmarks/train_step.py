@@ -135,7 +135,7 @@ def image_row(batch: int, prompted: bool, model: nn.Module) -> dict[str, Any]:
 
 
 def gate(model: nn.Module) -> None:
-    """Check that ours and plain give the same features and gradients before anything is timed."""
+    """Check that ours and plain return the same features and gradients before anything is timed."""
     encoder = PromptEncoder(model, None, class_names(8), n_ctx=4)
     context = encoder.random_context().requires_grad_()
     ours, plain = encoder(context), encoder.encode_plain(context)

@@ -51,7 +51,7 @@ def inspect(folder: Path) -> Report:
         InputError: if there is no such folder, or its names.csv or split file cannot be read.
     """
     if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}; give the folder that holds the class folders")
+        raise InputError(f"there is no folder {folder}; pass the folder that holds the class folders")
     problems: list[str] = []
     dataset = None
     try:
@@ -129,9 +129,7 @@ def as_text(report: Report) -> str:
     lines += report.notes
     tiny = sum(row.tiny for row in report.classes)
     if tiny:
-        lines.append(
-            f"{counted(tiny, 'class')} with fewer than {TINY} images: the accuracy there says little"
-        )
+        lines.append(f"{counted(tiny, 'class')} with fewer than {TINY} images: their accuracy is unreliable")
     lines += [report.names] if report.names else []
     lines += [f"problem: {problem}" for problem in report.problems]
     if not report.problems:

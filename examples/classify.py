@@ -58,13 +58,13 @@ def find_images(given: Sequence[str]) -> list[Path]:
         else:
             inside = [path]
         if not inside:
-            raise InputError(f"{text} holds no images; give image files, folders of them, or a pattern")
+            raise InputError(f"{text} holds no images; pass image files, folders of them, or a pattern")
         found += inside
     return list(dict.fromkeys(found))
 
 
 def names_of(run: FinishedRun, given: str) -> list[str]:
-    """The classes to tell apart: those of a file, those in `given` with commas between, or all the run knows."""
+    """The classes to distinguish: from a file, from `given` separated by commas, or all that the run knows."""
     if not given:
         return list(run.classnames)
     names = read_names(given) if Path(given).is_file() else [name.strip() for name in given.split(",")]
@@ -74,7 +74,7 @@ def names_of(run: FinishedRun, given: str) -> list[str]:
     if not names or twice:
         what = f"names {', '.join(twice)} twice" if twice else "holds no name"
         raise InputError(
-            f'--classes {what}; give each class once, as in --classes "robin,blue tit" or in a file'
+            f'--classes {what}; pass each class once, as in --classes "robin,blue tit" or in a file'
         )
     return names
 
@@ -92,7 +92,7 @@ def classify(
     """Answers in the images' order; an image that cannot be read gets the reason instead of classes.
 
     Args:
-        method: of the finished run, with the classes to tell apart.
+        method: of the finished run, with the classes to distinguish.
         rows: its classifier, a unit row per class.
         transform: of test images.
         images: paths.

@@ -30,7 +30,7 @@ def export(
     """
     if run.method_class.trains_image_side:
         raise InputError(
-            f"{run.config.method} changes the image tower too, so a class matrix alone would give other answers; "
+            f"{run.config.method} changes the image tower too, so a class matrix alone is not enough; "
             "use python -m examples.classify, or export a run of CoOp, KgCoOp or TCP"
         )
     method = run.method(classnames)

@@ -1,4 +1,4 @@
-"""Checks of numbers, switches and devices that a caller gives; a wrong one would silently change the result."""
+"""Checks of numbers, switches and devices that a caller passes; a wrong one would silently change the result."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def whole_number(
     """An argument that counts something, as an `int`; numpy's integers and the compiler's symbols are accepted.
 
     Args:
-        value: what the caller gave.
+        value: what the caller passed.
         name: of the argument, for the message.
         least: smallest value allowed; None: any.
         most: largest value allowed.
-        otherwise: what else may be given, for the message.
+        otherwise: what else is allowed, for the message.
 
     Raises:
         InputError: for values out of range, bools, floats, tensors and other types.

@@ -66,7 +66,7 @@ def some_names(names: object, argument: str) -> tuple[str, ...]:
     """
     found = name_tuple(names, argument)
     if not found:
-        raise InputError(f"{argument} is empty; give at least one class name")
+        raise InputError(f"{argument} is empty; pass at least one class name")
     for position, name in enumerate(found):
         if not fold(name):
             raise InputError(f"{argument}[{position}] is {name!r}, which is empty; every class needs a name")

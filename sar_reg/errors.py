@@ -23,11 +23,11 @@ class SarRegError(Exception):
 
 
 class InputError(SarRegError, ValueError):
-    """An argument or a file is wrong; the message says what was expected, what came and what to do."""
+    """An argument or a file is wrong; the message states what was expected, what was passed and what to do."""
 
 
 class WriteError(InputError, OSError):
-    """A file cannot be written; the message names it and says why."""
+    """A file cannot be written; the message contains its path and the reason."""
 
 
 class MissingExtraError(SarRegError, ImportError):
@@ -35,7 +35,7 @@ class MissingExtraError(SarRegError, ImportError):
 
 
 def require(module: str, *, extra: str) -> ModuleType:
-    """Import an optional package, or say how to install it.
+    """Import an optional package; if it is missing, raise an error with the command that installs it.
 
     Args:
         module: name of the module, such as `"openai"`.

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def file_path(path: object) -> Path:
-    """A path given as text or as a `Path`.
+    """Convert a string or a `Path` to a `Path`.
 
     Raises:
         InputError: for other types, for an empty path and for a null byte in it.

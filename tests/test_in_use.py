@@ -204,7 +204,7 @@ def test_a_head_is_refused_where_it_would_give_other_answers(records, place: Pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["new/*.bmp"], r"new/\*.bmp holds no images; give image files"),
+        (["new/*.bmp"], r"new/\*.bmp holds no images; pass image files"),
         (["."], r"\. holds no images"),
         (["x.png", "--classes", "cat, Cat"], "--classes names cat twice"),
         (["x.png", "--classes", "blue tit,Blue_ Tit"], "--classes names blue tit twice"),
@@ -301,7 +301,7 @@ def test_changed_records_are_refused(
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[", b"[]", b'"text"', b"null"])
 def test_what_is_not_a_record_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_bytes(content)
-    with pytest.raises(InputError, match=r"other\.json is not a run record; give one of the"):
+    with pytest.raises(InputError, match=r"other\.json is not a run record; pass one of the"):
         open_finished(tmp_path / "other.json", CPU)
 
 
@@ -337,7 +337,7 @@ def test_the_last_fit(
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (("--final", "--base-classes", "x.txt"), "--final trains on all classes of your own photos"),
-    (("--expected", "x.txt"), "--expected names classes to come, which only a last fit uses; give --final"),
+    (("--expected", "x.txt"), "--expected names classes to come, which only a last fit uses; pass --final"),
 ])  # fmt: skip
 def test_a_last_fit_takes_all_classes(
     arguments, message: str, place: Path, names, tmp_path: Path, capsys

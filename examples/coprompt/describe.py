@@ -68,7 +68,7 @@ def describe_class(name: str, n: int, domain: str, talk: Conversation) -> list[s
     """Ask until there are `n` different sentences about one class.
 
     Raises:
-        SarRegError: if the server keeps failing, or the model gives no new sentences.
+        SarRegError: if the server keeps failing, or the model returns no new sentences.
     """
     known: list[str] = []
     barren = 0

@@ -43,7 +43,7 @@ def warn_of_missing(dataset: str) -> None:
 
 
 def find_descriptions(source: str | Path, dataset: str, classnames: Sequence[str]) -> list[list[str]]:
-    """Give the sentences of each class, rows in the order of `classnames`.
+    """Return the sentences of each class, rows in the order of `classnames`.
 
     Args:
         source: a JSON file in the official format (class name → list of sentences), a folder of such files

@@ -200,5 +200,5 @@ def missing_descriptions(runs: Runs) -> list[str]:
         return []
     return [
         "CoPrompt ran without its descriptions: handcrafted prompts stand in for them, so its rows are not the "
-        "paper's method. Give --descriptions FOLDER."
+        "paper's method. Pass --descriptions FOLDER."
     ]

@@ -53,7 +53,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that raised: its name and the file that says why."""
+    """A run that raised: its name and the file with the reason."""
 
     name: str
     log: Path
@@ -187,7 +187,7 @@ def share_of_machine(execution: Execution, *, gpus: bool, cores: int) -> tuple[E
     if execution.workers >= cores:
         raise InputError(
             f"a run with --workers {execution.workers} takes {execution.workers + 1} cores, and the largest machine "
-            f"of the cluster has {cores}; give --workers {cores - 1} or fewer"
+            f"of the cluster has {cores}; pass --workers {cores - 1} or fewer"
         )
     return execution, 1 + execution.workers, 0
 

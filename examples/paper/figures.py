@@ -82,7 +82,7 @@ def save(figure: Any, stem: Path) -> list[Path]:
     written = []
     for ending in ("png", "pdf"):
         buffer = io.BytesIO()
-        # no date in the file: the same runs give the same bytes
+        # no date in the file, so that the same runs produce the same bytes
         date = {"CreationDate": None} if ending == "pdf" else {"Software": None}
         figure.savefig(buffer, format=ending, dpi=130, metadata=date)
         written.append(write_atomic(stem.with_suffix(f".{ending}"), buffer.getvalue()))

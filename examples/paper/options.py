@@ -81,7 +81,7 @@ class PaperOptions:
     runs_per_gpu: int = 1
     """With --engine ray: runs at the same time on one GPU, which share its --workers."""
     estimate: bool = False
-    """Say what the plan takes on this machine, from a short measurement, and stop. With --data published: without
+    """Print how long the plan takes on this machine, from a short measurement, and stop. With --data published: without
     data, from the published sizes of the data sets and a model of one GPU."""
     rehearse: bool = False
     """Do the plan on made-up images of all classes with a small random CLIP, one step per run, then remove it all."""
@@ -112,7 +112,7 @@ def check_options(options: PaperOptions) -> None:
         raise InputError("--only takes a run of one table or figure; name it instead of all")
     if options.runs_per_gpu > 1 and options.engine != "ray":
         raise InputError(
-            "--runs-per-gpu has no effect without --engine ray; give it as well, or leave both out"
+            "--runs-per-gpu has no effect without --engine ray; pass it as well, or leave both out"
         )
 
 

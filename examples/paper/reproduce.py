@@ -88,7 +88,7 @@ def reproduce(
         name: the table or figure.
         options: the command line's.
         changes: settings of every run's recipe to change.
-        isolate: give each run a process of its own where the sweep asks for it.
+        isolate: run each run in its own process, if the sweep asks for it.
     """
     job, failures = Job.of(name, options, changes), list[Failure]()
     if options.run and not options.print_commands:
@@ -137,8 +137,8 @@ def run_missing(job: Job, *, isolate: bool = True) -> list[Failure]:
 def _check_data(options: PaperOptions) -> None:
     if options.data != "testbed" and not Path(options.data).is_dir():
         raise InputError(
-            f"there is no folder {options.data}; give --data ROOT, or leave it out for the testbed"
-            f"{'; with --data published, give --estimate' if options.data == PUBLISHED else ''}"
+            f"there is no folder {options.data}; pass --data ROOT, or leave it out for the testbed"
+            f"{'; with --data published, pass --estimate' if options.data == PUBLISHED else ''}"
         )
 
 

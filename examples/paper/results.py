@@ -53,7 +53,7 @@ def find_runs(planned: Iterable[PlannedRun], places: Sequence[Path]) -> dict[Gro
 
 
 def finished_at(record: Record) -> float:
-    """When a run finished, in seconds since 1970; 0 if its record does not say."""
+    """When a run finished, in seconds since 1970; 0 if its record does not contain it."""
     when = record.get("finished")
     return datetime.strptime(when, "%Y-%m-%dT%H:%M:%S%z").timestamp() if when else 0.0
 

@@ -40,7 +40,7 @@ NAMES = (
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep's file says; the defaults are the paper's.
+    """The content of a sweep's file; the defaults are the paper's.
 
     Attributes:
         name: the table or figure.

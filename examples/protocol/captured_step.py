@@ -29,7 +29,7 @@ def refuse_without_gpu(device: torch.device, recipe: Recipe) -> None:
     """
     if not _has_graphs(device):
         raise InputError(
-            f"--cuda-graph needs a GPU, and this run is on {device}: leave it out, or give --device cuda"
+            f"--cuda-graph needs a GPU, and this run is on {device}: leave it out, or pass --device cuda"
         )
     if recipe.accumulate > 1:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Joint accuracy: base and new classes in one list, as in use, where nobody says which of the two an image is."""
+"""Joint accuracy: base and new classes in one list, as in practice."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def joint_accuracy(method: PromptMethod, base: ImageSet, new: ImageSet, rows: Ro
 def joint_results(
     method: PromptMethod, base: ImageSet, new: ImageSet, learned: Rows, handcrafted: Rows
 ) -> dict[str, dict[str, float]]:
-    """Joint accuracies of three classifiers that a finished run gives.
+    """Joint accuracies of three classifiers that can be built from a finished run.
 
     `learned`: learned prompts for all classes; `handcrafted_new`: handcrafted prompts for the new ones;
     `blended`: for each class the mean of its two unit rows.

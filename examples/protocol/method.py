@@ -43,7 +43,7 @@ class PromptMethod(nn.Module):
     Args:
         model: the frozen CLIP; not registered as a submodule.
         tokenizer: the model's tokenizer.
-        classnames: base and novel names in training, the classes to tell apart in evaluation.
+        classnames: base and novel names in training, the classes to distinguish in evaluation.
         n_base: how many of them carry labels; they come first.
         recipe: hyper-parameters.
         dataset: key of the data set, for what a method keeps per data set (templates, descriptions).
@@ -129,9 +129,9 @@ class PromptMethod(nn.Module):
         """Compute the method's loss for one batch.
 
         Args:
-            images: one tensor per view; may be empty where `image_features` are given.
+            images: one tensor per view; may be empty if `image_features` are passed.
             labels: 0 … n_base − 1.
-            image_features: what `encode_images(images[0])` gives, where it was kept from earlier; only for
+            image_features: the result of `encode_images(images[0])`, if it was stored; only for
                 methods that do not train the image side.
         """
         raise NotImplementedError
@@ -159,7 +159,7 @@ class PromptMethod(nn.Module):
         """
         if image_features is None:
             if images is None:
-                raise InputError("there is nothing to classify: give images or image_features")
+                raise InputError("there is nothing to classify: pass images or image_features")
             image_features = self.encode_images(images)
         text = self.encode_text() if text_features is None else text_features
         return self.classify(image_features, text[: self.n_base])
@@ -175,7 +175,7 @@ class PromptMethod(nn.Module):
             return f @ t.T / self.temperature
 
     def autocast(self) -> torch.autocast:
-        """The context in which towers run: bf16 where the recipe says so, else nothing."""
+        """The context in which towers run: bf16 autocast if the recipe asks for it, else none."""
         bf16 = self.recipe.precision == "bf16"
         # a cached cast of a learned tensor would tie a captured step to memory that is free again
         return torch.autocast(self.tower.device.type, torch.bfloat16, enabled=bf16, cache_enabled=False)
@@ -205,7 +205,7 @@ class PromptMethod(nn.Module):
                 tensor.copy_(tensors[name])
 
     def for_classes(self, classnames: Sequence[str]) -> PromptMethod:
-        """The same learned tensors with other class names, all of them to be told apart."""
+        """The same learned tensors with other class names, all of them to be distinguished."""
         return self.with_learned(
             self.learned(), self.model, self.tokenizer, classnames, recipe=self.recipe, dataset=self.dataset
         )
@@ -221,7 +221,7 @@ class PromptMethod(nn.Module):
         recipe: Recipe,
         dataset: str,
     ) -> Self:
-        """The method with these learned tensors, for names that are all to be told apart."""
+        """The method with these learned tensors, for names that are all to be distinguished."""
         with torch.random.fork_rng(
             devices=[]
         ):  # the discarded random start must not move the run's generator

@@ -90,7 +90,7 @@ class Recipe:
         if self.views and self.augmentation == "none":
             raise InputError(
                 f"views = {self.views} asks for random views, and augmentation none has none (it encodes every image "
-                "once); leave out --views, or give --augmentation crop-flip as well"
+                "once); leave out --views, or pass --augmentation crop-flip as well"
             )
 
 

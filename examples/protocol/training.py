@@ -68,7 +68,7 @@ def train(
     """Train the method's learned tensors in place.
 
     Args:
-        method: built for the bank's names where `sar` is given, for the base classes otherwise.
+        method: built for the bank's names if `sar` is passed, otherwise for the base classes.
         sar: the regulariser, or None for the method alone.
         images: the epochs.
         recipe: hyper-parameters.
@@ -154,7 +154,7 @@ def part_losses(
     part: Batch,
     drawn: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
-    """A part's share of `loss` and of its terms, with gradient; `sar_share` is that of SAR, where it is given."""
+    """A part's share of `loss` and of its terms, with gradient; `sar_share` is the share of SAR, if SAR is used."""
     share = len(part.labels) / part.whole
     with method.autocast():
         step = method.step(part.images, part.labels, image_features=part.features, **drawn)

@@ -143,7 +143,7 @@ class AnchorBank:
         """
         if not self.fingerprint:
             raise InputError(
-                "this bank does not say which text tower made it; build it with build_anchor_bank, or pass "
+                "this bank does not record which text tower made it; build it with build_anchor_bank, or pass "
                 "fingerprint=text_tower(model).fingerprint() to AnchorBank"
             )
         found = text_tower(model).fingerprint()

@@ -134,7 +134,7 @@ def _check_novel(novel: object) -> None:
 
 
 def _take(novel: Sequence[str], n: int, exclude: tuple[str, ...]) -> NovelNames:
-    """The first `n` of given names."""
+    """The first `n` names of a list."""
     given = name_tuple(novel, "novel")
     kept = _without(given, exclude)
     dropped = {"excluded": len(given) - len(kept)}
@@ -156,7 +156,7 @@ def _ask(
     def ask() -> NovelNames:
         made = source.generate(base, n, exclude=exclude, seed=seed)
         about = made.provenance if isinstance(made, NovelNames) else {"source": type(source).__name__}
-        return NovelNames(_without(name_tuple(made, f"what {source!r} gave"), exclude), about)
+        return NovelNames(_without(name_tuple(made, f"what {source!r} returned"), exclude), about)
 
     if not isinstance(source, DescribedSource):
         return ask()
@@ -170,7 +170,7 @@ def _without(names: tuple[str, ...], exclude: tuple[str, ...]) -> tuple[str, ...
 
 
 def _tokens_and_numbers(tower: TextTower, names: tuple[str, ...], prompts: tuple[str, ...]) -> dict[str, str]:
-    """What changes the features of a bank and is not in it; the tokenizer through the ids that it gives."""
+    """What changes the features of a bank and is not in it; the tokenizer through the ids that it returns."""
     texts = [prompts[0].replace("{}", spoken(name)) for name in names]
     texts += [prompt.replace("{}", spoken(names[0])) for prompt in prompts]
     return {

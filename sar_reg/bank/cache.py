@@ -94,5 +94,5 @@ def _read_names(path: Path) -> NovelNames:
     entry: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     names = tuple(cast("list[str]", entry["names"]))
     if sha256("\n".join(names)) != entry["sha256"]:
-        raise ValueError("the names were changed; give a list of your own as a WordList")
+        raise ValueError("the names were changed; pass a list of your own as a WordList")
     return NovelNames(names, dict(entry["provenance"]))

@@ -27,7 +27,7 @@ class Overlap:
         exact: novel names equal to a new class, up to case, `_` and spaces.
         other_spelling: pairs (novel, new) equal up to plural, article, accents, hyphens or word order.
         similar: triples (novel, new, cosine) above the threshold, the closest first; only if features
-            of the new classes were given.
+            of the new classes were passed.
     """
 
     new_classes: int
@@ -53,7 +53,7 @@ class BankReport:
         n_novel: number of novel classes.
         provenance: where the novel names came from, as the source described it.
         nearest: for a sample of novel classes, the base class with the most similar text feature and the cosine.
-        overlap: with the new classes given, or `None`.
+        overlap: with the new classes that were passed, or `None`.
     """
 
     n_base: int

@@ -42,7 +42,7 @@ def resolve_templates(templates: DataSet | Iterable[Template]) -> tuple[str, ...
     """Turn a data set's key, or the user's own templates, into a tuple of templates.
 
     Args:
-        templates: a key of `SPECIFIC` (gives the paper's eight templates: `GENERAL` and the data set's own),
+        templates: a key of `SPECIFIC` (for the paper's eight templates: `GENERAL` and the data set's own),
             or templates that each contain `{}` exactly once, the place of the class name. A template may also be
             a function of the class name, as in `open_clip.OPENAI_IMAGENET_TEMPLATES`.
 
@@ -90,7 +90,7 @@ def _sentence(template: Any) -> str:
     for name in ("Apple Pie", "zebra") if callable(template) else ():
         if template(name) != text.replace("{}", name):
             raise InputError(
-                f"a template function must put the name into a sentence unchanged, but {name!r} gives "
+                f"a template function must put the name into a sentence unchanged, but for {name!r} it returned "
                 f"{template(name)!r}; write the sentences out, or change the class names beforehand"
             )
     return str(text)

@@ -1,4 +1,4 @@
-"""Reading a command line: a mistake is one line that says what was expected."""
+"""Reading a command line: a mistake is reported in one line that states what was expected."""
 
 from __future__ import annotations
 

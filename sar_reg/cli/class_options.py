@@ -28,7 +28,7 @@ _ONLY_FOR = {
     "max_requests": ("llm",),
 }
 """Options that only some sources read: option → values of --novel."""
-_ADVICE = "give a file with one name a line, or names separated by commas"
+_ADVICE = "pass a file with one name a line, or names separated by commas"
 
 
 def class_list(text: str) -> list[str]:
@@ -91,7 +91,7 @@ def add_class_arguments(parser: argparse.ArgumentParser) -> None:
     add("--llm", metavar="MODEL", help=f"name of the model (default: {LLM})")
     server = "an OpenAI-compatible server, such as http://localhost:8000/v1"
     add("--base-url", type=address, metavar="URL", help=server)
-    add("--temperature", type=number, help="sent to the server if given")
+    add("--temperature", type=number, help="sent to the server if it is set")
     add("--timeout", type=number, help=f"seconds for one answer (default: {TIMEOUT:g})")
     add("--max-requests", type=count, help="bound on all requests, repeats included")
     add("--cache", type=Path, metavar="DIR", help="keeps what is received, so that a second call continues")
@@ -109,7 +109,7 @@ def novel_source(options: argparse.Namespace, progress: ProgressLine | None = No
         if getattr(options, name) is not None and options.novel not in kinds:
             flag, needed = name.replace("_", "-"), " or ".join(f"--novel {kind}" for kind in kinds)
             raise InputError(
-                f"--{flag} has no effect with --novel {options.novel:.60}; leave it out, or give {needed}"
+                f"--{flag} has no effect with --novel {options.novel:.60}; leave it out, or pass {needed}"
             )
     shared: dict[str, Any] = {"filtering": options.filtering, "allow_fewer": options.allow_fewer}
     if options.novel in ("related", "random"):

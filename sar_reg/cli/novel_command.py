@@ -17,8 +17,8 @@ from sar_reg.progress import ProgressLine
 from sar_reg.version import __version__
 
 _DESCRIPTION = (
-    "Make a list of novel classes that suit given base classes. Prints one name a line, or writes a JSON file "
-    "that also says where the names came from. What a language model answered is kept beside that file, prompt "
+    "Make a list of novel classes for a list of base classes. Prints one name a line, or writes a JSON file "
+    "that also records where the names came from. Answers of a language model are kept beside that file, prompt "
     "and time included, and a second call asks only for what is missing."
 )
 
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
         )
     elif options.cache:
         raise InputError(
-            f"--cache has no effect with --novel {options.novel:.60}; leave it out, or give --novel llm"
+            f"--cache has no effect with --novel {options.novel:.60}; leave it out, or pass --novel llm"
         )
     if options.dry_run:
         return show_preview(options, source, base, exclude)

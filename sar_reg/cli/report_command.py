@@ -14,7 +14,7 @@ from sar_reg.cli.terminal import give, give_json
 
 def add_to(commands: Any) -> None:
     """Add the command to the parser."""
-    what = "say what is in a bank, where its novel classes came from, and how many are a benchmark's new ones"
+    what = "show the content of a bank, the sources of its novel classes, and how many are a benchmark's new ones"
     parser: argparse.ArgumentParser = commands.add_parser(
         "report", help=what, description=f"{what.capitalize()}."
     )

@@ -92,7 +92,7 @@ def clean_names(
     """Tidy names and drop those that cannot serve as novel classes.
 
     Args:
-        raw: names as a model, a file or a dictionary gave them.
+        raw: names as they came from a model, a file or a dictionary.
         base: the base classes. Their style is followed: if all are lower case, so are the names; if none
             has a word in parentheses, such explanations are taken off.
         exclude: names that must never be used, such as a benchmark's new classes. Other spellings of them (plural,

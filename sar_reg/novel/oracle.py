@@ -14,7 +14,7 @@ from sar_reg.novel.source import NovelNames, with_outcome
 class Oracle:
     """Uses the names of the classes that a benchmark tests on: an upper reference, not a fair result.
 
-    It gives all its names regardless of `n` (in the paper fewer than 100 on average) and marks everything made
+    It returns all its names regardless of `n` (in the paper fewer than 100 on average) and marks everything made
     with it: `describe()["looks_at_test_classes"]` is true.
 
     Args:
@@ -38,7 +38,7 @@ class Oracle:
         """All new classes, in their order.
 
         Raises:
-            InputError: if some of them are excluded; the two wishes contradict each other.
+            InputError: if some of them are in `exclude`, which contradicts using them.
         """
         cleaned = clean_names(self.new_classes, base=base_classes, exclude=exclude, filtering="exact")
         if forbidden := cleaned.dropped.get("excluded"):

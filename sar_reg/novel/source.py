@@ -60,7 +60,7 @@ class NovelSource(Protocol):
         """Return `n` class names, none of them in `base_classes` or `exclude`.
 
         Returns:
-            A sequence of strings; a `NovelNames` also says where they came from.
+            A sequence of strings; a `NovelNames` also contains where they came from.
 
         Raises:
             NovelClassesError: if there are fewer; it carries those that were found.
@@ -93,7 +93,7 @@ class ResumableSource(DescribedSource, Protocol):
 
 
 class NovelClassesError(SarRegError):
-    """A source could not give the names asked for.
+    """A source could not return the requested names.
 
     Attributes:
         names: those it did find, cleaned.

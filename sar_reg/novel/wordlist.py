@@ -1,4 +1,4 @@
-"""Novel classes from a list of words: given ones, or a file that `python -m sar_reg novel` wrote."""
+"""Novel classes from a list of words, or from a file that `python -m sar_reg novel` wrote."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_names(path: str | os.PathLike[str]) -> list[str]:
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[list[str], dict[str, Any] | None]:
-    """The names in a file, and where they came from if the file says so."""
+    """The names in a file, and where they came from, if the file contains it."""
     try:
         text = file_path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -50,7 +50,7 @@ def _refuse_a_table(lines: list[str], path: str | os.PathLike[str]) -> None:
     columns = re.split(r"[,;\t]", lines[0]) if lines else []
     if len(columns) > 1 or columns[:1] == ["name"]:
         raise InputError(
-            f"{path} is a table with the columns {', '.join(columns)}; give a file with one name a line and no header, "
+            f"{path} is a table with the columns {', '.join(columns)}; pass a file with one name a line and no header, "
             f"such as: cut -d, -f2 {path} | tail -n +2 > names.txt"
         )
 
@@ -70,7 +70,7 @@ def _parse(text: str, path: str | os.PathLike[str]) -> tuple[list[str], dict[str
 
 
 class WordList:
-    """Novel classes drawn from given words.
+    """Novel classes drawn from a list of words.
 
     `generate` cleans the words, drops base and excluded names, and draws `n` of what is left at random by
     `seed`. They keep the list's order. If `n` is the number of usable words, all are returned.
@@ -104,7 +104,7 @@ class WordList:
         self.allow_fewer = allow_fewer
         if not self.words:
             raise InputError(
-                "the word list is empty; give at least as many words as novel classes are wanted"
+                "the word list is empty; pass at least as many words as novel classes are wanted"
             )
 
     def __repr__(self) -> str:
@@ -134,7 +134,7 @@ class WordList:
         return with_outcome([usable[i] for i in chosen], n, cleaned.counts(), self.describe())
 
     def describe(self) -> dict[str, Any]:
-        """The list's file name, size and hash, the filtering, and what the file says of its own origin."""
+        """The list's file name, size and hash, the filtering, and the origin that the file contains."""
         digest = sha256("\n".join(self.words))
         marked = {"looks_at_test_classes": True} if (self.origin or {}).get("looks_at_test_classes") else {}
         about = {

@@ -65,7 +65,7 @@ class PromptEncoder(nn.Module):
             GPUs.
         layout: "grouped" computes the fewest rows, in thousands of operations; "packed" computes a few more, in
             about 300 operations for any number of classes; "auto" is packed on CUDA and grouped elsewhere. Both
-            give the same features and gradients.
+            return the same features and gradients.
         compile: run through `torch.compile` as one graph, with its default backend or the one named.
         cuda_graph: replay forward and backward as CUDA graphs, captured at the first call that needs a gradient.
             Later calls must differ in values only, and each backward must run before the next call; both are
@@ -168,7 +168,7 @@ class PromptEncoder(nn.Module):
         class_tokens: Float[Tensor, "classes context width"] | None = None,
         class_layer: int | None = None,
     ) -> Float[Tensor, "classes features"]:
-        """Features of all classes, not normalised, with gradients to every tensor given.
+        """Features of all classes, not normalised, with gradients to every tensor that is passed.
 
         Args:
             context: `(n_ctx, width)` shared by all classes, or `(classes, n_ctx, width)`.

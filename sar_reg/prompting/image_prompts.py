@@ -56,7 +56,7 @@ class ImagePromptEncoder:
 
         Args:
             images: preprocessed images.
-            prompts: tokens appended to the patches; None gives `model.encode_image`.
+            prompts: tokens appended to the patches; None calls `model.encode_image`.
             deep: the b-th (from 1) replaces the appended tokens at the input of block b.
 
         Raises:
@@ -70,7 +70,7 @@ class ImagePromptEncoder:
         images = images.to(visual.conv1.weight.dtype)
         if prompts is None:
             if deep:
-                raise InputError("deep image prompts replace prompts: give prompts as well")
+                raise InputError("deep image prompts replace prompts: pass prompts as well")
             features = visual(images)
             return features[0] if isinstance(features, tuple) else features
         blocks = visual.transformer.resblocks

@@ -91,14 +91,14 @@ class Learned:
         return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
     def apart(self) -> tuple[Any, ...]:
-        """Its parts, for `Learned.of_parts`; a checkpoint guards tensors that it is given one by one."""
+        """Its parts, for `Learned.of_parts`; a checkpoint handles tensors only if they are passed one by one."""
         return self.class_layer, self.context, self.class_tokens, *self.deep
 
     @classmethod
     def of_parts(
         cls, class_layer: int, context: Tensor | None, class_tokens: Tensor | None, *deep: Tensor
     ) -> Learned:
-        """Put together what `apart` gave."""
+        """Rebuild the inputs from the result of `apart`."""
         return cls(context, deep, class_tokens, class_layer)
 
 
@@ -110,7 +110,7 @@ def check_vectors(
     advice: str = "",
     convert: str = "convert with .float()",
 ) -> None:
-    """Refuse what is not a floating-point tensor of one of these shapes, on this device if one is given.
+    """Refuse what is not a floating-point tensor of one of these shapes, and on `device` if it is passed.
 
     A size that is a word may be any.
     """

@@ -1,4 +1,4 @@
-"""A learned context in one file that says how to use it."""
+"""A learned context in one file, with everything that is needed to use it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class LearnedPrompt:
     feature of the prompt of class c.
 
     Args:
-        encoder: the encoder that the context was trained with; gives the template and the text tower.
+        encoder: the encoder that the context was trained with; its template and text tower are used.
         context: `(n_ctx, width)`, the learned vectors; detached and copied to the CPU.
         classnames: the names with training images; the encoder's names by default.
         model: what the model is called, for people; the weights are identified by their fingerprint.

@@ -45,7 +45,7 @@ class Prepared:
             )
 
     def follow(self) -> None:
-        """Take notice of a model that was moved or changed since the last call."""
+        """Rebuild the plans if the model was moved or modified since the last call."""
         if not torch.compiler.is_compiling() and self._watch.changed():
             tower = text_tower(self.tower.model, self.tower.given)
             assert isinstance(tower, TextTower)

@@ -19,7 +19,7 @@ class PromptRows:
     """The prompts of all classes, row by row.
 
     Attributes:
-        tokens: ids of the placeholder prompts, as the tokenizer gives them.
+        tokens: ids of the placeholder prompts, as the tokenizer returns them.
         source: the token id in each row, or `-1 - i` where context vector `i` stands.
         last: the row that the model reads, end-of-text.
         start: the first row that learned tensors may replace: 1 behind a start token.
@@ -32,7 +32,7 @@ class PromptRows:
 
     @property
     def ids(self) -> Int[Tensor, "classes context"]:
-        """What the model is given to read: `source` with the placeholder's id where context vectors stand."""
+        """Input ids of the model: `source` with the placeholder's id at the positions of context vectors."""
         return torch.where(self.source < 0, self.tokens[:, self.start : self.start + 1], self.source)
 
     def shared(self, *, class_specific: bool = False) -> int:
@@ -66,7 +66,7 @@ def prompt_rows(tower: TextTower, classnames: Sequence[str], template: ContextTe
 
     Raises:
         InputError: if the placeholder "X" is not one token, a prompt does not fit the context, or the tokenizer
-            does not tell two names apart.
+            gives two names the same prompt.
     """
     names, n_ctx = [spoken(name) for name in classnames], template.n_ctx
     tokens = tower.ids([template.text(name) for name in names])
@@ -99,7 +99,7 @@ def leading_ids(tower: TextTower, words: str, count: int) -> Int[Tensor, " count
     if found < count:
         raise InputError(
             f'"{words}" has {counted(max(found, 0), "token")}, fewer than the {counted(count, "context vector")}: '
-            "give more words or a smaller n_ctx"
+            "pass more words or a smaller n_ctx"
         )
     return ids[0][start : start + count]
 
@@ -113,8 +113,9 @@ def _context_start(tower: TextTower, tokens: Int[Tensor, "classes context"], n_c
     start = int(here[0].int().argmax())
     if len(ids) != n_ctx or not here[:, start : start + n_ctx].all() or here[:, :start].any():
         raise InputError(
-            f'the tokenizer must make one token of each placeholder "X" and pad on the right; {n_ctx} of them gave '
-            f"the ids {row[: n_ctx + 3].tolist()}; give the tokenizer the model was trained with"
+            'the tokenizer must make one token of each placeholder "X" and pad on the right; '
+            f"for {n_ctx} of them it returned the ids {row[: n_ctx + 3].tolist()}; "
+            "pass the tokenizer the model was trained with"
         )
     return start
 

@@ -1,4 +1,4 @@
-"""Hold a tower to the model's own encoding before it is used: equal, or a slower way, or a refusal."""
+"""Compare a tower with the model's own encoding; fall back to full-length encoding, or raise, if they differ."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ def _own_features(tower: TextTower, tokens: Tensor) -> Float[Tensor, "texts feat
     except Exception as error:
         raise InputError(
             f"the model cannot encode text itself: its own path ends in {type(error).__name__}: {error}; "
-            "give a function encode(texts) -> (n, D) that can"
+            "pass a function encode(texts) -> (n, D) that can"
         ) from error
     if not isinstance(own, torch.Tensor) or own.ndim != 2 or len(own) != len(tokens):
         came = tuple(own.shape) if isinstance(own, torch.Tensor) else type(own).__name__
-        raise InputError(f"the model must give one row of text features per text; it gave {came}")
+        raise InputError(f"the model must return one row of text features per text; it returned {came}")
     if not own.isfinite().all():
         raise InputError("the model's own text features are not finite: check its weights and their dtype")
     return own
@@ -105,10 +105,10 @@ def _refuse(tower: TextTower, tokens: Tensor, own: Tensor) -> None:
     again = tower.features(tower.model, tokens)
     if differs(again, own, tower):
         raise InputError(
-            "the model gives other features for the same text at each call, as dropout does in training mode: "
+            "the model returns different features for the same text at each call, as dropout does in training mode: "
             "call model.eval() first"
         )
     raise InputError(
         f"learnable prompts do not reach this model ({tower.kind}): put in as embeddings, words give other "
-        "features than as text; use the unchanged model, or keep your own encoder and give its features to the loss"
+        "features than as text; use the unchanged model, or keep your own encoder and pass its features to the loss"
     )

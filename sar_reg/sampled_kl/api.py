@@ -50,7 +50,7 @@ def similarity_alignment_loss(
         target: (N, D) frozen features of the same classes in the same order, such as `bank.embeddings`.
         temperature: τ > 0, the model's own 1 / exp(logit_scale).
         sample_size: K, how many other classes each class is compared with; None or more than N - 1: all. With one
-            other class, loss and gradient are always 0; a warning says so.
+            other class, loss and gradient are always 0; a warning is issued.
         indices: (N, K) the sets S_i of a caller, instead of drawing them; a repeated class counts twice.
         seed: names the sequence of draws.
         step: which draw of the sequence; an int or a 0-d int64 tensor on the features' device.
@@ -64,7 +64,7 @@ def similarity_alignment_loss(
         the gradient reaches `learned` through both factors of every cosine.
 
     Raises:
-        InputError: for shapes, dtypes, devices or options that do not fit; the message says which.
+        InputError: for shapes, dtypes, devices or options that do not fit; the message states which.
         SarRegError: for a derivative that an implementation does not have (below).
 
     Cost: time O(N K D), memory O(N (K + D)) on the ring and for drawn sets in Triton (there O(N²) up to 1,024 classes);
@@ -72,7 +72,7 @@ def similarity_alignment_loss(
     drawn sets above 1,024 classes.
     float16 and bfloat16 features are multiplied exactly and summed in float32; autocast and
     `torch.set_float32_matmul_precision` have no effect. The kernels compute squares of lengths in float32: rows
-    shorter than 1e-15 or longer than 1e18 give NaN there.
+    shorter than 1e-15 or longer than 1e18 result in NaN there.
     Second and forward-mode derivatives exist with `impl="reference"`, and in PyTorch for sets that are not a ring;
     elsewhere they raise. `torch.func.grad`, `vjp`, `jacrev` and `vmap` work everywhere in eager mode.
 

@@ -27,7 +27,7 @@ def sample_classes(
 ) -> Int[Tensor, "n k"]:
     """For each of `n` classes, draw a uniformly random set of `k` other classes.
 
-    `"ring"` shuffles all classes into one circle and gives each class the `k` that follow it;
+    `"ring"` shuffles all classes into one circle and assigns to each class the `k` that follow it;
     `"independent"` draws each row separately (paper, eq. 4). Either way one row is an exactly uniform
     `k`-subset of the others.
 

@@ -119,7 +119,7 @@ def check_indices(
     n = learned.shape[0]
     check_dense("indices", f"({n}, K)", indices)
     if sample_size is not None:
-        raise InputError("give sample_size to draw classes, or indices to bring them, not both")
+        raise InputError("pass sample_size to draw classes, or indices to choose them, not both")
     if indices.dtype not in (torch.int64, torch.int32) or indices.ndim != 2 or indices.shape[0] != n:
         raise InputError(
             f"indices must be int64 or int32 of shape ({n}, K), one row of other classes per class, "

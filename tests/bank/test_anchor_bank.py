@@ -122,7 +122,7 @@ def test_another_models_bank_is_refused(clip) -> None:
     model, tokenizer = clip
     bank = sar_reg.build_anchor_bank(model, tokenizer, NAMES, templates=["a {}."])
     bank.check(model)
-    with pytest.raises(InputError, match="does not say which text tower made it"):
+    with pytest.raises(InputError, match="does not record which text tower made it"):
         dataclasses.replace(bank, fingerprint="").check(model)
     with torch.no_grad():
         model.ln_final.weight[0] += 1

@@ -164,7 +164,7 @@ def test_template_functions_are_accepted(clip) -> None:
     expected = open_clip.build_zero_shot_classifier(*clip, ["cat", "red fox"], given).T
     torch.testing.assert_close(bank.embeddings, expected, atol=2e-6, rtol=0)
     with pytest.raises(
-        InputError, match="must put the name into a sentence unchanged, but 'Apple Pie' gives"
+        InputError, match="must put the name into a sentence unchanged, but for 'Apple Pie' it returned"
     ):
         build(clip, templates=[lambda name: f"a {name.lower()}."])
     with pytest.raises(InputError, match=r"the template 'cat' must contain '\{\}' exactly once"):
@@ -216,7 +216,7 @@ def test_a_source_that_returns_something_else_is_refused(clip) -> None:
             return "Own()"
 
     for made in ("lynx", None, [1], {"lynx"}):
-        with pytest.raises(InputError, match=r"what Own\(\) gave"):
+        with pytest.raises(InputError, match=r"what Own\(\) returned"):
             build(clip, novel=Own(made))
 
 

@@ -61,4 +61,4 @@ def test_warnings_advise_the_option(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sar_reg", "novel", "--base", "zorp,quux,blargh", "--n-novel", "3"]
     done = subprocess.run(command, cwd=LIBRARY.parent, capture_output=True, text=True, check=True)
     assert done.stderr.startswith("WARNING: WordNet knows 0 of 3 classes: ")
-    assert "Say what the classes are with --domain, use an LLM" in done.stderr
+    assert "Describe the classes with --domain, use an LLM" in done.stderr

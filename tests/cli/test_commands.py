@@ -104,8 +104,8 @@ def test_a_language_models_answers_stay_beside_the_names(
     command = novel_llm(server, "--n-novel", "60", "--domain", "pets", "-o", str(tmp_path / "novel.json"))
     assert main(command) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: tiny gave 50 of 60 novel classes (dropped: none): ")
-    assert "set OPENAI_API_KEY to a valid one. It said: bad [key]; what was received is kept in" in error
+    assert error.startswith("error: tiny returned 50 of 60 novel classes (dropped: none): ")
+    assert "set OPENAI_API_KEY to a valid one. Its message: bad [key]; what was received is kept in" in error
     assert "the same call again asks only for the rest" in error
     assert len(list((tmp_path / "novel.answers").glob("answers-*/*.json"))) == 1
     assert main(command) == 0
@@ -182,8 +182,8 @@ def test_bank_and_report(
 @pytest.mark.parametrize(
     ("command", "code", "message"),
     [
-        (["novel", "--base", "none.txt"], 2, "there is no file none.txt; give a file with one name a line"),
-        (["novel", "--base", " , "], 2, "no class names: give a file with one name a line"),
+        (["novel", "--base", "none.txt"], 2, "there is no file none.txt; pass a file with one name a line"),
+        (["novel", "--base", " , "], 2, "no class names: pass a file with one name a line"),
         (
             ["novel", "--base", BASE, "--novel", "lm"],
             2,

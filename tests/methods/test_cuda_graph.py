@@ -174,6 +174,6 @@ def test_what_cannot_be_captured_is_refused(build: Build, graphs: torch.device) 
 def test_a_cpu_is_refused(method: str, build: Build) -> None:
     built = build(method, BASE + NOVEL)
     with pytest.raises(
-        InputError, match="needs a GPU, and this run is on cpu: leave it out, or give --device"
+        InputError, match="needs a GPU, and this run is on cpu: leave it out, or pass --device"
     ):
         StepGraph(built, None, built.recipe)

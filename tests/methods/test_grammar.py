@@ -128,7 +128,7 @@ def test_a_wrong_number_of_base_classes_is_refused(name: str, build: Build) -> N
 
 
 def test_neither_images_nor_features_are_refused(name: str, build: Build) -> None:
-    with pytest.raises(InputError, match="nothing to classify: give images or image_features"):
+    with pytest.raises(InputError, match="nothing to classify: pass images or image_features"):
         build(name)()
 
 

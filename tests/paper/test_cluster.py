@@ -153,5 +153,5 @@ def test_a_run_without_gpu_takes_a_core_for_itself_and_for_each_worker(
         8,
         0,
     )
-    with pytest.raises(InputError, match=r"--workers 8 takes 9 cores.*has 8; give --workers 7 or fewer"):
+    with pytest.raises(InputError, match=r"--workers 8 takes 9 cores.*has 8; pass --workers 7 or fewer"):
         share(planned, cluster, Execution(tmp_path, workers=8), monkeypatch)

@@ -167,7 +167,7 @@ def test_costs_are_read_off_runs_of_their_own(tmp_path: Path, capsys: pytest.Cap
     [
         (("table3", "--datasets", "fod"), "no data set is called 'fod'; there are: "),
         (("table3", "--datasets", "fod"), "did you mean food?"),
-        (("table3", "--data", "/nowhere"), "there is no folder /nowhere; give --data ROOT"),
+        (("table3", "--data", "/nowhere"), "there is no folder /nowhere; pass --data ROOT"),
         (("table9",), "there is no table or figure 'table9'"),
         (("table1", "--methods", "TCP", "--data", "/data"), "table1 has no method TCP; it has: CoOp"),
         (("table4", "--datasets", "food", "--only", "99"), "--only takes 0 … 17 here"),
@@ -191,7 +191,7 @@ def test_costs_are_read_off_runs_of_their_own(tmp_path: Path, capsys: pytest.Cap
             ("table1", "--estimate", "--data", "published", "--model", "ViT-L-14"),
             "--model has no effect with --estimate --data published",
         ),
-        (("table1", "--data", "published"), "; with --data published, give --estimate"),
+        (("table1", "--data", "published"), "; with --data published, pass --estimate"),
         (("table1", "--records", "/nope.jsonl", "--no-run"), "there are no runs at /nope.jsonl"),
         (("table1", "--epochs", "-1", "--no-run"), "--epochs must be 0 or more, not -1"),
         (("table1", "--runs-per-gpu", "2"), "--runs-per-gpu has no effect without --engine ray"),

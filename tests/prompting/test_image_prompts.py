@@ -54,7 +54,7 @@ def test_no_gradient_reaches_the_weights() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((None, [torch.zeros(2, 48)]), "deep image prompts replace prompts: give prompts as well"),
+        ((None, [torch.zeros(2, 48)]), "deep image prompts replace prompts: pass prompts as well"),
         ((torch.zeros(2, 32),), "prompts must have shape (tokens, 48), not (2, 32)"),
         (
             (torch.zeros(2, 48), [torch.zeros(1, 48)]),

@@ -141,7 +141,7 @@ def test_contexts_that_cannot_be_kept() -> None:
         ({"context": [1, 2]}, "context must have shape (4, 32), not list; all classes share it"),
         ({"context": torch.zeros(4, 32).long()}, "context must be floating point, not torch.int64"),
         ({"encoder": 5}, "encoder must be a PromptEncoder, not int"),
-        ({"classnames": []}, "classnames is empty; give at least one class name"),
+        ({"classnames": []}, "classnames is empty; pass at least one class name"),
         ({"classnames": ["cat", " "]}, "classnames[1] is ' ', which is empty"),
         ({"classnames": [1]}, "classnames[0] is 1, not a string"),
         ({"lam": "0.1"}, "lam must be a finite number of 0 or more, or None, not '0.1'"),

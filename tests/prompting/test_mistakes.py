@@ -16,7 +16,7 @@ from tests.prompting.models import NAMES, WIDTH, clip
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"classnames": []}, "classnames is empty; give at least one class name"),
+        ({"classnames": []}, "classnames is empty; pass at least one class name"),
         ({"classnames": "cat"}, "classnames must be a list of class names, not one string; write ['cat']"),
         (
             {"classnames": {"cat"}},
@@ -55,18 +55,18 @@ from tests.prompting.models import NAMES, WIDTH, clip
         ),
         (
             {"tokenizer": lambda texts, context_length=77: torch.zeros(len(texts), context_length)},
-            'the tokenizer must make one token of each placeholder "X" and pad on the right; 4 of them gave the ids '
-            "[0, 0, 0, 0, 0, 0, 0]; give the tokenizer the model was trained with",
+            'the tokenizer must make one token of each placeholder "X" and pad on the right; '
+            "for 4 of them it returned the ids [0, 0, 0, 0, 0, 0, 0]; pass the tokenizer the model was trained with",
         ),
         (
             {"tokenizer": lambda texts: torch.zeros(len(texts), 9)},
             "the tokenizer must return ids of shape (texts, 77) for 1 text; it returned (1, 9); "
-            "give a tokenizer that takes context_length=",
+            "pass a tokenizer that takes context_length=",
         ),
         (
             {"tokenizer": lambda texts: {"input_ids": torch.zeros(len(texts), 77)}},
             "the tokenizer must return ids of shape (texts, 77) for 1 text; it returned dict; "
-            "give a tokenizer that takes context_length=",
+            "pass a tokenizer that takes context_length=",
         ),
         (
             {"classnames": ["cafe\u0301", "CAF\u00c9", "cat"]},
@@ -82,7 +82,7 @@ from tests.prompting.models import NAMES, WIDTH, clip
             "expected an open_clip CLIP, CustomTextCLIP or CoCa, a transformers CLIPModel, "
             "CLIPTextModelWithProjection, SiglipModel, Siglip2Model, MetaClip2Model, AltCLIPModel, ChineseCLIPModel, "
             "a model in the layout of OpenAI's clip, or a function encode(texts) -> (n, D); got Linear; "
-            "for any other model give a function: lambda texts: model.encode(texts)",
+            "for any other model pass a function: lambda texts: model.encode(texts)",
         ),
     ],
 )
@@ -200,7 +200,7 @@ def test_backends_that_do_not_exist(model: Any, backend: str) -> None:
 def test_words_too_few_for_the_context(model: Any) -> None:
     encoder = PromptEncoder(model, None, NAMES, n_ctx=4)
     with pytest.raises(
-        InputError, match=r'^"a photo" has 2 tokens, fewer than the 4 context vectors: give more'
+        InputError, match=r'^"a photo" has 2 tokens, fewer than the 4 context vectors: pass more'
     ):
         encoder.context_from_words("a photo")
     with pytest.raises(InputError, match=r'^words must be a string, such as "a photo of a", not 5$'):
@@ -233,6 +233,6 @@ def test_deep_prompts_need_known_blocks() -> None:
 def test_a_vocabulary_of_its_own_needs_its_tokenizer() -> None:
     small = clip(vocab_size=100)
     with pytest.raises(
-        InputError, match="texts need the model's tokenizer, which was not given: its vocabulary is"
+        InputError, match="texts need the model's tokenizer, which was not passed: its vocabulary is"
     ):
         PromptEncoder(small, None, ["cat"], n_ctx=4)

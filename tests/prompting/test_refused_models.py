@@ -26,7 +26,7 @@ def test_adapters_with_prompts_of_their_own_are_refused() -> None:
             return clip()
 
     with pytest.raises(
-        InputError, match=r"^PeftModel puts prompts of its own into the model: give the model "
+        InputError, match=r"^PeftModel puts prompts of its own into the model: pass the model "
     ):
         PromptEncoder(PeftModel(), open_clip.tokenize, NAMES, n_ctx=4)
 

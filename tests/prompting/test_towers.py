@@ -243,6 +243,6 @@ def test_what_does_not_fit_is_an_error_with_every_tokenizer() -> None:
     with pytest.raises(InputError, match=message):
         text_tower(clip()).tokenize(["word " * 80])
     with pytest.raises(
-        InputError, match=r"^texts need the model's tokenizer, which was not given: give the CLIPTok"
+        InputError, match=r"^texts need the model's tokenizer, which was not passed: pass the CLIPTok"
     ):
         text_tower(model).tokenize(["cat"])

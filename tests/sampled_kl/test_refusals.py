@@ -48,7 +48,7 @@ def test_features(learned: torch.Tensor, target: torch.Tensor, message: str) -> 
     ({"reduction": "batchmean"}, "reduction must be one of 'mean', 'sum', 'none', not 'batchmean'"),
     ({"direction": "both"}, r"direction must be one of 'target\|\|learned', 'learned\|\|target', not 'both'"),
     ({"impl": "cuda"}, "impl must be one of 'auto', 'reference', 'torch', 'triton', not 'cuda'"),
-    ({"indices": PAIRS, "sample_size": 2}, "sample_size to draw classes, or indices to bring them, not both"),
+    ({"indices": PAIRS, "sample_size": 2}, "sample_size to draw classes, or indices to choose them, not both"),
     ({"indices": PAIRS[:5]}, r"indices must be int64 or int32 of shape \(6, K\), .* of shape \(5, 2\)"),
     ({"indices": PAIRS.tolist()}, r"indices must be a dense tensor \(6, K\), not list"),
     ({"indices": PAIRS.float()}, "not torch.float32 of shape"),

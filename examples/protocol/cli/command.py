@@ -88,12 +88,12 @@ def main(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None = 
 
 
 def parse(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None) -> MethodOptions:
-    """Read the command line; the recipe of the chosen data set gives the defaults."""
+    """Read the command line; the defaults are those of the chosen data set's recipe."""
     name = method.__name__
     place, _ = tyro.cli(Place, args=argv, return_unknown_args=True, add_help=False)
     on_testbed = place.data == "testbed"
     if not place.dataset and not on_testbed:
-        raise InputError(f"give --dataset as well, such as --data {place.data} --dataset dtd")
+        raise InputError(f"pass --dataset as well, such as --data {place.data} --dataset dtd")
     dataset = place.dataset or "animals"
     protocol = place.protocol or ("testbed" if on_testbed else "paper")
     default = MethodOptions(

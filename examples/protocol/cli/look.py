@@ -58,7 +58,7 @@ def open_comparable(path: Path, device: torch.device) -> FinishedRun:
     run = open_finished(path, device)
     if run.config.source.targets or run.config.source.final:
         raise InputError(
-            f"{path} was trained on all classes: there are no new ones to compare; give another record"
+            f"{path} was trained on all classes: there are no new ones to compare; pass another record"
         )
     return run
 

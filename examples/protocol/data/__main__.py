@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "command",
         choices=("prepare", "check"),
-        help="prepare: download what torchvision can, say how to get the rest, then check; check: look only",
+        help="prepare: download what torchvision can, print how to get the rest, then check; check: check only",
     )
     parser.add_argument(
         "keys", nargs="*", metavar="KEY", help=f"{', '.join(TABLE_3 + SHIFTED)}; default: all"

@@ -32,7 +32,7 @@ def _reason(path: Path) -> str:
 
 
 def without_broken(dataset: FileDataset) -> FileDataset:
-    """The data set without images that cannot be read; its notes say which were left out.
+    """The data set without images that cannot be read; its notes list those that were left out.
 
     Raises:
         InputError: if that leaves a class without the training or the test images it had.

@@ -70,10 +70,10 @@ def write_words(path: Path, folders: Sequence[str]) -> None:
 def name_classes(
     folders: Sequence[str], words: Mapping[str, str], *, parts: Sequence[Sequence[str]]
 ) -> ClassWords:
-    """Give every folder a class name and a label, in the folders' order.
+    """Assign a class name and a label to every folder, in the folders' order.
 
     Folders of different parts are the same class where their names agree up to case, `_` and the form of
-    accents. Two folders of one part are the same class only where names.csv gives both the same words.
+    accents. Two folders of one part are the same class only if names.csv has the same words for both.
 
     Args:
         folders: all class folders as they are called on the disk.
@@ -112,7 +112,7 @@ def _refuse_collisions(part: Sequence[str], named: Mapping[str, str], words: Map
     if clashes:
         raise InputError(
             f"the folders {'; '.join(clashes)} become one class name (case, '_' and the form of accents do not "
-            f"count). Move their images into one folder, or give them different words in {FILE}"
+            f"count). Move their images into one folder, or write different words for them into {FILE}"
         )
 
 

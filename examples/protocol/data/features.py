@@ -40,7 +40,7 @@ class FeatureStore:
         device: torch.device,
         group: ProcessGroup = SINGLE_PROCESS,
     ) -> Float[Tensor, "images width"]:
-        """Read the features, or encode and write them. Both give the same values, bit for bit.
+        """Read the features, or encode and write them. Both return the same values, bit for bit.
 
         Args:
             depends_on: everything that changes the features, as JSON values.

@@ -32,7 +32,7 @@ class Photos:
     """What a folder holds.
 
     Attributes:
-        root: where the paths start; below the given folder where that holds one folder alone.
+        root: where the paths start; or below the folder that was passed, if it contains only one folder.
         parts: images by part (`train`, `val`, `test`) and class folder; under `all` where there are no parts.
         skipped: how many files were left out, by reason.
         notes: what else a user should know.

@@ -25,7 +25,7 @@ CLASSNAMES = Path(__file__).parent / "classnames"
 def check_all(keys: Iterable[str], root: Path, *, decode: int = DECODED) -> list[Finding]:
     """The findings of several data sets; one only if the folder is not there."""
     if not root.is_dir():
-        advice = "give the folder that holds the data sets: --data ROOT; `prepare` makes it"
+        advice = "pass the folder that holds the data sets: --data ROOT; `prepare` makes it"
         return [Finding("data", "failure", f"there is no folder {root}", advice)]
     return [finding for key in keys for finding in check(entry_of(key), root, decode=decode)]
 

@@ -22,10 +22,10 @@ Lists = tuple[tuple[Example, ...], tuple[Example, ...], tuple[Example, ...]]
 def open_folder(folder: str | Path, *, final: bool = False) -> FileDataset:
     """Open `folder/CLASS/image.jpg`, `folder/{train,val,test}/CLASS/image.jpg`, or a folder with a split.json.
 
-    Class names are the folder names in natural order, or the words that `folder/names.csv` gives them; "_" is
+    Class names are the folder names in natural order, or their words in `folder/names.csv`; "_" is
     read as a space in prompts. With train and test folders a class may lack training images: it is then new.
     Without test images the val folder takes their place. Without parts every class is cut 50 / 20 / 30 after
-    a shuffle with a fixed seed: the same files give the same split anywhere. `notes` of the data set say what
+    a shuffle with a fixed seed: the same files have the same split on any machine. `notes` of the data set state what
     was left out and what else is worth knowing.
 
     Args:
@@ -37,7 +37,7 @@ def open_folder(folder: str | Path, *, final: bool = False) -> FileDataset:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}; give the folder that holds the class folders")
+        raise InputError(f"there is no folder {folder}; pass the folder that holds the class folders")
     key = folder.resolve().name
     split = split_file(folder)
     if split is not None:

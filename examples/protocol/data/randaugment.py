@@ -91,7 +91,7 @@ class RandAugment:
         return self.apply(image, Draws(random.Random(seed), np.random.RandomState(seed)))
 
     def apply(self, image: Image.Image, draws: Draws) -> Image.Image:
-        """The same with the generators given."""
+        """The same, with these generators."""
         for name, operation, low, high in draws.python.choices(OPERATIONS, k=self.n):
             value = self.m / STRENGTHS * (high - low) + low
             image = operation(image, value * self.pixel_scale if name in IN_PIXELS else value, draws)

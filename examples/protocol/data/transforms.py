@@ -44,7 +44,7 @@ class Transform:
 
 
 def pixels_of(model: nn.Module) -> Pixels:
-    """Size and normalisation that an open_clip model was built for; CLIP's own where it does not say."""
+    """Size and normalisation that an open_clip model was built for; CLIP's own if it has none."""
     visual = getattr(model, "visual", None)
     size = getattr(visual, "image_size", CLIP_SIZE)
     mean, std = getattr(visual, "image_mean", None), getattr(visual, "image_std", None)

@@ -12,7 +12,7 @@ from sar_reg.errors import InputError
 TESTBED_MODEL = ("testbed", "shipped")
 """Model and weights of every run on the testbed."""
 SAR_SETTINGS = {"lam", "sample_size", "n_novel", "sampling", "direction", "reduction", "ensemble"}
-"""What a recipe says about SAR alone; a run without SAR does not depend on it."""
+"""The settings of SAR in a recipe; a run without SAR does not depend on them."""
 
 LARGEST_SEED = 2**32 - 1
 """The largest seed that NumPy takes."""
@@ -61,12 +61,12 @@ class Source:
     def __post_init__(self) -> None:
         if self.final and (self.data == "testbed" or self.targets or self.base_classes):
             raise InputError(
-                "--final trains on all classes of your own photos: give --data FOLDER, and neither --base-classes nor "
+                "--final trains on all classes of your own photos: pass --data FOLDER, and neither --base-classes nor "
                 "--targets"
             )
         if self.expected and not self.final:
             raise InputError(
-                "--expected names classes to come, which only a last fit uses; give --final as well"
+                "--expected names classes to come, which only a last fit uses; pass --final as well"
             )
         if self.data != "testbed":
             if self.model == TESTBED_MODEL[0]:  # one's own images, offline
@@ -76,7 +76,7 @@ class Source:
         if asked not in ((Source.model, Source.pretrained), TESTBED_MODEL):
             raise InputError(
                 f"the testbed has a model of its own, so --model and --pretrained ({', '.join(asked)}) have no effect; "
-                "leave them out, or give --data FOLDER"
+                "leave them out, or pass --data FOLDER"
             )
         for name, value in zip(("model", "pretrained"), TESTBED_MODEL, strict=True):
             object.__setattr__(self, name, value)  # a record names the model that was used

@@ -287,11 +287,11 @@ class Experiment:
 
 @cache
 def _warn_of_repeats(key: str, classnames: tuple[str, ...]) -> None:
-    """Say once per process that classes of one name cannot be told apart; ImageNet has two such pairs."""
+    """Warn once per process that classes of one name cannot be distinguished; ImageNet has two such pairs."""
     repeated = [name for name, count in Counter(classnames).items() if count > 1]
     if repeated:
         warnings.warn(
             f"{key} has several classes called {', '.join(repeated)}: their prompts are the same, so their "
-            "images cannot be told apart; as in the official code, the first of them is predicted",
+            "images cannot be distinguished; as in the official code, the first of them is predicted",
             stacklevel=3,
         )

@@ -97,13 +97,13 @@ def open_finished(path: Path, device: torch.device) -> FinishedRun:
     """
     path = path.with_suffix(".json") if path.suffix == ".safetensors" else path
     if not path.is_file():
-        raise InputError(f"there is no file {path}; give one of the *.json files in a run's --out folder")
+        raise InputError(f"there is no file {path}; pass one of the *.json files in a run's --out folder")
     record = read_record(path)
     if record is None:
-        raise InputError(f"{path} is not a run record; give one of the *.json files in a run's --out folder")
+        raise InputError(f"{path} is not a run record; pass one of the *.json files in a run's --out folder")
     if record.get("method") == "zero-shot":
         raise InputError(
-            f"{path} is a zero-shot record: nothing was learned; give the record of a trained run"
+            f"{path} is a zero-shot record: nothing was learned; pass the record of a trained run"
         )
     if "classnames" not in record:
         raise InputError(

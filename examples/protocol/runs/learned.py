@@ -1,4 +1,4 @@
-"""The file of learned tensors that a run leaves: it says what it holds and which model it belongs to."""
+"""The file of learned tensors that a run writes, with its metadata and the model that it belongs to."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def save_learned(path: Path, method: PromptMethod, config: RunConfig, run: str) 
 
 
 def run_of(path: Path) -> str:
-    """The identity of the run that wrote a file of learned tensors; empty if the file does not say it."""
+    """The identity of the run that wrote a file of learned tensors; empty if the file does not contain it."""
     with safe_open(path, framework="pt") as stored:
         about = (stored.metadata() or {}).get("prompt", "{}")
     return json.loads(about).get("made", {}).get("run", "")

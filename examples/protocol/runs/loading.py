@@ -26,7 +26,7 @@ def load_clip(source: Source, precision: Precision, device: torch.device) -> tup
     if source.model == "testbed":
         if precision == "fp16":
             raise InputError(
-                "precision fp16 repeats the released code on real CLIP weights; give --data FOLDER and another --model"
+                "precision fp16 repeats the released code on real CLIP weights; pass --data FOLDER and another --model"
             )
         from examples.testbed import load_model
 
@@ -52,7 +52,7 @@ def load_clip(source: Source, precision: Precision, device: torch.device) -> tup
         why = str(error).splitlines()[0]
         raise InputError(
             f"the weights {source.pretrained!r} of {source.model!r} could not be loaded ({why}). Without network, "
-            "fetch them elsewhere and give the file with --pretrained FILE, or try the commands with --model testbed"
+            "fetch them elsewhere and pass the file with --pretrained FILE, or try the commands with --model testbed"
         ) from error
     return model.eval().requires_grad_(False), open_clip.get_tokenizer(source.model)
 
@@ -70,7 +70,7 @@ def open_source(source: Source, key: str) -> Dataset:
     root = Path(source.data)
     if not root.is_dir():
         raise InputError(
-            f"there is no folder {root}; give --data testbed, or the folder that holds the data sets"
+            f"there is no folder {root}; pass --data testbed, or the folder that holds the data sets"
         )
     if not (root / key).is_dir() and key not in catalogue():
         raise InputError(

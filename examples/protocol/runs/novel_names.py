@@ -39,7 +39,7 @@ def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
         if not made.is_file():
             raise InputError(
                 f"there is no list of a language model for {source.dataset} at {made}; make one with "
-                "python -m sar_reg novel --novel llm, as docs/choosing-words.md says"
+                "python -m sar_reg novel --novel llm, as described in docs/choosing-words.md"
             )
         return WordList(made, allow_fewer=True)
     if kind in ("related", "random"):
@@ -61,14 +61,14 @@ def in_options_of_the_command() -> Generator[None]:
         yield
     except NovelClassesError as error:
         fewer = f"--n-novel {len(error.names)}" if error.names else "no SAR (--no-sar)"
-        raise InputError(f"{error.fact}; give {fewer}, or other names with --novel FILE") from error
+        raise InputError(f"{error.fact}; pass {fewer}, or other names with --novel FILE") from error
     finally:
         logger.removeFilter(_with_our_advice)
 
 
 def _with_our_advice(record: logging.LogRecord) -> bool:
     if isinstance(record.args, dict) and "advice" in record.args:
-        advice = "Give names of your own with --novel FILE, or fewer with --n-novel"
+        advice = "Pass names of your own with --novel FILE, or fewer with --n-novel"
         record.args = {**record.args, "advice": advice}
     return True
 
@@ -83,7 +83,7 @@ def expected_names(source: Source, trained: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _ExpectedFirst:
-    """A source that gives the classes to come first and fills up from another source."""
+    """A source that returns the expected classes first, and then names of another source."""
 
     expected: Sequence[str]
     rest: NovelSource

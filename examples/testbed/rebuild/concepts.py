@@ -69,7 +69,7 @@ def held_out(concept: Concept) -> list[tuple[str, str]]:
 
 
 def is_downstream(concept: Concept) -> bool:
-    """Whether a downstream data set can show it: two held-out drawings, so that styles can be told apart."""
+    """Whether a downstream data set can show it: two held-out drawings, so that styles can be distinguished."""
     return concept.group != "people_body" and len(held_out(concept)) >= 2
 
 

@@ -27,7 +27,7 @@ def train(
 ) -> None:
     """Minimise `loss_of`: constant rate after the warm-up, falling to zero over the last 40 % of the steps.
 
-    Each step's generator depends only on (seed, step), so that a resumed run gives the same result.
+    Each step's generator depends only on (seed, step), so that a resumed run has the same result.
     The state is kept in `work/<name>.pt`.
     """
     parameters = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]

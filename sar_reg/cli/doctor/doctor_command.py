@@ -28,8 +28,8 @@ def add_to(commands: Any) -> None:
     """Add the command to the parser."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "doctor",
-        help="say what works on this machine and what to do about the rest",
-        description="Say what works on this machine and what to do about the rest: packages, GPU, sources of "
+        help="show what works on this machine and how to install what is missing",
+        description="Show what works on this machine and how to install what is missing: packages, GPU, sources of "
         "class names, weights, and with --data the data sets. The exit code is 1 if something fails.",
     )
     add = parser.add_argument

@@ -118,9 +118,7 @@ def fill(
 
 def _why_barren(last: Answer) -> str:
     if last.refusal:
-        return (
-            f"it refuses ({last.refusal!r}); say what the data set shows with domain=, or take another model"
-        )
+        return f"it refuses ({last.refusal!r}); describe what the data set shows with domain=, or use another model"
     if last.finish == "content_filter":
         return "the server's content filter holds the answers back; take another model or reword domain="
     if not last.names():

@@ -58,7 +58,7 @@ def _names_a_host(netloc: str) -> bool:
 
 
 def chosen_url(base_url: str | None) -> str | None:
-    """The given address or else that of the environment, checked; None means OpenAI's server."""
+    """Check and return the address, or the one in the environment; None means OpenAI's server."""
     if base_url is not None:
         return check_base_url(base_url)
     url = os.environ.get("OPENAI_BASE_URL")
@@ -84,7 +84,7 @@ def check_key(key: str, origin: str) -> str:
 def open_client(client: Any | None, base_url: str | None) -> Generator[Any, None, None]:
     """The user's client, or one made by the conventions of `openai` (key and URL from the environment).
 
-    A server given by `base_url` may need no key; if none is set, a placeholder is sent. Redirects are not followed,
+    A server at `base_url` may not need a key; if none is set, a placeholder is sent. Redirects are not followed,
     since the prompt and the key would go to another host. Only the beginning of an error's body is read.
 
     Raises:

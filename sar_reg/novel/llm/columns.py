@@ -20,9 +20,9 @@ _SENTENCE = 9  # words
 
 
 def rank(key: str, above: int = 0) -> int:
-    """What a key says of the list below it: -1 not the names, 0 nothing, 1 names, 2 new names, 3 the final names.
+    """Rank the list below a key: -1 not the names, 0 unknown, 1 names, 2 new names, 3 the final names.
 
-    `above` is the rank of the key over this one, which counts where this one says nothing.
+    `above` is the rank of the key over this one, which counts if this one is 0.
     """
     if _FINAL_KEY.search(key):
         return 3

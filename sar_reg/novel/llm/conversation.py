@@ -1,4 +1,4 @@
-"""A bounded exchange with a chat server: repeat what may pass, take simpler answer formats, then give up."""
+"""A bounded exchange with a chat server: retry temporary failures, then use simpler answer formats, then stop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_BYTES = 1_000_000
 FORMS: tuple[AnswerFormat, ...] = ("schema", "json", "list")
 _REPEATS = 4
 _LONGEST_WAIT = 120.0
-_GRACE = 0.5  # seconds by which errors with a better message may come before the request is given up
+_GRACE = 0.5  # seconds for which errors with a better message may arrive before the request is cancelled
 _SCHEMA = {
     "type": "object",
     "properties": {"names": {"type": "array", "items": {"type": "string"}}},
@@ -36,7 +36,7 @@ _RESPONSE_FORMATS: dict[AnswerFormat, dict[str, Any]] = {
 
 
 class ChatError(SarRegError):
-    """The exchange cannot go on; the message says why and what to do."""
+    """The exchange cannot continue; the message states why and what to do."""
 
 
 class NoMoreNamesError(ChatError):
@@ -48,11 +48,11 @@ class Conversation:
     """Asks one model, counting every request.
 
     Attributes:
-        client: as `open_client` gives it.
+        client: as `open_client` returns it.
         model: its name at the server.
         timeout: seconds for one answer.
         max_requests: how many requests are sent at most, repeats included.
-        temperature: sent if given.
+        temperature: sent if it is not `None`.
         sleep: how to wait between repeats.
         requests: how many were sent.
     """
@@ -213,7 +213,7 @@ class Conversation:
 
 
 def _joined(content: object) -> str:
-    """The text of a message, which some servers give in parts."""
+    """The text of a message, which some servers return in parts."""
     if isinstance(content, list):
         parts = cast("list[Any]", content)
         return "".join(_joined(part.get("text") if isinstance(part, dict) else part) for part in parts)

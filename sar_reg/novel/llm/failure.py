@@ -1,4 +1,4 @@
-"""Why a chat server gave no answer, and what helps: try again, ask in a simpler form, or stop."""
+"""Why a chat server did not answer, and what to do: retry, use a simpler format, or stop."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def from_status(error: Any, host: str, model: str, short: Callable[[str], str]) 
         (True, "simpler", f"{host} rejected the request ({status})"),
     ]  # fmt: skip
     remedy, message = next(case[1:] for case in cases if case[0])
-    return Failure(remedy, f"{message}. It said: {short(words)}", _retry_after(error.response.headers))
+    return Failure(remedy, f"{message}. Its message: {short(words)}", _retry_after(error.response.headers))
 
 
 def _retry_after(headers: Any) -> float | None:

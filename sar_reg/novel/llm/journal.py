@@ -40,7 +40,7 @@ class Answer:
 
 
 class Journal:
-    """The answers received so far: in memory, and one readable JSON file each where a folder is given.
+    """The answers received so far: in memory, and in one readable JSON file each if there is a folder.
 
     Each answer has its own file, so two processes can write at once, and a crash loses nothing that had arrived.
 

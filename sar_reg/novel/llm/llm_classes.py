@@ -36,7 +36,7 @@ class LLMClasses:
     it, JSON mode, then a plain list. The key comes from the environment (`OPENAI_API_KEY`) or from `client`; it is
     not kept, shown or written.
 
-    Another day the same model gives other names. To repeat a run, keep the list of names: in the cache, or in a
+    A model returns different names at each call. To repeat a run, keep the list of names: in the cache, or in a
     file written by `python -m sar_reg novel`. `seed` only distinguishes lists made with the same settings.
 
     Attributes:
@@ -45,7 +45,7 @@ class LLMClasses:
         client: an `openai.OpenAI` of your own, instead of `base_url`.
         domain: one line on what the data set shows, such as "breeds of cats and dogs".
         batch_size: names asked for at a time.
-        temperature: sent to the server if given.
+        temperature: sent to the server if it is not `None`.
         filtering: as in `clean_names`.
         timeout: seconds for one answer.
         max_requests: bound on all requests of a call, repeats included; by default 4 a batch and 8 more.
@@ -182,11 +182,9 @@ class LLMClasses:
         self, problem: ChatError, n: int, names: list[str], cleaned: Cleaned, journal: Journal
     ) -> None:
         dropped = cleaned.counts() or "none"
-        message = (
-            f"{self.model} gave {len(names)} of {counted(n, 'novel class')} (dropped: {dropped}): {problem}"
-        )
+        message = f"{self.model} returned {len(names)} of {counted(n, 'novel class')} (dropped: {dropped}): {problem}"
         if self.allow_fewer and isinstance(problem, NoMoreNamesError) and names:
-            log.warning("%s. Going on with fewer, as allow_fewer=True says.", message)
+            log.warning("%s. Continuing with fewer, because of allow_fewer=True.", message)
             return
         place = journal.folder or "this object"
         advice = f"what was received is kept in {place}, so the same call again asks only for the rest"

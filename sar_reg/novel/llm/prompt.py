@@ -41,7 +41,7 @@ def class_prompt(
         base_classes: the classes to extend.
         known: novel names accepted so far, which must not be repeated; without excluded ones.
         count: how many names to ask for.
-        domain: one line that says what the data set shows, or `None`.
+        domain: one line that describes what the data set shows, or `None`.
         form: in which form the answer is wanted.
     """
     return _TASK.format(

@@ -1,4 +1,4 @@
-"""Which kinds cover a list of classes: the few, narrow ones by which the list is said in the fewest words.
+"""Choose the WordNet categories that describe a list of classes with the shortest description length (MDL).
 
 A class costs log N where nothing is known of it (N: all of WordNet's meanings), and log S as one of the S
 meanings of a kind, plus what an unusual reading of its name costs; naming a kind costs log N once. So two birds
@@ -78,7 +78,7 @@ def adjective_kinds(wordnet: WordNet, readings: Sequence[Sequence[Reading]]) -> 
             found.setdefault(head, {})[i] = options[head].synset
     if sum(map(len, found.values())) < MOST * len(readings):
         return []
-    # a cluster that several classes share says more than many that one class happens to be in
+    # a cluster that several classes share is better evidence than many that contain one class each
     kinds = [Kind(head, classes, classes, len(classes) ** 2) for head, classes in found.items()]
     return sorted(kinds, key=lambda kind: -kind.weight)
 

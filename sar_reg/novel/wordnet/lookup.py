@@ -21,7 +21,7 @@ _AFTER_HEAD = {"of", "in", "on", "at", "with", "for", "from", "to", "and", "or",
 class Reading:
     """One meaning that a class name can have; `share` is how likely it is before the other names are considered.
 
-    `whole` says whether the whole name was found, or its head only, and `plural` whether the name is a plural.
+    `whole`: the whole name was found, not only its head. `plural`: the name is a plural.
     """
 
     synset: int
@@ -51,7 +51,7 @@ def look_up(wordnet: WordNet, name: str) -> list[Reading]:
     """
     words = tokens(_ASIDE.sub(" ", name))
     if len(words) > MOST_WORDS:
-        raise InputError(f"{name[:40]!r}... has {len(words)} words; give class names of at most {MOST_WORDS}")
+        raise InputError(f"{name[:40]!r}... has {len(words)} words; pass class names of at most {MOST_WORDS}")
     words = [word.lower() for word in words if not word.isdecimal()]
     if any(c.isdigit() for word in words for c in word):
         return []
@@ -71,7 +71,7 @@ def meaning_of_domain(wordnet: WordNet, domain: str) -> int:
     nouns = [r for r in found if wordnet.kind[r.synset] == NOUN and not wordnet.flags[r.synset] & INSTANCE]
     if not nouns:
         raise InputError(
-            f'WordNet does not know the domain "{domain}"; give one noun for what all classes are, such as "bird"'
+            f'WordNet does not know the domain "{domain}"; pass one noun for what all classes are, such as "bird"'
         )
     return max(nouns, key=lambda reading: reading.share).synset
 

@@ -1,4 +1,4 @@
-"""What is given for a list of classes: members of its kinds, in proportion and common ones first."""
+"""Choose names for a list of classes: members of its categories, in proportion, most frequent first."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sar_reg.novel.wordnet.naming import ClassWords, words_of
 
 
 class Member(NamedTuple):
-    """A name that can be given, and whether it is of the kinds, of something wider, or drawn at random."""
+    """A candidate name, and whether it is in the categories, in a broader one, or drawn at random."""
 
     name: str
     origin: Literal["kind", "wider", "random"]
 
 
 def own_meanings(wordnet: WordNet, readings: Sequence[Reading], meant: int | None) -> set[int]:
-    """What a class name says: the meaning `meant`, or each it can have, and the family of a head in a small one."""
+    """The meanings of a class name: the one `meant`, or all possible ones, and the family of its head."""
     found: set[int] = set()
     for reading in readings:
         if not reading.whole and wordnet.sizes[0, reading.synset] <= SMALL_FAMILY:
@@ -35,7 +35,7 @@ def own_meanings(wordnet: WordNet, readings: Sequence[Reading], meant: int | Non
 def members(wordnet: WordNet, kinds: Sequence[Kind], taken: set[int], seed: int) -> Iterator[Member]:
     """Names of the kinds, then of what is wider, then common nouns at random; no kind of an earlier name.
 
-    Nothing in `taken`, nor below it, is given; `seed` orders names that are about as common.
+    Nothing in `taken`, or below it, is returned; `seed` orders names of about equal frequency.
     """
     words, rng = words_of(wordnet), random.Random(seed)
     given = taken | words.blocked
@@ -80,7 +80,7 @@ def _fitting(wordnet: WordNet, kind: Kind, front: set[int]) -> set[int]:
 
 
 def _wider(wordnet: WordNet, front: set[int]) -> set[int]:
-    """The parents that still say something; for adjectives the clusters that WordNet links."""
+    """The parents that are specific enough; for adjectives the clusters that WordNet links."""
     wider: set[int] = set()
     for synset in front:
         near = wordnet.links[synset] if wordnet.kind[synset] == ADJECTIVE else wordnet.parents[synset]
@@ -96,7 +96,7 @@ def _ordered(words: ClassWords, synsets: set[int], rng: random.Random) -> list[t
 
 
 def _in_proportion(queues: list[list[tuple[int, str]]], weights: list[int]) -> Iterator[tuple[int, str]]:
-    """Takes from the queues so that each has given its share of the names at any time."""
+    """Takes from the queues in turn, so that each contributes its share at any time."""
     taken = [0] * len(queues)
     while any(queues):
         i = min((i for i in range(len(queues)) if queues[i]), key=lambda i: (taken[i] + 1) / weights[i])

@@ -29,7 +29,7 @@ Strategy = Literal["related", "random"]
 log = logging.getLogger(__name__)
 
 _MOSTLY = 0.9  # with a smaller share of names of the kind a warning is logged
-_ADVICE = "Say what the classes are with domain=, use an LLM or a word list, or ask for fewer"
+_ADVICE = "Describe the classes with domain=, use an LLM or a word list, or ask for fewer"
 
 
 @dataclass(eq=False)
@@ -167,7 +167,7 @@ def _taken(
 
 
 def _warn(account: dict[str, Any], classes: int) -> None:
-    """Say in the log how far the names can be trusted."""
+    """Log a warning if the names are not of the right category."""
     names = ("asked", "kept", "kind", "of_that_kind", "at_random", "found")
     asked, kept, kind, related, random, found = map(account.__getitem__, names)
     if kept < asked:

@@ -50,7 +50,7 @@ class PlanOptions:
         if self.layout not in ("auto", "grouped", "packed"):
             raise InputError(f'layout must be "auto", "grouped" or "packed", not {self.layout!r}')
         if self.layout == "packed" and self.buckets is not None:
-            raise InputError('buckets belong to the grouped layout: leave them out, or give layout="grouped"')
+            raise InputError('buckets belong to the grouped layout: leave them out, or pass layout="grouped"')
 
     def chosen(self, device: torch.device) -> Literal["grouped", "packed"]:
         """The layout on this device."""

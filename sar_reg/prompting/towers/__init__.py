@@ -57,7 +57,7 @@ def text_tower(model: object, tokenizer: Tokenizer | None = None) -> TextTower |
     raise InputError(
         f"expected an open_clip CLIP, CustomTextCLIP or CoCa, a transformers CLIPModel, CLIPTextModelWithProjection, "
         f"{', '.join(FULL_LENGTH)}, a model in the layout of OpenAI's clip, or a function encode(texts) -> (n, D); "
-        f"got {type(model).__name__}; for any other model give a function: lambda texts: model.encode(texts)"
+        f"got {type(model).__name__}; for any other model pass a function: lambda texts: model.encode(texts)"
     )
 
 

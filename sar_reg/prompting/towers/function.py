@@ -18,7 +18,7 @@ class FunctionTower:
     """A bare `encode(list[str]) -> (n, D)`; the bank calls it text by text batch, nothing is shared.
 
     Attributes:
-        temperature: 0.01, CLIP's; give the bank another one if the model's logit scale is not 100.
+        temperature: 0.01, CLIP's; pass `temperature` to the bank if the model's logit scale is not 100.
     """
 
     shareable = False

@@ -18,7 +18,7 @@ from sar_reg.shapes import Tensor
 FULL_LENGTH = ("SiglipModel", "Siglip2Model", "MetaClip2Model", "AltCLIPModel", "ChineseCLIPModel")
 """Dual encoders whose `get_text_features` is called as it is."""
 _MASKED = ("SiglipModel", "Siglip2Model", "AltCLIPModel", "ChineseCLIPModel")
-"""Attention looks both ways, so padding matters: it is masked where the tokenizer gives a mask."""
+"""Attention looks both ways, so padding matters: it is masked if the tokenizer returns a mask."""
 
 
 def clip_tower(model: Any, tokenizer: Any) -> TextTower:
@@ -40,7 +40,7 @@ def clip_tower(model: Any, tokenizer: Any) -> TextTower:
         model,
         tokenizer,
         positions.num_embeddings,
-        "give the CLIPTokenizer",
+        "pass the CLIPTokenizer",
         embed_dim=model.text_projection.out_features,
         block_modules=layers,
         path=(model, *text.modules(), *model.text_projection.modules()),
@@ -62,7 +62,7 @@ def full_length_tower(model: Any, tokenizer: Any) -> TextTower:
         if mask_id in (None, inner.eos_token_id):
             raise InputError(
                 f"{name} masks padding, and this tokenizer's pad_token is {inner.pad_token!r}, which is none or its "
-                "end-of-text: give it one of its own, or give a function encode(texts) -> (n, D)"
+                "end-of-text: set its own one, or pass a function encode(texts) -> (n, D)"
             )
     limit = config.max_position_embeddings - (2 if name == "AltCLIPModel" else 0)  # RoBERTa counts from 2
     length = min(limit, getattr(inner, "model_max_length", limit))
@@ -71,7 +71,7 @@ def full_length_tower(model: Any, tokenizer: Any) -> TextTower:
         model,
         tokenizer,
         length,
-        f"give the tokenizer of the {name}",
+        f"pass the tokenizer of the {name}",
         mask_id=mask_id,
         embed_dim=head.out_features,
         block_modules=(),

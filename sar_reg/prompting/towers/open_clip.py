@@ -17,7 +17,7 @@ from sar_reg.prompting.towers.resblocks import (
 from sar_reg.prompting.towers.tokens import checked_tokenizer
 from sar_reg.prompting.towers.tower import TextTower
 
-_ADVICE = "its vocabulary is not CLIP's, so give open_clip.get_tokenizer(...) or the model's own"
+_ADVICE = "its vocabulary is not CLIP's, so pass open_clip.get_tokenizer(...) or the model's own"
 
 
 def open_clip_tower(model: Any, tokenizer: Any = None) -> TextTower:

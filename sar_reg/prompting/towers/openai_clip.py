@@ -23,7 +23,7 @@ def openai_clip_tower(model: Any, tokenizer: Any) -> TextTower:
         model,
         model,
         tokenizer,
-        "give clip.tokenize",
+        "pass clip.tokenize",
         why_not="" if causal else NOT_CAUSAL,
         context_length=model.positional_embedding.shape[0],
         given=tokenizer,

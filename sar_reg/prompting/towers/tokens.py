@@ -17,15 +17,15 @@ Tokenizer = Callable[[list[str]], Int[Tensor, "texts context"]]
 
 
 def checked_tokenizer(tokenizer: Any, context_length: int, advice: str) -> Callable[[Sequence[str]], Tensor]:
-    """Wrap a tokenizer so that it gives `context_length` ids per text, and long texts raise.
+    """Wrap a tokenizer so that it returns `context_length` ids per text, and raises for long texts.
 
-    The tokenizer is used as it is given; only a transformers processor stands for its tokenizer.
+    The tokenizer is used as it is; a transformers processor is replaced by its tokenizer.
 
     Args:
         tokenizer: a transformers tokenizer or processor, a callable `(texts, context_length=...) -> ids` or
             `(texts) -> ids`, or None: then weights can be looked at, but the first text raises.
         context_length: the number of tokens the model reads.
-        advice: which tokenizer to give, for that error.
+        advice: which tokenizer to pass, for that error.
     """
     if tokenizer is None:
         return lambda texts: _no_tokenizer(advice)
@@ -49,7 +49,7 @@ def inner_tokenizer(tokenizer: Any) -> Any:
 
 
 def _no_tokenizer(advice: str) -> NoReturn:
-    raise InputError(f"texts need the model's tokenizer, which was not given: {advice}")
+    raise InputError(f"texts need the model's tokenizer, which was not passed: {advice}")
 
 
 def _transformers_ids(tokenizer: Any, texts: list[str], context_length: int) -> Tensor:
@@ -86,7 +86,7 @@ def _end_of_short_row(row: Tensor) -> tuple[int, int]:
 
 
 def _is_whole(row: Tensor, wide: Tensor, padding: int, mark: int) -> bool:
-    """Whether a row is what more room gives, less padding.
+    """Whether a row equals the one for a longer context, without its padding.
 
     Padding may be the id of end-of-text and need not come last, so the two are compared: a cut text has other
     tokens in the room that the narrow row lacks, or stops without the mark that ends a short text.
@@ -108,7 +108,7 @@ def _fixed_width_ids(tokenizer: Any, texts: list[str], context_length: int) -> T
         if any(torch.equal(row, other) for other in others):
             raise InputError(
                 f'the text "{text}" fills all {context_length} places and may have been cut; shorten the class name '
-                "or the template, or give a tokenizer that takes context_length="
+                "or the template, or pass a tokenizer that takes context_length="
             )
     return ids
 
@@ -123,7 +123,7 @@ def _ids(tokenizer: Any, texts: list[str], width: int, **options: int) -> Int[Te
     if ids.shape != (len(texts), width):
         raise InputError(
             f"the tokenizer must return ids of shape (texts, {width}) for {counted(len(texts), 'text')}; {came}; "
-            "give a tokenizer that takes context_length="
+            "pass a tokenizer that takes context_length="
         )
     if ids.dtype == torch.bool or (ids != ids.long()).any():
         raise InputError(

@@ -24,8 +24,8 @@ NO_SCALE = Frozen(nn.Identity())
 class Block:
     """One pre-norm transformer block: `x += scale1(out(attention(norm1 x)))`, `x += scale2(mlp(norm2 x))`.
 
-    `queries` maps `(rows, width)` to `(rows, width)`; `keys_values` gives two such tensors; `qkv` gives queries,
-    keys and values side by side, `(rows, 3 width)`. `separate`: their three layers, where the model has three.
+    `queries` maps `(rows, width)` to `(rows, width)`; `keys_values` returns two such tensors; `qkv` returns queries,
+    keys and values side by side, `(rows, 3 width)`. `separate`: their three layers, if the model has three.
     """
 
     heads: int
@@ -45,7 +45,7 @@ class Block:
 class Stack:
     """The parts of a causal text transformer that is read at its end-of-text row.
 
-    All of them read the model's weights when they are called, detached. `positions` gives the
+    All of them read the model's weights when they are called, detached. `positions` returns the
     `(context, width)` positional vectors, and `project` maps pooled rows to features.
     """
 
@@ -76,8 +76,8 @@ class TextTower:
         foreign: their classes may come from anywhere, not only from open_clip, transformers and torch.
         weights: name to tensor, everything the text features depend on.
         working: the module whose weight has the dtype of the activations.
-        given: the tokenizer as it was given.
-        settings: what features depend on beside weights, where it is known not to be as open_clip has it.
+        given: the tokenizer as it was passed.
+        settings: what features depend on beside weights, if it is known to differ from open_clip.
     """
 
     model: nn.Module

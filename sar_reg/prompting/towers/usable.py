@@ -18,7 +18,7 @@ def unwrapped(model: Any) -> Any:
     while True:
         name = type(model).__name__
         if name == "FullyShardedDataParallel":
-            raise InputError("the model's weights are split by FSDP: give the model before it is wrapped")
+            raise InputError("the model's weights are split by FSDP: pass the model before it is wrapped")
         if hasattr(model, "_orig_mod"):
             model = model._orig_mod
         elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
@@ -26,7 +26,7 @@ def unwrapped(model: Any) -> Any:
         elif hasattr(model, "peft_config") and hasattr(model, "get_base_model"):
             if any(getattr(config, "is_prompt_learning", False) for config in model.peft_config.values()):
                 raise InputError(
-                    f"{name} puts prompts of its own into the model: give the model without them"
+                    f"{name} puts prompts of its own into the model: pass the model without them"
                 )
             model = model.get_base_model()
         else:

@@ -1,6 +1,6 @@
 """The operation as Triton kernels: one launch draws, one goes forward, one backward; without atomics.
 
-Imported only when it is to run, so that the package does not need Triton. The sets are a ring, given by its circular
+Imported only if it is used, so that the package does not need Triton. The sets are a ring, given by its circular
 order, or independent, an index set per row; see `sampling.is_ring`.
 """
 

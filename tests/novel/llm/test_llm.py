@@ -222,7 +222,7 @@ def test_the_servers_address_can_come_from_the_environment(
 
 
 def test_offline_uses_the_cache_only(server: ChatServer, source: Make) -> None:
-    with pytest.raises(NovelClassesError, match=r"gave 0 of 9 .* offline=True forbids asking for more"):
+    with pytest.raises(NovelClassesError, match=r"returned 0 of 9 .* offline=True forbids asking for more"):
         source(offline=True).generate(BASE, 9)
     assert server.requests == []
 

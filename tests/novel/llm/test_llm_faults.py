@@ -90,21 +90,21 @@ def test_no_silence_and_no_trickle_lasts_longer_than_the_time_out(
 @pytest.mark.parametrize(
     ("fault", "message", "requests"),
     [
-        (status(401, "bad key"), r"refused the key \(401\); set OPENAI_API_KEY .* It said: .*bad key", 1),
+        (status(401, "bad key"), r"refused the key \(401\); set OPENAI_API_KEY .* Its message: .*bad key", 1),
         (status(403), r"does not let this key use 'tiny' \(403\)", 1),
         (status(404), r"knows no model 'tiny' \(404\), or base_url= lacks its ending, usually /v1", 1),
         (status(429, code="insufficient_quota"), "no quota left; see its billing page", 1),
         (status(429, headers={"retry-after": "900"}), r"asks to slow down \(429\).*it asks to wait 900 s", 1),
         (status(400, code="context_length_exceeded"), "prompt is too long for 'tiny'; pass fewer", 1),
         (status(413), "prompt is too long for 'tiny'; pass fewer base classes", 1),
-        (status(400, "strange"), r"rejected the request \(400\). It said: .*strange", 3),
-        (status(429), r"asks to slow down \(429\); call again later. It said: no \(5 attempts\)", 5),
+        (status(400, "strange"), r"rejected the request \(400\). Its message: .*strange", 3),
+        (status(429), r"asks to slow down \(429\); call again later. Its message: no \(5 attempts\)", 5),
         (chat.reset_mid_body, r"no connection to http://127.*Is the server running.*SSL_CERT_FILE", 5),
         (chat.raw(b"<html>sk-abcdefghijklmn"), r"not a chat completion \('<html>\[key\]'\); check base_url=", 5),
         (chat.endless, "sent more than 1000 kB, which is not a list of class names", 5),
         (says("No."), r"its last 3 answers held no names \(the last one began 'No.'\)", 3),
         (says('{"names": []}'), "its last 3 answers held no names", 3),
-        (says(None, refusal="I will not."), r"it refuses \('I will not.'\); say what the data set shows", 3),
+        (says(None, refusal="I will not."), r"it refuses \('I will not.'\); describe what the data set shows", 3),
         (says("", finish="content_filter"), "the server's content filter holds the answers back", 3),
         (names(["lynx", "Lynx", "lynxes"]), "stopped naming new classes, its last 3 answers added none", 4),
     ],
@@ -158,7 +158,7 @@ def test_cut_answer_gives_its_whole_names_and_smaller_batches(server: ChatServer
 def test_what_was_received_before_a_fault_is_kept(server: ChatServer, source: Make, tmp_path: Path) -> None:
     server.script = [chat.fresh(), status(401)]
     with pytest.raises(
-        NovelClassesError, match=r"tiny gave 50 of 120 .* is kept in .*answers-.*the same call"
+        NovelClassesError, match=r"tiny returned 50 of 120 .* is kept in .*answers-.*the same call"
     ) as caught:
         source().generate(BASE, 120)
     assert len(caught.value.names) == 50
@@ -186,17 +186,17 @@ def test_endless_duplicates_stop_with_an_account(
     with pytest.raises(NovelClassesError) as caught:
         source().generate(BASE, 200, exclude=["pug"])
     assert caught.value.names == ["lynx", "puma"]
-    assert "tiny gave 2 of 200 novel classes" in str(caught.value)
+    assert "tiny returned 2 of 200 novel classes" in str(caught.value)
     assert "'duplicate': 10, 'near a base class': 4, 'excluded': 4" in str(caught.value)
     assert source(allow_fewer=True).generate(BASE, 200, exclude=["pug"]) == ["lynx", "puma"]
-    assert "Going on with fewer, as allow_fewer=True says" in caplog.text
+    assert "Continuing with fewer, because of allow_fewer=True" in caplog.text
 
 
 def test_requests_are_bounded(server: ChatServer, source: Make) -> None:
     server.script = [names([f"only {chat.letters(i)}"]) for i in range(100)]
     with pytest.raises(
         NovelClassesError,
-        match=r"gave 24 of 200 .*: the limit of 24 requests is reached; raise max_requests=",
+        match=r"returned 24 of 200 .*: the limit of 24 requests is reached; raise max_requests=",
     ):
         source().generate(BASE, 200)
     assert len(server.requests) == 24

@@ -189,6 +189,6 @@ def test_allow_fewer_does_not_cover_failing_servers(
     server: ChatServer, source: Make, fault: Behaviour
 ) -> None:
     server.script = [names(["lynx", "puma"]), fault]
-    with pytest.raises(NovelClassesError, match="gave 2 of 9 novel classes") as caught:
+    with pytest.raises(NovelClassesError, match="returned 2 of 9 novel classes") as caught:
         source(allow_fewer=True).generate(BASE, 9)
     assert caught.value.names == ["lynx", "puma"]

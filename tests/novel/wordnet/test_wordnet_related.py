@@ -88,7 +88,7 @@ def test_what_is_beyond_the_kind_is_announced(caplog: pytest.LogCaptureFixture) 
     assert 60 < count < 200
     assert share_below(many[:count], "musical instrument") == 1
     assert f"it has {count} further members of musical instrument; " in caplog.messages[-1]
-    assert "Say what the classes are with domain=, use an LLM or a word list" in caplog.messages[-1]
+    assert "Describe the classes with domain=, use an LLM or a word list" in caplog.messages[-1]
 
 
 def test_when_fewer_than_half_are_known_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
@@ -257,7 +257,7 @@ def test_what_is_not_a_list_a_number_or_a_domain_is_refused() -> None:
             related(["beagle"], n)  # pyright: ignore[reportArgumentType]
     for names in (["Zorblax"], ["beagle"]):
         with pytest.raises(
-            InputError, match='does not know the domain "breeds of cats and dogs"; give one noun'
+            InputError, match='does not know the domain "breeds of cats and dogs"; pass one noun'
         ):
             WordNetClasses(domain="breeds of cats and dogs").generate(names, 5)
     with pytest.raises(InputError, match="domain must be a noun"):
@@ -265,7 +265,7 @@ def test_what_is_not_a_list_a_number_or_a_domain_is_refused() -> None:
 
 
 def test_a_sentence_is_refused_at_once() -> None:
-    with pytest.raises(InputError, match="has 400 words; give class names of at most 40"):
+    with pytest.raises(InputError, match="has 400 words; pass class names of at most 40"):
         related([" ".join(["dog"] * 400)], 5)
 
 

@@ -123,5 +123,5 @@ def test_the_command_ends_in_one_line_for_a_folder_that_is_not_there() -> None:
     assert ended.returncode == 2
     assert (
         ended.stderr
-        == "error: there is no folder /nowhere/birds; give the folder that holds the class folders\n"
+        == "error: there is no folder /nowhere/birds; pass the folder that holds the class folders\n"
     )

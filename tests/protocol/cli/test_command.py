@@ -169,7 +169,7 @@ def test_a_warning_of_wordnet_names_the_options_of_the_command(
     names = ("zorp", "quux", "blargh", "frobnitz")
     with in_options_of_the_command():
         assert len(WordNetClasses("related").generate(names, 5)) == 5
-    assert caplog.messages[-1].endswith("Give names of your own with --novel FILE, or fewer with --n-novel")
+    assert caplog.messages[-1].endswith("Pass names of your own with --novel FILE, or fewer with --n-novel")
     assert "--domain" not in caplog.text
 
 
@@ -178,7 +178,7 @@ def test_a_warning_of_wordnet_names_the_options_of_the_command(
     [
         (["--novel", "nowhere.txt"], "error: cannot read class names from nowhere.txt"),
         (["--n-novel", "500"], "error: asked for 500 novel classes, but the word list"),
-        (["--n-novel", "500"], "; give --n-novel 10, or other names with --novel FILE"),
+        (["--n-novel", "500"], "; pass --n-novel 10, or other names with --novel FILE"),
         (["--protocol", "nature"], "recipe.toml has no protocol 'nature'; it has: paper"),
         (["--protocol", "papr"], "; did you mean paper?"),
         (["--device", "cpu", "--cuda-graph"], "error: --cuda-graph needs a GPU, and this run is on cpu"),
@@ -199,7 +199,7 @@ def test_a_warning_of_wordnet_names_the_options_of_the_command(
         (["--seeds", "5000000000"], "error: --seeds takes whole numbers in 0..4294967295"),
         (["--workers", "-1"], "error: --workers must be 0 or more, not -1"),
         (["--save-every", "-1"], "error: --save-every must be 0 or more, not -1"),
-        (["--data", "/nowhere", "--dataset", ""], "error: give --dataset as well, such as --data /nowhere"),
+        (["--data", "/nowhere", "--dataset", ""], "error: pass --dataset as well, such as --data /nowhere"),
     ],
 )
 def test_mistakes_end_in_one_line(
@@ -245,7 +245,7 @@ def test_kept_views_lie_in_the_folder_of_the_runs(coop, tmp_path: Path) -> None:
         (["--shotz", "3"], "--shotz"),
         (
             ["--views", "2", "--augmentation", "none"],
-            "augmentation none has none (it encodes every image once); leave out --views, or give",
+            "augmentation none has none (it encodes every image once); leave out --views, or pass",
         ),
     ],
 )

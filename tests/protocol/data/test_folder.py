@@ -144,7 +144,9 @@ def test_composed_and_decomposed_names_are_one_class(tmp_path: Path) -> None:
 def test_two_folders_that_become_one_name_are_refused(one: str, other: str, tmp_path: Path) -> None:
     for name in (one, other, "wren"):
         write_images(tmp_path / name, 2)
-    with pytest.raises(InputError, match=r"become one class name .* give them different words in names.csv"):
+    with pytest.raises(
+        InputError, match=r"become one class name .* write different words for them into names.csv"
+    ):
         open_folder(tmp_path)
     rows = "".join(f"{name},{words}\n" for name, words in ((one, "first"), (other, "second")))
     (tmp_path / "names.csv").write_text(f"folder,words\n{rows}")

@@ -55,7 +55,7 @@ def test_train_and_test_folders_with_new_classes(tmp_path: Path) -> None:
 
 def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"there is no folder .*nowhere; give the folder that holds the class"
+        InputError, match=r"there is no folder .*nowhere; pass the folder that holds the class"
     ):
         open_folder(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"holds 0 classes, 0 training images and 0 test images"):

@@ -29,7 +29,7 @@ def test_unknown_data_sets_and_folders_are_refused(tmp_path: Path) -> None:
         match=r"the testbed has no data set 'animal'; it has: animals, food, .*; did you mean animals\?",
     ):
         opening.open_source(Source("animal"), "animal")
-    with pytest.raises(InputError, match="there is no folder /nowhere; give --data testbed, or the folder"):
+    with pytest.raises(InputError, match="there is no folder /nowhere; pass --data testbed, or the folder"):
         opening.open_source(Source("dtd", data="/nowhere"), "dtd")
     with pytest.raises(InputError, match=r"dtd: .* is missing, and no split is ever made up"):
         opening.open_source(Source("dtd", data=str(tmp_path)), "dtd")
@@ -95,7 +95,7 @@ def test_weights_that_cannot_be_loaded_end_in_words(tmp_path: Path) -> None:
     damaged = tmp_path / "weights.bin"
     damaged.write_bytes(b"no weights")
     source = Source("dtd", data="somewhere", model="ViT-S-32-alt", pretrained=str(damaged))
-    with pytest.raises(InputError, match=r"could not be loaded .* give the file with --pretrained FILE"):
+    with pytest.raises(InputError, match=r"could not be loaded .* pass the file with --pretrained FILE"):
         opening.load_clip(source, "fp32", CPU)
 
 
