@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from examples.coprompt.descriptions import read_descriptions
-from examples.protocol.cli.errors import goes_on, one_line_errors
+from examples.protocol.cli.errors import goes_on, one_line_errors, read_options
 from sar_reg.class_names import spoken
-from sar_reg.errors import SarRegError, counted, require
+from sar_reg.errors import SarRegError, counted
 from sar_reg.files import write_atomic
 from sar_reg.novel import read_names
 from sar_reg.novel.llm import Conversation, names_in, open_client
-
-tyro: Any = require("tyro", extra="examples")
 
 LONGEST = 40
 """Most words in a sentence, so that it fits CLIP's 77 tokens."""
@@ -106,7 +104,9 @@ def describe(names: Sequence[str], options: DescribeOptions, client: Any = None)
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line; errors are printed in one line."""
     with one_line_errors(goes_on()):
-        options = tyro.cli(DescribeOptions, args=argv, prog="python -m examples.coprompt.describe")
+        options: DescribeOptions = read_options(
+            DescribeOptions, argv, prog="python -m examples.coprompt.describe"
+        )
         described = describe(read_names(options.classes), options)
     print(f"{options.out}: {counted(len(described), 'class')}")
 

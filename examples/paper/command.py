@@ -5,22 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import tyro
-
 from examples.paper.engine import Failure
 from examples.paper.modelled import modelled_table
 from examples.paper.options import PUBLISHED, PaperOptions, check_options
 from examples.paper.rehearsal import rehearse
 from examples.paper.reproduce import reproduce
 from examples.paper.sweep import NAMES
-from examples.protocol.cli.errors import goes_on, one_line_errors
+from examples.protocol.cli.errors import goes_on, one_line_errors, read_options
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line; mistakes of the user end in one line."""
-    options = tyro.cli(
-        PaperOptions, args=argv, prog="python -m examples.paper", description=PaperOptions.__doc__
-    )
+    with one_line_errors():
+        options: PaperOptions = read_options(
+            PaperOptions, argv, prog="python -m examples.paper", description=PaperOptions.__doc__
+        )
     with one_line_errors(goes_on(fresh=options.fresh)):
         check_options(options)
         names = NAMES if options.what == "all" else (options.what,)

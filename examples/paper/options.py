@@ -15,7 +15,7 @@ from examples import testbed
 from examples.paper.sweep import PlannedRun, Sweep, load_sweep, plan
 from examples.protocol.data.catalogue import catalogue
 from examples.protocol.recipe import Value
-from examples.protocol.runs.config import Source, check_seeds
+from examples.protocol.runs.config import Source, check_distinct, check_seeds
 from sar_reg.errors import InputError, did_you_mean
 
 PUBLISHED = "published"
@@ -100,6 +100,8 @@ def check_options(options: PaperOptions) -> None:
     if options.only < PaperOptions.only:
         raise InputError(f"--only takes the number of a run, 0 or more, not {options.only}")
     check_seeds(options.seeds)
+    check_distinct("--methods", [method.casefold() for method in options.methods])
+    check_distinct("--datasets", options.datasets)
     for place in options.records:
         if not place.exists():
             raise InputError(f"there are no runs at {place}; --records takes folders and archives (*.jsonl)")

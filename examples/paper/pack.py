@@ -12,7 +12,7 @@ import tyro
 
 from examples.paper.results import finished_at, key_of, settings_key
 from examples.paper.sweep import NAMES, load_sweep, plan
-from examples.protocol.cli.errors import one_line_errors
+from examples.protocol.cli.errors import one_line_errors, read_options
 from examples.protocol.runs.archive import find_records, write_archives
 from examples.protocol.runs.record import Record
 from sar_reg.errors import InputError, counted
@@ -89,8 +89,8 @@ def _order(record: Record) -> tuple[str, ...]:
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line; mistakes of the user end in one line."""
     with one_line_errors():
-        options = tyro.cli(
-            PackOptions, args=argv, prog="python -m examples.paper.pack", description=PackOptions.__doc__
+        options: PackOptions = read_options(
+            PackOptions, argv, prog="python -m examples.paper.pack", description=PackOptions.__doc__
         )
         counts, unknown = pack(options.out, options.into)
         if not any(counts.values()):

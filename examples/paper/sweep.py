@@ -16,7 +16,7 @@ from examples.maple.method import MaPLe
 from examples.protocol.data import TABLE_3
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import Recipe, Value, load_recipe
-from examples.protocol.runs.config import RunConfig, Source
+from examples.protocol.runs.config import RunConfig, Source, check_distinct
 from examples.protocol.runs.novel_names import llm_list
 from examples.tcp.method import TCP
 from sar_reg.errors import InputError
@@ -69,6 +69,10 @@ class Sweep:
     testbed_targets: tuple[str, ...] = ()
     testbed: Mapping[str, Value] = field(default_factory=dict)
     isolated: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("methods", "datasets", "testbed_datasets", "seeds", "targets", "testbed_targets"):
+            check_distinct(f"{self.name}.toml: {name}", getattr(self, name))
 
     def on(self, data: str) -> Sweep:
         """The sweep without variants for other data or for word lists that do not exist."""

@@ -20,6 +20,7 @@ from examples.protocol.runs import experiment, novel_names
 from examples.protocol.runs.config import Source
 from examples.protocol.runs.experiment import Setup
 from examples.protocol.runs.record import write_record
+from sar_reg.errors import InputError
 from tests.fabricated.runs import WORDS, install
 
 SMALL = {"epochs": 1, "batch_size": 8, "shots": 2, "n_novel": len(WORDS), "augmentation": "none"}
@@ -175,6 +176,11 @@ def test_costs_are_read_off_runs_of_their_own(tmp_path: Path, capsys: pytest.Cap
         (("table4", "--runs-per-gpu", "0"), "--runs-per-gpu must be 1 or more, not 0"),
         (("table1", "--methods", "Cop"), "did you mean CoOp?"),
         (("table1", "--seeds", "-1", "--no-run"), "--seeds takes whole numbers in 0..4294967295"),
+        ((), "Missing from python -m examples.paper: STR One of table1 … table5, fig1,"),
+        (("table1", "--only", "x"), "--only: invalid"),
+        (("table1", "--seeds", "2", "2", "--no-run"), "--seeds names 2 more than once; give each value once"),
+        (("table1", "--methods", "CoOp", "coop", "--no-run"), "--methods names coop more than once"),
+        (("fig1", "--datasets", "food", "food"), "--datasets names food more than once"),
         (("table1", "--only", "-5"), "--only takes the number of a run, 0 or more, not -5"),
         (("table1", "--only", "0", "--no-run"), "--only has no effect with --no-run"),
         (("table1", "--fresh", "--no-run"), "--fresh has no effect with --no-run"),
@@ -210,6 +216,13 @@ def test_mistakes_end_in_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_a_sweep_lists_each_run_once() -> None:
+    sweep = load_sweep("table3")
+    for name in ("methods", "datasets", "seeds", "testbed_targets"):
+        with pytest.raises(InputError, match=rf"table3.toml: {name} names \w+ more than once"):
+            replace(sweep, **{name: (*getattr(sweep, name), "style", "style")})
 
 
 def test_methods_are_found_in_any_case(capsys: pytest.CaptureFixture[str]) -> None:

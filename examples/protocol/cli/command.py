@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import torch
 
 from examples.protocol.captured_step import refuse_without_gpu
-from examples.protocol.cli.errors import goes_on, one_line_errors
+from examples.protocol.cli.errors import goes_on, one_line_errors, read_options
 from examples.protocol.cli.pictures import draw_comparison
 from examples.protocol.cli.progress import Progress
 from examples.protocol.cli.table import JOINT_HEADS, ResultRow, as_text, joint_rows_of, rows_of
@@ -90,7 +90,7 @@ def main(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None = 
 def parse(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None) -> MethodOptions:
     """Read the command line; the defaults are those of the chosen data set's recipe."""
     name = method.__name__
-    place, _ = tyro.cli(Place, args=argv, return_unknown_args=True, add_help=False)
+    place, _ = read_options(Place, argv, return_unknown_args=True, add_help=False)
     on_testbed = place.data == "testbed"
     if not place.dataset and not on_testbed:
         raise InputError(f"pass --dataset as well, such as --data {place.data} --dataset dtd")
@@ -101,9 +101,9 @@ def parse(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None) 
         recipe=load_recipe(recipe, protocol, dataset),
         protocol=protocol,
     )
-    options = tyro.cli(
+    options: MethodOptions = read_options(
         MethodOptions,
-        args=argv,
+        argv,
         default=default,
         prog=f"python -m examples.{name.lower()}",
         description=f"Train {name} with and without SAR, and compare accuracies on base and new classes.\n\n"

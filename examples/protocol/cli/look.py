@@ -12,7 +12,7 @@ import torch
 import tyro
 from torch.nn.functional import normalize
 
-from examples.protocol.cli.errors import one_line_errors
+from examples.protocol.cli.errors import one_line_errors, read_options
 from examples.protocol.cli.pictures import draw_comparison
 from examples.protocol.cli.table import rows_of
 from examples.protocol.runs.finished import FinishedRun, open_finished
@@ -103,11 +103,8 @@ def as_text(rows: Sequence[Moved], most: int) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line; mistakes of the user end in one line."""
     with one_line_errors():
-        options = tyro.cli(
-            LookOptions,
-            args=argv,
-            prog="python -m examples.protocol.cli.look",
-            description=LookOptions.__doc__,
+        options: LookOptions = read_options(
+            LookOptions, argv, prog="python -m examples.protocol.cli.look", description=LookOptions.__doc__
         )
         print(look(options))
 

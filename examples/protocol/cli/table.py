@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.evaluation import summary
@@ -43,14 +44,46 @@ class ResultRow:
 
 
 def rows_of(records: Sequence[Record]) -> list[ResultRow]:
-    """One row a data set and method: data sets by name, methods as they first appear."""
+    """One row a data set and method: data sets by name, methods as they first appear.
+
+    Raises:
+        InputError: if the runs of a row are not one setting with different seeds.
+    """
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         dataset = record["source"]["dataset"]
         name = dataset if record["source"]["split"] == "scene" else f"{dataset} ({record['source']['split']})"
         groups.setdefault((name, record["title"]), []).append(record)
+    for (name, title), group in groups.items():
+        _check_independent(f"{title} on {name}", group)
     ordered = sorted(groups.items(), key=lambda item: (item[0][0], _rank(item[0][1])))
     return [ResultRow(*key, len(group), summary([accuracies(r) for r in group])) for key, group in ordered]
+
+
+def _check_independent(row: str, records: Sequence[Record]) -> None:
+    first = _settings(records[0])
+    others = [settings for record in records[1:] if (settings := _settings(record)) != first]
+    if others:
+        differing = ", ".join(
+            sorted(name for name in first | others[0] if first.get(name) != others[0].get(name))
+        )
+        raise InputError(
+            f"the runs of {row} differ in {differing}, so their mean is not one over seeds; put the runs of each "
+            "setting in a folder of their own"
+        )
+    seeds = [record["seed"] for record in records]
+    repeated = sorted({str(seed) for seed in seeds if seeds.count(seed) > 1})
+    if repeated:
+        raise InputError(
+            f"there are several runs of {row} with seed {', '.join(repeated)}, which would count as independent; keep "
+            "one of them"
+        )
+
+
+def _settings(record: Record) -> dict[str, Any]:
+    """What the runs of a row have in common; the data may lie in different folders."""
+    source = {name: value for name, value in record["source"].items() if name != "data"}
+    return {**source, **record["recipe"], "model": record["model"]}
 
 
 def joint_rows_of(records: Sequence[Record]) -> list[ResultRow]:

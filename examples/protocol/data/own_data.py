@@ -42,6 +42,7 @@ def open_folder(folder: str | Path, *, final: bool = False) -> FileDataset:
     split = split_file(folder)
     if split is not None:
         listed = replace(split_json.read(key, split, folder), own=True)
+        _check_listed_once(split, listed)
         return _all_for_training(listed) if final else listed
     photos = list_photos(folder)
     words = name_classes(
@@ -99,6 +100,18 @@ def _lists(folder: Path, photos: Photos, words: ClassWords) -> Lists:
 
 def _pooled(photos: Photos, words: ClassWords) -> Lists:
     return tuple(e for images in photos.parts.values() for e in _label(images, words)), (), ()
+
+
+def _check_listed_once(split: Path, dataset: FileDataset) -> None:
+    seen: dict[str, str] = {}
+    for part in split_json.PARTS:
+        for example in getattr(dataset, part):
+            earlier = seen.setdefault(example.source, part)
+            if earlier != part:
+                raise InputError(
+                    f"{split}: the image {example.source} is in {earlier} and in {part}, so an accuracy would be "
+                    "measured on an image that was trained on; list each image once"
+                )
 
 
 def _all_for_training(dataset: FileDataset) -> FileDataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -18,12 +19,27 @@ LARGEST_SEED = 2**32 - 1
 """The largest seed that NumPy takes."""
 
 
-def check_seeds(seeds: Sequence[int]) -> None:
-    """Refuse seeds that a random generator does not take.
+def check_distinct(option: str, values: Sequence[object]) -> None:
+    """Refuse values that an option names more than once.
 
     Raises:
-        InputError: for a seed outside 0..`LARGEST_SEED`.
+        InputError: naming the repeated values; results of one run must not count as those of several.
     """
+    repeated = [str(value) for value, times in Counter(values).items() if times > 1]
+    if repeated:
+        raise InputError(
+            f"{option} names {', '.join(repeated)} more than once; give each value once, since a repeated run is not "
+            "an independent one"
+        )
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuse seeds that a random generator does not take, and repeated ones.
+
+    Raises:
+        InputError: for a seed outside 0..`LARGEST_SEED`, or one that is given twice.
+    """
+    check_distinct("--seeds", seeds)
     for seed in seeds:
         if not 0 <= seed <= LARGEST_SEED:
             raise InputError(
@@ -59,6 +75,7 @@ class Source:
     """With --final: file with the names of classes that will come later; they are the first novel classes."""
 
     def __post_init__(self) -> None:
+        check_distinct("--targets", self.targets)
         if self.final and (self.data == "testbed" or self.targets or self.base_classes):
             raise InputError(
                 "--final trains on all classes of your own photos: pass --data FOLDER, and neither --base-classes nor "

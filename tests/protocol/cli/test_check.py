@@ -99,6 +99,11 @@ def test_a_folder_with_a_split_file(birds: Path, capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr().out
     assert "a photo of a b." in printed
     assert "2 class folders; 2 / 0 / 2 images to train on / val / test" in printed
+    (birds / "split.json").write_text(json.dumps({"train": rows, "test": rows[1:2]}))
+    with pytest.raises(
+        InputError, match=r"the image robin/01.png is in train and in test, so an accuracy would"
+    ):
+        check.main([str(birds)])
     (birds / "split.json").write_text("{")
     with pytest.raises(InputError, match="is not a split file"):
         check.main([str(birds)])

@@ -17,6 +17,7 @@ from PIL import Image
 from examples.coop.method import CoOp
 from examples.maple.method import MaPLe
 from examples.protocol.cli import command as command_module
+from examples.protocol.cli import errors
 from examples.protocol.cli.command import main
 from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.recipe import Recipe
@@ -197,6 +198,11 @@ def test_a_warning_of_wordnet_names_the_options_of_the_command(
             "error: --seeds takes whole numbers in 0..4294967295, such as --seeds 1 2 3, not -1",
         ),
         (["--seeds", "5000000000"], "error: --seeds takes whole numbers in 0..4294967295"),
+        (
+            ["--seeds", "1", "2", "1"],
+            "error: --seeds names 1 more than once; give each value once, since a repeat",
+        ),
+        (["--targets", "style", "style"], "--targets names style more than once"),
         (["--workers", "-1"], "error: --workers must be 0 or more, not -1"),
         (["--save-every", "-1"], "error: --save-every must be 0 or more, not -1"),
         (["--data", "/nowhere", "--dataset", ""], "error: pass --dataset as well, such as --data /nowhere"),
@@ -242,7 +248,15 @@ def test_kept_views_lie_in_the_folder_of_the_runs(coop, tmp_path: Path) -> None:
         (["--optimizer", "adam", "--adam-eps", "-1"], "adam_eps must be above 0, not -1.0"),
         (["--lr", "inf"], "lr must be a finite number, not inf"),
         (["--lam", "nan"], "lam must be a finite number, not nan"),
-        (["--shotz", "3"], "--shotz"),
+        (["--shotz", "3"], "Unrecognized options: --shotz, 3; did you mean --shots INT?"),
+        (["--lam", "-1"], "lam must be 0 or more, not -1.0"),
+        (["--lr", "abc"], "--lr: could not convert string to float: 'abc'"),
+        (
+            ["--split", "x" * 200],
+            "invalid choice '" + "x" * 200 + "' for argument '--split'. Expected one of (",
+        ),
+        (["--final"], "--final trains on all classes of your own photos: give --data FOLDER"),
+        (["--data"], "Missing value for argument '--data'"),
         (
             ["--views", "2", "--augmentation", "none"],
             "augmentation none has none (it encodes every image once); leave out --views, or pass",
@@ -252,9 +266,25 @@ def test_kept_views_lie_in_the_folder_of_the_runs(coop, tmp_path: Path) -> None:
 def test_wrong_options_are_named(
     coop, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as ended:
         coop(*arguments)
-    assert message in " ".join(re.sub("[|│╭╰─╮╯]", " ", capsys.readouterr().err).split())
+    assert ended.value.code == 2
+    assert re.fullmatch(rf"error: .*{re.escape(message)}.*\n", capsys.readouterr().err)
+
+
+def test_a_framed_message_is_the_same_sentence_without_its_frame() -> None:
+    framed = """
+╭─ Parsing error ──────────────────────╮
+│ Unrecognized options: --shotz        │
+│ ──────────────────────────────────── │
+│ Perhaps you meant:                   │
+│     --shots INT                      │
+│         Training images a class.     │
+╰──────────────────────────────────────╯
+"""
+    bare = re.sub(r"[│╭╮╰╯]", " ", framed).replace("─ Parsing error ─", "Parsing error\n ─").replace("─", "-")
+    for frame in (framed, bare):
+        assert errors.sentence_in(frame) == "Unrecognized options: --shotz; did you mean --shots INT?"
 
 
 def test_every_setting_of_a_recipe_is_checked() -> None:

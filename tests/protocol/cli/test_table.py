@@ -9,20 +9,25 @@ import pytest
 from examples.protocol.cli import table
 from examples.protocol.cli.table import as_markdown, as_text, fill, of_method, rows_of
 from examples.protocol.runs.archive import read_records
+from sar_reg.errors import InputError
 from tests import ROOT
 
 EXAMPLES = ROOT / "examples"
 
 
-def record(dataset: str, title: str, base: float, new: float, split: str = "scene") -> dict:
+def record(
+    dataset: str, title: str, base: float, new: float, split: str = "scene", seed: int = 1, **recipe: float
+) -> dict:
     results = {"base": base, "new": new, "h": 2 * base * new / (base + new), "sar_loss": 0.1}
-    return {"source": {"dataset": dataset, "split": split}, "title": title, "results": results}
+    source = {"dataset": dataset, "split": split, "data": f"/{seed}"}
+    about = {"seed": seed, "recipe": {"lam": 0.1, **recipe}, "model": {"name": "testbed"}}
+    return {"source": source, "title": title, "results": results, **about}
 
 
 RECORDS = [
     record("food", "CoOp + SAR", 70.0, 60.0),
     record("food", "CoOp", 72.0, 50.0),
-    record("food", "CoOp", 74.0, 54.0),
+    record("food", "CoOp", 74.0, 54.0, seed=2),
     record("food", "zero-shot", 60.0, 60.0),
     record("animals", "CoOp", 50.0, 50.0, split="style"),
 ]
@@ -38,6 +43,28 @@ def test_rows_are_grouped_and_ordered() -> None:
     ]
     assert rows[2].cell("base") == "73.0 ± 1.4"
     assert rows[2].cell("h").startswith(f"{2 * 73 * 52 / (73 + 52):.1f} ± ")
+
+
+def test_what_is_not_an_independent_run_does_not_count_as_one() -> None:
+    copied = [*RECORDS, record("food", "CoOp", 72.0, 50.0)]
+    with pytest.raises(
+        InputError, match="several runs of CoOp on food with seed 1, which would count as indep"
+    ):
+        rows_of(copied)
+    mixed = [*RECORDS, record("food", "CoOp", 72.0, 50.0, seed=3, lr=0.1, lam=0.5)]
+    with pytest.raises(
+        InputError, match=r"runs of CoOp on food differ in lam, lr, so their mean is not one over"
+    ):
+        rows_of(mixed)
+    other = record("food", "CoOp", 72.0, 50.0, seed=3) | {"model": {"name": "ViT-B-16"}}
+    with pytest.raises(InputError, match="differ in model, so"):
+        rows_of([*RECORDS, other])
+
+
+@pytest.mark.parametrize("archive", ["fig4", "fig5", "table1", "table2", "calibrate"])
+def test_the_variants_of_a_sweep_are_not_averaged(archive: str) -> None:
+    with pytest.raises(InputError, match="put the runs of each setting in a folder of their own"):
+        rows_of(read_records(EXAMPLES / "paper" / "results" / f"{archive}.jsonl"))
 
 
 def test_text_and_markdown() -> None:
