@@ -17,9 +17,10 @@ FILES = sorted(path.name for path in (ROOT / "tests/sampled_kl/interpreter").glo
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
 @pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="this process runs them itself")
 @pytest.mark.parametrize("file", FILES)
-def test_kernels_in_the_interpreter(file: str) -> None:
+def test_kernels_in_the_interpreter(file: str, pytestconfig: pytest.Config) -> None:
     path = f"tests/sampled_kl/interpreter/{file}"
     command = [sys.executable, "-m", "pytest", path, "-q", "-p", "no:cacheprovider"]
+    command += [f"-W{warnings}" for warnings in pytestconfig.getoption("pythonwarnings") or []]
     result = subprocess.run(
         command,
         cwd=ROOT,

@@ -29,7 +29,12 @@ def language_is_patched_once_a_launch() -> Iterator[None]:
 
     def prepare_once(fn: Callable[..., object]) -> object:
         languages = [value for value in fn.__globals__.values() if value is tl or value is tl.core]
-        return prepare(fn) if any(tl.core.is_builtin(language.load) for language in languages) else None
+        if not any(tl.core.is_builtin(language.load) for language in languages):
+            return None
+        prepared = prepare(fn)
+        # Triton up to 3.6 takes int() of an array of one element, which NumPy refuses from 2.4 on.
+        tl.tensor.__index__ = lambda scalar: scalar.handle.data.item()
+        return prepared
 
     find, found = interpreter._get_np_dtype, {}
 
@@ -43,3 +48,14 @@ def language_is_patched_once_a_launch() -> Iterator[None]:
         patch.setattr(interpreter, "_patch_lang", prepare_once)
         patch.setattr(interpreter, "_get_np_dtype", numpy_type)
         yield
+
+
+@pytest.fixture
+def float64_products() -> None:
+    """Skip tests for which the language must multiply matrices in float64."""
+    import triton
+
+    if tuple(map(int, triton.__version__.split(".")[:2])) < (3, 5):
+        pytest.skip(
+            f"the language of Triton {triton.__version__} does not multiply float64, that of 3.5 does"
+        )

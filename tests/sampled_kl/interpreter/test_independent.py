@@ -121,7 +121,7 @@ def test_any_sizes(
         )
 
 
-@pytest.mark.usefixtures("backward")
+@pytest.mark.usefixtures("backward", "float64_products")
 @pytest.mark.parametrize("direction", ["target||learned", REVERSE])
 def test_gradcheck(direction: str) -> None:
     learned, target = features(case(6, 3, 4, dtype=torch.float64))

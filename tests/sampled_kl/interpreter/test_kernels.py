@@ -66,6 +66,7 @@ def test_any_sizes(n: int, k: int, d: int, tau: float, kind: str, dtype: torch.d
     assert_within_budget(Case(n, k, d, tau, kind, dtype, direction), "triton")
 
 
+@pytest.mark.usefixtures("float64_products")
 @pytest.mark.parametrize(
     ("n", "k", "d", "direction"), [(5, 3, 4, "target||learned"), (4, 3, 3, REVERSE), (19, 7, 3, REVERSE)]
 )
@@ -80,6 +81,7 @@ def test_gradcheck(n: int, k: int, d: int, direction: str) -> None:
     assert torch.autograd.gradcheck(loss, learned.requires_grad_(), fast_mode=n > 5)
 
 
+@pytest.mark.usefixtures("float64_products")
 def test_a_band_wider_than_one_chunk() -> None:
     """Running softmax over several chunks: K + ROWS - 1 is well above the kernels' 64 columns."""
     case = Case(130, 120, 16, dtype=torch.float64)
