@@ -17,6 +17,9 @@ _IRREGULAR = {
     "scarves": "scarf", "halves": "half", "mice": "mouse", "geese": "goose", "feet": "foot", "teeth": "tooth",
     "men": "man", "women": "woman", "children": "child", "buses": "bus", "shoes": "shoe", "canoes": "canoe",
 }  # fmt: skip
+_UNCHANGED = frozenset(
+    "aircraft bison cattle deer fish moose salmon series sheep shrimp species squid swine trout".split()
+)
 _PLURAL_OF = {singular: plural for plural, singular in _IRREGULAR.items()}
 
 
@@ -63,14 +66,14 @@ def plural_of(phrase: str) -> str:
     """The plural of a phrase: "wolf" → "wolves", "maid of honor" → "maids of honor".
 
     Examples:
-        >>> plural_of("border collie"), plural_of("wolf"), plural_of("great auk"), plural_of("fly")
-        ('border collies', 'wolves', 'great auks', 'flies')
+        >>> plural_of("border collie"), plural_of("wolf"), plural_of("wild sheep"), plural_of("fly")
+        ('border collies', 'wolves', 'wild sheep', 'flies')
     """
     head, of, rest = phrase.partition(" of ")
     *before, word = head.split(" ")
     if word.lower() in _PLURAL_OF:
         word = _PLURAL_OF[word.lower()]
-    elif word.endswith("ese") or (word.endswith("s") and word[:1].isupper()):
+    elif word.lower() in _UNCHANGED or word.endswith("ese") or (word.endswith("s") and word[:1].isupper()):
         pass
     elif word.endswith("y") and word[-2:-1] not in "aeiou":
         word = word[:-1] + "ies"

@@ -121,6 +121,11 @@ def _why_barren(last: Answer) -> str:
         return f"it refuses ({last.refusal!r}); describe what the data set shows with domain=, or use another model"
     if last.finish == "content_filter":
         return "the server's content filter holds the answers back; take another model or reword domain="
+    if last.finish == "length" and not last.reply:
+        return (
+            "its answers are cut off before the first name, as happens to models that reason at length; raise the "
+            "server's limit of tokens, or take another model"
+        )
     if not last.names():
         return (
             f"its last {_PATIENCE} answers held no names (the last one began {last.reply[:80]!r}); "

@@ -171,6 +171,8 @@ class Conversation:
             choice = cast("dict[str, Any]", content["choices"][0])
             message = cast("dict[str, Any]", choice["message"])
             reply, refusal = _joined(message.get("content")), _joined(message.get("refusal"))
+            for call in cast("list[Any]", message.get("tool_calls") or ()):
+                reply = reply or _joined(call["function"]["arguments"])
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
             start = self._short(body[:120].decode("utf-8", "replace"))
             return Failure(
@@ -216,7 +218,8 @@ def _joined(content: object) -> str:
     """The text of a message, which some servers return in parts."""
     if isinstance(content, list):
         parts = cast("list[Any]", content)
-        return "".join(_joined(part.get("text") if isinstance(part, dict) else part) for part in parts)
+        between = "\n" if all(isinstance(part, str) for part in parts) else ""  # a list of names
+        return between.join(_joined(part.get("text") if isinstance(part, dict) else part) for part in parts)
     if content is not None and not isinstance(content, str):
         raise TypeError("the content is not text")
     return content or ""

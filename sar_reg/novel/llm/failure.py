@@ -32,9 +32,8 @@ class Failure:
 def from_status(error: Any, host: str, model: str, short: Callable[[str], str]) -> Failure:
     """Sort an `openai.APIStatusError` by its status and code; `short` takes secrets out of the server's words."""
     status, code = int(error.status_code), str(error.code or "")
-    body: Any = error.body
-    about = cast("dict[str, Any]", body) if isinstance(body, dict) else {"message": error.message}
-    words = str(about.get("message") or about)
+    body: Any = error.body or error.message
+    words = str((cast("dict[str, Any]", body).get("message") if isinstance(body, dict) else None) or body)
     passes = status in (408, 409, 429) or (status >= 500 and status != 501)
     cases: list[tuple[bool, Remedy, str]] = [
         (300 <= status < 400, "stop", f"{host} sends to another address ({status}), which is not followed; set "

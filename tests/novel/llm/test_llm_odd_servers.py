@@ -96,6 +96,37 @@ def test_an_answer_in_parts_is_joined(server: ChatServer, source: Make) -> None:
     assert source().generate(BASE, 2) == ["lynx", "puma"]
 
 
+def test_names_that_come_as_parts_are_not_glued_together(server: ChatServer, source: Make) -> None:
+    server.script = [parts("lynx", "puma", "ocelot")]
+    assert source().generate(BASE, 3) == ["lynx", "puma", "ocelot"]
+
+
+def test_the_arguments_of_a_call_are_read_where_there_is_no_text(server: ChatServer, source: Make) -> None:
+    call = {
+        "id": "1",
+        "type": "function",
+        "function": {"name": "add", "arguments": '{"names": ["lynx", "puma"]}'},
+    }
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    server.script = [chat.raw(json.dumps({"choices": [{"message": message}]}).encode())]
+    assert source().generate(BASE, 2) == ["lynx", "puma"]
+
+
+@pytest.mark.parametrize("body", [b'{"error": "no such model"}', b"no such model", b'["no such model"]'])
+def test_the_words_of_an_error_in_any_form_are_shown(server: ChatServer, source: Make, body: bytes) -> None:
+    server.script = [plain(400, body)]
+    with pytest.raises(NovelClassesError, match=r"rejected the request \(400\). It said: .*no such model"):
+        source().generate(BASE, 3)
+
+
+def test_answers_that_end_before_the_first_name_are_explained(server: ChatServer, source: Make) -> None:
+    server.script = [says("", finish="length")]
+    with pytest.raises(
+        NovelClassesError, match=r"cut off before the first name.*raise the server's limit of tokens"
+    ):
+        source().generate(BASE, 3)
+
+
 def test_the_body_of_an_error_is_cut(server: ChatServer, source: Make) -> None:
     sent: list[int] = []
 

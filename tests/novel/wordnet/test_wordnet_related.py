@@ -131,6 +131,7 @@ def test_the_format_of_the_list_is_kept() -> None:
 def test_plurals_give_plurals() -> None:
     assert {"poodles", "corgis"} <= set(related(["beagles", "pugs", "border collies"], 60))
     assert {"wolves", "foxes"} & set(related(["lions", "tigers", "bears", "zebras"], 60))
+    assert {"cattle", "wild sheep"} <= set(related(["cats", "dogs", "horses", "sheep", "geese", "mice"], 40))
     assert "poodle" in related(["beagle", "pug", "border collie"], 60)
 
 
