@@ -115,7 +115,9 @@ def test_the_arguments_of_a_call_are_read_where_there_is_no_text(server: ChatSer
 @pytest.mark.parametrize("body", [b'{"error": "no such model"}', b"no such model", b'["no such model"]'])
 def test_the_words_of_an_error_in_any_form_are_shown(server: ChatServer, source: Make, body: bytes) -> None:
     server.script = [plain(400, body)]
-    with pytest.raises(NovelClassesError, match=r"rejected the request \(400\). Its message: .*no such model"):
+    with pytest.raises(
+        NovelClassesError, match=r"rejected the request \(400\). Its message: .*no such model"
+    ):
         source().generate(BASE, 3)
 
 
