@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -18,11 +19,20 @@ from sar_reg.class_names import name_tuple, refuse_repeats, spoken
 from sar_reg.errors import InputError
 from sar_reg.files import content_key
 from sar_reg.novel.same_name import KnownNames
-from sar_reg.novel.source import DescribedSource, NovelNames, NovelSource, ResumableSource, with_outcome
+from sar_reg.novel.source import (
+    DescribedSource,
+    NovelClassesError,
+    NovelNames,
+    NovelSource,
+    ResumableSource,
+    with_outcome,
+)
 from sar_reg.prompting.towers import TextTower, text_tower
 from sar_reg.prompting.verify import differs
 from sar_reg.shapes import Int, Tensor
 from sar_reg.version import __version__
+
+_FROM_A_SOURCE = 200  # novel classes by default, as in the paper
 
 
 def build_anchor_bank(
@@ -31,7 +41,7 @@ def build_anchor_bank(
     base_classes: Sequence[str],
     *,
     novel: Sequence[str] | NovelSource | None = None,
-    n_novel: int = 200,
+    n_novel: int | None = None,
     templates: DataSet | Iterable[Template] = "imagenet",
     exclude: Iterable[str] = (),
     seed: int = 0,
@@ -51,9 +61,9 @@ def build_anchor_bank(
             It is used on its own device and dtype, outside autocast, and left unchanged.
         tokenizer: `list[str] -> LongTensor (texts, context)`, such as `open_clip.get_tokenizer(...)`.
         base_classes: the classes that have training images, in the order of their labels.
-        novel: `None` (no novel classes), a sequence of names (at most `n_novel` are taken, in order),
-            or a source of `sar_reg.novel` that is asked for `n_novel` names.
-        n_novel: how many novel classes are wanted, 0 or more.
+        novel: `None` (no novel classes), a sequence of names (the first `n_novel` are taken), or a source such as
+            those of `sar_reg.novel`.
+        n_novel: number of novel classes, 0 or more; by default all names of a sequence, or 200 of a source.
         templates: a data set's key of the paper (eight templates), or templates with `{}`.
         exclude: names that must not be used as novel classes, such as a benchmark's new classes, in
             any spelling (plural, article, word order). They never enter a prompt of a language model.
@@ -74,7 +84,8 @@ def build_anchor_bank(
     Raises:
         InputError: for empty, repeated or too long names (named in the message), two names that are the same to
             the tokenizer, bad templates, and arguments of another type.
-        NovelClassesError: if the source has fewer names than asked for; it carries those.
+        NovelClassesError: if the sequence or the source has fewer names than `n_novel`; it carries those. A source
+            that returns a `NovelNames` states its own number, which may be another one.
 
     Cost: one pass of the text tower over N × M prompts, for N classes and M templates.
     """
@@ -83,18 +94,22 @@ def build_anchor_bank(
         raise InputError("base_classes is empty; pass the names of the classes that have training images")
     refuse_repeats(base, len(base), allow_repeated=switch(allow_repeated, "allow_repeated"))
     prompts = resolve_templates(templates)
-    wanted, seed = whole_number(n_novel, "n_novel"), whole_number(seed, "seed")
-    size = whole_number(batch_size, "batch_size", least=1)
+    if n_novel is not None:
+        n_novel = whole_number(n_novel, "n_novel")
+    seed, size = whole_number(seed, "seed"), whole_number(batch_size, "batch_size", least=1)
     excluded = name_tuple(exclude, "exclude", ordered=False)
-    _check_novel(novel)
+    progress, offline = switch(progress, "progress"), switch(offline, "offline")
+    _check_novel(novel, n_novel)
     tower = text_tower(model, tokenizer)
     cache = BankCache(cache_dir)
-    if novel is None or wanted == 0:
+    if novel is None or n_novel == 0:
         found = NovelNames((), {"source": "none"})
     elif isinstance(novel, NovelSource):
-        found = _ask(novel, base, wanted, excluded, seed, cache, offline)
+        found = _ask(
+            novel, base, _FROM_A_SOURCE if n_novel is None else n_novel, excluded, seed, cache, offline
+        )
     else:
-        found = _take(novel, wanted, excluded)
+        found = _take(novel, n_novel, excluded)
     names = base + found.names
     refuse_repeats(names, len(base), allow_repeated=allow_repeated)
     about: dict[str, Any] = {
@@ -124,21 +139,33 @@ def build_anchor_bank(
     return replace(bank.to(tower.device if device is None else device), provenance=found.provenance)
 
 
-def _check_novel(novel: object) -> None:
+def _check_novel(novel: object, n_novel: int | None) -> None:
+    if novel is None and n_novel:
+        raise InputError(
+            f"n_novel={n_novel} needs novel=: pass a list of names or a source, such as WordNetClasses()"
+        )
     if isinstance(novel, type):
         raise InputError(f"novel must be a source, not its class: write {novel.__name__}(...)")
     if not (novel is None or isinstance(novel, NovelSource | Iterable)):
         raise InputError(
             f"novel must be None, a list of names, or a source with .generate, not {type(novel).__name__}"
         )
+    if isinstance(novel, NovelSource):
+        try:
+            inspect.signature(novel.generate).bind((), 1, exclude=(), seed=0)
+        except TypeError as error:
+            raise InputError(
+                f"{type(novel).__name__}.generate must accept (base_classes, n, *, exclude, seed): {error}"
+            ) from error
 
 
-def _take(novel: Sequence[str], n: int, exclude: tuple[str, ...]) -> NovelNames:
+def _take(novel: Sequence[str], n: int | None, exclude: tuple[str, ...]) -> NovelNames:
     """The first `n` names of a list."""
     given = name_tuple(novel, "novel")
     kept = _without(given, exclude)
     dropped = {"excluded": len(given) - len(kept)}
-    return with_outcome(kept[:n], len(given), dropped, {"source": "sequence"})
+    names = kept if n is None else _first(kept, n, f"novel= (dropped: {dropped})")
+    return with_outcome(names, len(given), dropped, {"source": "sequence"})
 
 
 def _ask(
@@ -155,13 +182,26 @@ def _ask(
 
     def ask() -> NovelNames:
         made = source.generate(base, n, exclude=exclude, seed=seed)
-        about = made.provenance if isinstance(made, NovelNames) else {"source": type(source).__name__}
-        return NovelNames(_without(name_tuple(made, f"what {source!r} returned"), exclude), about)
+        names = _without(name_tuple(made, f"what {source!r} returned"), exclude)
+        if isinstance(made, NovelNames):
+            return NovelNames(names, made.provenance)
+        origin = type(source).__name__
+        return NovelNames(_first(names, n, origin), {"source": origin})
 
     if not isinstance(source, DescribedSource):
         return ask()
     wish = {"base": base, "n": n, "exclude": sorted(exclude), "seed": seed, "version": __version__}
     return cache.names({"source": source.describe(), **wish}, ask, wanted=n)
+
+
+def _first(names: tuple[str, ...], n: int, origin: str) -> tuple[str, ...]:
+    if len(names) < n:
+        raise NovelClassesError(
+            f"{n} novel classes were asked for, but {origin} has {len(names)} that may be used",
+            names,
+            "add names, or ask for fewer with n_novel=",
+        )
+    return names[:n]
 
 
 def _without(names: tuple[str, ...], exclude: tuple[str, ...]) -> tuple[str, ...]:

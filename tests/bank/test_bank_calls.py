@@ -15,6 +15,7 @@ import torch
 import sar_reg
 from sar_reg.bank import encode_templates
 from sar_reg.errors import InputError
+from sar_reg.novel import NovelClassesError, NovelNames
 from sar_reg.prompting import text_tower
 
 TEMPLATES = ["a photo of a {}."]
@@ -186,7 +187,9 @@ def test_template_functions_are_accepted(clip) -> None:
         ({"exclude": ["owl", 1]}, r"exclude\[1\] is 1, not a string"),
         ({"n_novel": True}, "n_novel must be an int of 0 or more, not True"),
         ({"n_novel": "3"}, "n_novel must be an int of 0 or more, not '3'"),
-        ({"n_novel": None}, "n_novel must be an int of 0 or more, not None"),
+        ({"n_novel": 20}, r"n_novel=20 needs novel=: pass a list of names or a source"),
+        ({"progress": "no"}, "progress must be True or False, not 'no'"),
+        ({"offline": "no"}, "offline must be True or False, not 'no'"),
         ({"n_novel": float("nan")}, "n_novel must be an int of 0 or more, not nan"),
         ({"batch_size": 2.0}, r"batch_size must be an int of 1 or more, not 2\.0"),
         ({"n_novel": torch.tensor(3)}, r"n_novel must be an int of 0 or more, not tensor\(3\)"),
@@ -228,8 +231,38 @@ def test_exclude_may_be_a_set_and_reaches_the_source_whole(clip) -> None:
             seen.append(exclude)
             return ["lynx", "jaguars"]
 
-    bank = build(clip, novel=Own(), exclude={"jaguar"})
+    bank = build(clip, novel=Own(), n_novel=1, exclude={"jaguar"})
     assert (seen, bank.novel_classes) == ([("jaguar",)], ("lynx",))
+
+
+def test_the_number_of_novel_classes_is_the_one_asked_for(clip) -> None:
+    class Own:
+        def generate(self, base: Sequence[str], n: int, *, exclude: Sequence[str], seed: int) -> list[str]:
+            return ["lynx", "jaguar", "puma"]
+
+    class States(Own):
+        def generate(self, *arguments: Any, **options: Any) -> Any:
+            return NovelNames(tuple(super().generate(*arguments, **options)), {"source": "mine"})
+
+    class Lacks:
+        def generate(self, base: Sequence[str], n: int) -> list[str]:
+            return []
+
+    many = [f"class {i}" for i in range(201)]
+    assert build(clip, novel=many).n_novel == 201
+    assert build(clip, novel=many, n_novel=3).novel_classes == tuple(many[:3])
+    assert build(clip, novel=Own(), n_novel=2).novel_classes == ("lynx", "jaguar")
+    assert build(clip, novel=States(), n_novel=2).n_novel == 3
+    for novel, who in ((Own(), "Own"), (["lynx", "jaguar", "puma"], "novel=")):
+        with pytest.raises(
+            NovelClassesError, match=f"4 novel classes were asked for, but {who} .* 3"
+        ) as caught:
+            build(clip, novel=novel, n_novel=4)
+        assert caught.value.names == ["lynx", "jaguar", "puma"]
+    with pytest.raises(
+        InputError, match=r"Lacks\.generate must accept \(base_classes, n, \*, exclude, seed\)"
+    ):
+        build(clip, novel=Lacks())
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_all_that_changes_the_features_changes_their_key(
         model.ln_final.bias[0] -= 1
     half = build((model.half(), tokenizer), tmp_path)
     model.float()
-    build(clip, tmp_path, novel=None)
+    build(clip, tmp_path, novel=None, n_novel=0)
     assert encoded == [5, 5, 5, 5, 2]
     assert half.embeddings.dtype == torch.float32
 
@@ -214,7 +214,9 @@ def test_sources_of_ones_own_are_asked_each_time_and_exclude_still_holds(clip: M
         def generate(self, base: Sequence[str], n: int, *, exclude: Sequence[str], seed: int) -> list[str]:
             return ["lynx", "Pumas"][:n]
 
-    bank = build(clip, tmp_path, novel=Own(), n_novel=2, exclude=["puma"])
+    with pytest.raises(NovelClassesError, match="2 novel classes were asked for, but Own has 1 "):
+        build(clip, tmp_path, novel=Own(), n_novel=2, exclude=["puma"])
+    bank = build(clip, tmp_path, novel=Own(), n_novel=1, exclude=["puma"])
     assert bank.novel_classes == ("lynx",)
     assert bank.provenance == {"source": "Own"}
     assert list(tmp_path.glob("novel-*.json")) == []
