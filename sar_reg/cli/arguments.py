@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import re
 from collections.abc import Container
@@ -11,12 +10,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sar_reg.cli.terminal import tell
-from sar_reg.errors import InputError, did_you_mean
-from sar_reg.novel.llm.client import check_base_url
+from sar_reg.errors import did_you_mean
 
 _LARGEST = 10**9
 _OTHER_NAMES = {"cache_dir": "cache"}
-_PYTHON_ARGUMENT = re.compile(r"""\b([a-z]\w*)=(?:True\b)?(?=(["'\w])?)""")
+_PYTHON_ARGUMENT = re.compile(r"""\b([a-z]\w*)=(?:True\b)?(?=(["'\w])?)|^([a-z]\w*)(?= must )""")
 
 
 def in_options(message: str, known: Container[str]) -> str:
@@ -29,10 +27,13 @@ def in_options(message: str, known: Container[str]) -> str:
     >>> known = {"timeout", "allow_fewer", "cache"}
     >>> in_options("raise timeout=, or pass allow_fewer=True; cache_dir='x' is a file", known)
     "raise --timeout, or pass --allow-fewer; --cache 'x' is a file"
+    >>> in_options("timeout must be a number", known), in_options("n must be a number", known)
+    ('--timeout must be a number', 'n must be a number')
     """
 
     def option(found: re.Match[str]) -> str:
-        name = _OTHER_NAMES.get(found[1], found[1])
+        name = found[1] or found[3]
+        name = _OTHER_NAMES.get(name, name)
         return f"--{name.replace('_', '-')}{' ' if found[2] else ''}" if name in known else found[0]
 
     return _PYTHON_ARGUMENT.sub(option, message)
@@ -47,31 +48,6 @@ def count(text: str) -> int:
     if not text.isdecimal() or len(text) > 10 or int(text) > _LARGEST:
         raise argparse.ArgumentTypeError(f"expected a whole number in 0..{_LARGEST}, not {text!r:.60}")
     return int(text)
-
-
-def number(text: str) -> float:
-    """A finite number, for `type=`.
-
-    >>> number("0.5")
-    0.5
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"expected a number, not {text!r:.60}")
-    return value
-
-
-def address(text: str) -> str:
-    """The address of a server, for `type=`; messages do not repeat it, since it may hold a password."""
-    try:
-        return check_base_url(text, "it")
-    except InputError as error:
-        raise argparse.ArgumentTypeError(
-            f"expected an address such as http://localhost:8000/v1; {error}"
-        ) from error
 
 
 def output_file(text: str) -> Path:

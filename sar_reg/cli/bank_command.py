@@ -10,12 +10,11 @@ from sar_reg.bank.templates import SPECIFIC, resolve_templates
 from sar_reg.checks import existing_device
 from sar_reg.class_names import refuse_repeats
 from sar_reg.cli.arguments import add_result_arguments
-from sar_reg.cli.class_options import add_class_arguments, class_list, novel_source, show_preview
+from sar_reg.cli.class_options import add_class_arguments, asked_for, show_preview
 from sar_reg.cli.open_clip_model import MODEL, PRETRAINED, load_open_clip
 from sar_reg.cli.terminal import give, give_json, tell
 from sar_reg.errors import InputError, did_you_mean
 from sar_reg.files import is_special
-from sar_reg.novel.source import ResumableSource
 from sar_reg.progress import ProgressLine
 
 _DESCRIPTION = (
@@ -50,18 +49,12 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Build the bank, write it and print its report; 0 if all went well."""
-    base = class_list(options.base)
-    refuse_repeats(base, len(base), allow_repeated=options.allow_repeated)
-    exclude = class_list(options.exclude) if options.exclude else []
-    beside = None if is_special(options.output) else options.output.with_name(f"{options.output.stem}.cache")
-    cache = options.cache or beside
     progress = ProgressLine("names")
-    source = novel_source(options, progress)
-    if isinstance(source, ResumableSource):
-        options.kept = f"no bank was written; what was received is kept in {cache}" if cache else options.kept
-        source = source.with_cache(cache)
+    beside = None if is_special(options.output) else options.output.with_name(f"{options.output.stem}.cache")
+    base, exclude, source = asked_for(options, progress, beside)
+    refuse_repeats(base, len(base), allow_repeated=options.allow_repeated)
     if options.dry_run:
-        return show_preview(options, source, base, exclude)
+        return show_preview(options, base, exclude, source)
     if "{}" not in options.templates and options.templates not in SPECIFIC:
         raise InputError(
             f"--templates takes one of {', '.join(SPECIFIC)}, or a prompt with {{}} for the class name, not "
@@ -79,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
             templates=templates,
             exclude=exclude,
             seed=options.seed,
-            cache_dir=cache,
+            cache_dir=options.cache or beside,
             progress=True,
             offline=options.offline,
             allow_repeated=options.allow_repeated,

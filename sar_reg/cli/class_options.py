@@ -8,10 +8,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sar_reg.cli.arguments import address, count, number
+from sar_reg.cli.arguments import count
 from sar_reg.cli.terminal import give
 from sar_reg.errors import InputError, did_you_mean
 from sar_reg.novel import LLMClasses, NovelSource, WordList, WordNetClasses, read_names
+from sar_reg.novel.source import ResumableSource
 from sar_reg.progress import ProgressLine
 
 LLM, TIMEOUT = "gpt-4o", 60.0
@@ -90,13 +91,26 @@ def add_class_arguments(parser: argparse.ArgumentParser) -> None:
     add = llm.add_argument
     add("--llm", metavar="MODEL", help=f"name of the model (default: {LLM})")
     server = "an OpenAI-compatible server, such as http://localhost:8000/v1"
-    add("--base-url", type=address, metavar="URL", help=server)
-    add("--temperature", type=number, help="sent to the server if it is set")
-    add("--timeout", type=number, help=f"seconds for one answer (default: {TIMEOUT:g})")
-    add("--max-requests", type=count, help="bound on all requests, repeats included")
+    add("--base-url", metavar="URL", help=server)
+    add("--temperature", type=float, help="sent to the server if it is set")
+    add("--timeout", type=float, help=f"seconds for one answer (default: {TIMEOUT:g})")
+    add("--max-requests", type=int, help="bound on all requests, repeats included")
     add("--cache", type=Path, metavar="DIR", help="keeps what is received, so that a second call continues")
     add("--offline", action="store_true", help="never touch the network")
     add("--dry-run", action="store_true", help="print the prompt and an estimate of tokens; send nothing")
+
+
+def asked_for(
+    options: argparse.Namespace, progress: ProgressLine, beside: Path | None
+) -> tuple[list[str], list[str], NovelSource]:
+    """Base classes, excluded names, and the source of novel ones, which keeps its answers in --cache or `beside`."""
+    base = class_list(options.base)
+    exclude = class_list(options.exclude) if options.exclude else []
+    source, cache = novel_source(options, progress), options.cache or beside
+    if cache and isinstance(source, ResumableSource):
+        source = source.with_cache(cache)
+        options.kept += f"; what was received is kept in {cache}, and the same command continues from there"
+    return base, exclude, source
 
 
 def novel_source(options: argparse.Namespace, progress: ProgressLine | None = None) -> NovelSource:
@@ -128,7 +142,6 @@ def novel_source(options: argparse.Namespace, progress: ProgressLine | None = No
         temperature=options.temperature,
         timeout=TIMEOUT if options.timeout is None else options.timeout,
         max_requests=options.max_requests,
-        cache_dir=options.cache,
         offline=options.offline,
         progress=progress,
         **shared,
@@ -136,10 +149,10 @@ def novel_source(options: argparse.Namespace, progress: ProgressLine | None = No
 
 
 def show_preview(
-    options: argparse.Namespace, source: NovelSource, base: list[str], exclude: list[str]
+    options: argparse.Namespace, base: list[str], exclude: list[str], source: NovelSource
 ) -> int:
     """Print what would be sent, for `--dry-run`."""
-    if isinstance(source, LLMClasses):
+    if isinstance(source, ResumableSource):
         give(source.preview(base, options.n_novel, exclude=exclude, seed=options.seed))
     else:
         give(f"{source!r} sends no requests")

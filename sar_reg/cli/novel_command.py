@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sar_reg.cli.arguments import add_result_arguments
-from sar_reg.cli.class_options import add_class_arguments, class_list, novel_source, show_preview
+from sar_reg.cli.class_options import add_class_arguments, asked_for, show_preview
 from sar_reg.cli.terminal import give, give_json, tell
 from sar_reg.errors import InputError, counted
 from sar_reg.files import is_special, write_atomic
@@ -36,23 +36,15 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Make the list; 0 if all went well."""
-    base = class_list(options.base)
-    exclude = class_list(options.exclude) if options.exclude else []
     progress = ProgressLine("names")
-    source = novel_source(options, progress)
-    if isinstance(source, LLMClasses):
-        beside = options.output and not is_special(options.output)
-        place = options.output if beside else Path("novel.json")
-        source = source.with_cache(place.with_name(f"{place.stem}.answers"))
-        options.kept = (
-            f"what was received is kept in {source.cache_dir}; the same command continues from there"
-        )
-    elif options.cache:
+    place = Path("novel.json") if not options.output or is_special(options.output) else options.output
+    base, exclude, source = asked_for(options, progress, place.with_name(f"{place.stem}.answers"))
+    if options.cache and not isinstance(source, LLMClasses):
         raise InputError(
             f"--cache has no effect with --novel {options.novel:.60}; leave it out, or pass --novel llm"
         )
     if options.dry_run:
-        return show_preview(options, source, base, exclude)
+        return show_preview(options, base, exclude, source)
     with progress:
         made = source.generate(base, options.n_novel, exclude=exclude, seed=options.seed)
     names = list(made)

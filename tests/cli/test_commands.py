@@ -327,8 +327,8 @@ def test_interruption_keeps_what_was_received(server: ChatServer, tmp_path: Path
     process.send_signal(signal.SIGINT)
     error = process.communicate(timeout=60)[1]
     assert (
-        "interrupted; what was received is kept in novel.answers; the same command continues from there"
-        in error
+        "interrupted; nothing was written; what was received is kept in novel.answers, "
+        "and the same command continues from there" in error
     )
     assert "Traceback" not in error
     assert process.returncode == 130

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, PackageNotFoundError
 from pathlib import Path
 
 import open_clip
@@ -19,9 +18,9 @@ from safetensors.torch import save_file
 from examples.protocol.data.checks import findings as findings_of_data_sets
 from examples.protocol.data.fabricate import fabricate
 from sar_reg.cli import main
-from sar_reg.cli.doctor import Finding, doctor_command, show
+from sar_reg.cli.doctor import Finding, doctor_command, environment, show
 from sar_reg.cli.doctor.doctor_command import GROUP, check_data
-from sar_reg.cli.doctor.environment import OPTIONAL, check_environment, check_words, free_space
+from sar_reg.cli.doctor.environment import check_environment, check_words, free_space
 from sar_reg.cli.doctor.weights import check_weights
 from tests import ROOT
 
@@ -60,29 +59,42 @@ def verdicts(findings: list[Finding]) -> dict[str, str]:
 
 def test_environment() -> None:
     found = verdicts(check_environment())
-    assert found["python"] == found["packages"] == found["open_clip_torch"] == "ok"
+    assert found["python"] == found["packages"] == found["open-clip-torch"] == "ok"
     assert found.keys() >= {"torchvision", "transformers", "nltk", "openai", "triton"}
     assert ("gpu" in found) != torch.cuda.is_available()
 
 
 def test_a_missing_package_comes_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "sar_reg.cli.doctor.environment.OPTIONAL", {"no-such-package": ("llm", "novel classes")}
-    )
-    finding = next(finding for finding in check_environment() if finding.subject == "no-such-package")
-    assert (finding.verdict, finding.fact) == ("note", "not installed; for novel classes")
-    assert finding.advice == 'pip install ".[llm]" in a clone of the sar_reg repository'
+    needed = [
+        "torch>=2",
+        "no-such.package[x]<3,>=1; extra == 'dev'",
+        "no-such.package[x]>=1; extra == 'open-clip'",
+    ]
+    monkeypatch.setattr(environment, "requires", lambda name: needed)
+    assert environment.optional_packages() == {"no-such.package": "open_clip"}
+    finding = next(finding for finding in check_environment() if finding.subject == "no-such.package")
+    assert (finding.verdict, finding.fact) == ("note", "not installed; for models of open_clip")
+    assert finding.advice == 'pip install ".[open_clip]" in a clone of the sar_reg repository'
 
 
-def test_every_extra_is_looked_for() -> None:
+def test_without_metadata_the_optional_packages_are_said_to_be_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def absent(name: str) -> list[str]:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(environment, "requires", absent)
+    packages = next(finding for finding in check_environment() if finding.subject == "packages")
+    assert packages.advice == "install sar-reg to see the optional packages: pip install ."
+
+
+def test_every_extra_of_users_is_looked_for() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    listed = {
-        re.match(r"[\w-]+", requirement)[0]: extra
-        for extra in ("llm", "wordnet", "open_clip", "transformers", "examples", "cluster", "completion")
-        for requirement in extras[extra]
-        if not requirement.startswith("sar-reg[")
-    }
-    assert {name: extra for name, (extra, _) in OPTIONAL.items()} == listed
+    assert extras.keys() - environment.EXTRAS.keys() == {"dev", "docs", "rebuild"}
+    assert environment.EXTRAS.keys() <= extras.keys()
+    # the metadata of this environment, which may be those of an earlier revision
+    assert environment.optional_packages().items() >= {"openai": "llm", "torchvision": "open_clip"}.items()
+    assert environment.optional_packages()["tyro"] == "examples"
 
 
 def test_free_space_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import re
 import shutil
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +19,16 @@ from sar_reg.errors import InputError, counted, install_command
 from sar_reg.novel.llm.client import chosen_url
 
 REQUIRED = ("torch", "numpy", "safetensors")
-OPTIONAL = {
-    "open_clip_torch": ("open_clip", "CLIP models"),
-    "torchvision": ("open_clip", "images and transforms"),
-    "transformers": ("transformers", "CLIP models of Hugging Face"),
-    "nltk": ("wordnet", "another version of WordNet"),
-    "openai": ("llm", "novel classes from a language model"),
-    "pydantic": ("llm", "needed by openai"),
-    "json-repair": ("llm", "repairing the replies of a language model"),
-    "tyro": ("examples", "the command lines of the examples"),
-    "pillow": ("examples", "images"),
-    "tqdm": ("examples", "progress bars"),
-    "natsort": ("examples", "names of image folders in their order"),
-    "psutil": ("examples", "the memory estimate"),
-    "matplotlib": ("examples", "figures"),
-    "scikit-learn": ("examples", "t-SNE, and torchvision's .mat files through scipy"),
-    "tensorboard": ("examples", "curves in TensorBoard"),
-    "shtab": ("completion", "completion of commands in a shell"),
-    "ray": ("cluster", "sweeps across GPUs and machines"),
+EXTRAS = {
+    "examples": "training and the commands of the examples",
+    "open_clip": "models of open_clip",
+    "transformers": "CLIP models of Hugging Face",
+    "wordnet": "another version of WordNet",
+    "llm": "novel classes from a language model",
+    "completion": "completion of commands in a shell",
+    "cluster": "sweeps across GPUs and machines",
 }
+"""What a user needs each extra for; its packages are read from the installed metadata."""
 
 
 def check_environment() -> list[Finding]:
@@ -56,13 +49,28 @@ def free_space(folder: Path) -> Finding:
 
 def _packages() -> list[Finding]:
     needed = ", ".join(f"{name} {_version(name)}" for name in ("sar-reg", *REQUIRED))
-    found = [Finding("packages", "ok", needed)]
-    for name, (extra, purpose) in OPTIONAL.items():
+    optional = optional_packages()
+    advice = "" if optional else "install sar-reg to see the optional packages: pip install ."
+    found = [Finding("packages", "ok", needed, advice)]
+    for name, extra in optional.items():
         if installed := _version(name):
             found.append(Finding(name, "ok", installed))
         else:
-            found.append(Finding(name, "note", f"not installed; for {purpose}", install_command(extra)))
+            found.append(Finding(name, "note", f"not installed; for {EXTRAS[extra]}", install_command(extra)))
     return found
+
+
+def optional_packages() -> dict[str, str]:
+    """Package → the last of `EXTRAS` that brings it, by the metadata; empty where sar_reg is not installed."""
+    with suppress(PackageNotFoundError):
+        needed = requires("sar-reg") or []
+        return {
+            re.split(r"[^\w.-]", requirement)[0]: extra
+            for extra in EXTRAS
+            for requirement in needed
+            if requirement.endswith(f"extra == '{extra.replace('_', '-')}'")
+        }
+    return {}
 
 
 def _version(distribution: str) -> str:
