@@ -44,11 +44,15 @@ class Report:
     names: str
 
 
-def inspect(folder: Path) -> Report:
-    """List, count and read all images of a folder; write names.csv if it is not there.
+def inspect(folder: Path, *, write_names: bool = False) -> Report:
+    """List, count and read all images of a folder.
+
+    Args:
+        folder: the folder, in which nothing is changed otherwise.
+        write_names: write names.csv if it is not there.
 
     Raises:
-        InputError: if there is no such folder, or its names.csv or split file cannot be read.
+        InputError: if there is no such folder, its names.csv or split file cannot be read, or there is nothing to name.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; pass the folder that holds the class folders")
@@ -58,9 +62,11 @@ def inspect(folder: Path) -> Report:
         dataset = open_folder(folder)
     except InputError as error:
         problems.append(str(error))
-    if split_file(folder):
+    if split := split_file(folder):
         if dataset is None:
             raise InputError(problems[0])
+        if write_names:
+            raise InputError(f"--write-names has no effect, since {split} names the classes; leave it out")
         rows, root, notes, names = _rows_of_split(dataset), folder, [], ""
         sources = [example.source for part in PARTS for example in getattr(dataset, part)]
     else:
@@ -68,7 +74,7 @@ def inspect(folder: Path) -> Report:
         rows, root, names = (
             _rows_of_folders(photos, read_words(folder / FILE)),
             photos.root,
-            _names(folder, photos),
+            _names(folder, photos, write=write_names),
         )
         notes = list(dataset.notes) if dataset else [*photos.notes, *skipped(photos)]
         sources = [path for images in photos.parts.values() for paths in images.values() for path in paths]
@@ -97,16 +103,15 @@ def _row(folder: str, words: str, images: dict[str, int]) -> ClassRow:
     return ClassRow(folder, prompt, images, sum(images.values()) < TINY)
 
 
-def _names(folder: Path, photos: Photos) -> str:
+def _names(folder: Path, photos: Photos, *, write: bool) -> str:
     path = folder / FILE
     if path.is_file():
-        return f"{path} is read"
+        return f"{path} is read" + (" and was not written again" if write else "")
     if not photos.folders:
         return ""
-    try:
-        write_words(path, photos.folders)
-    except OSError as error:
-        return f"{path} could not be written ({error.strerror}): names are those of the folders"
+    if not write:
+        return f"if a prompt reads badly: --write-names writes {path}, in which you can change the words"
+    write_words(path, photos.folders)
     return f"{path} was written: change the words there if a prompt reads badly"
 
 
@@ -146,9 +151,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "folder", type=Path, help="folder with a folder per class, or with train and test folders"
     )
+    parser.add_argument(
+        "--write-names", action="store_true", help="write FOLDER/names.csv, to change the words in it"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     options = parser.parse_args(argv)
-    report = inspect(options.folder)
+    report = inspect(options.folder, write_names=options.write_names)
     print(json.dumps(asdict(report), ensure_ascii=False) if options.json else as_text(report))
     return int(bool(report.broken or report.problems))
 

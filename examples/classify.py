@@ -174,7 +174,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError(f"--batch-size must be 1 or more, not {options.batch_size}")
     images = find_images(options.images)
     run = open_finished(options.record, choose_device(options.device))
-    method = run.method(names_of(run, options.classes))
+    names = names_of(run, options.classes)
+    if len(names) < 2:
+        raise InputError(
+            f"every image would be 100 % {names[0]}, the only class; name what else it may show, as in "
+            f'--classes "{names[0]},something else"'
+        )
+    method = run.method(names)
     rows = run.classifier(method, new_classes=options.new_classes)
     began = time.perf_counter()
     answers: list[Answer] = []

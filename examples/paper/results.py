@@ -115,10 +115,12 @@ class Accuracies:
         return (mean(values), stdev(values) if len(values) > 1 else math.nan) if values else None
 
     def sar_loss(self, dataset: str, method: str, variant: str) -> float | None:
-        """Mean SAR loss over all classes after training; of `"average"` over data sets; None if a run is missing."""
+        """Mean SAR loss over all classes after training; of `"average"` over data sets; None if one is missing."""
         names = self.datasets if dataset == "average" else (dataset,)
         groups = [list(self.runs.get((name, method, variant), {}).values()) for name in names]
-        if not all(groups):
+        if not all(groups) or any(
+            "sar_loss" not in record["results"] for group in groups for record in group
+        ):
             return None
         return mean(mean(record["results"]["sar_loss"] for record in group) for group in groups)
 

@@ -178,7 +178,7 @@ def test_costs_are_read_off_runs_of_their_own(tmp_path: Path, capsys: pytest.Cap
         (("table1", "--seeds", "-1", "--no-run"), "--seeds takes whole numbers in 0..4294967295"),
         ((), "Missing from python -m examples.paper: STR One of table1 … table5, fig1,"),
         (("table1", "--only", "x"), "--only: invalid"),
-        (("table1", "--seeds", "2", "2", "--no-run"), "--seeds names 2 more than once; give each value once"),
+        (("table1", "--seeds", "2", "2", "--no-run"), "--seeds names 2 more than once; pass each value once"),
         (("table1", "--methods", "CoOp", "coop", "--no-run"), "--methods names coop more than once"),
         (("fig1", "--datasets", "food", "food"), "--datasets names food more than once"),
         (("table1", "--only", "-5"), "--only takes the number of a run, 0 or more, not -5"),

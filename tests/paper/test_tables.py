@@ -205,6 +205,9 @@ def test_the_loss_after_training_stands_beside_each_weight(tmp_path: Path) -> No
     assert [row[-1] for row in table.rows[:2]] == ["1.000", "0.750"]  # averages over both data sets
     assert {"metric": "sar_loss", "dataset": "food", "ours": 0.5}.items() <= table.numbers[23].items()
     assert sorted(path.name for path in draw_weights(sweep, runs, tmp_path)) == ["fig4.pdf", "fig4.png"]
+    record(tmp_path, planned[0], results={"base": 80.0, "new": 60.0})  # of a command with --no-sar
+    table = accuracy_table(sweep, find_runs(planned, [tmp_path]), real=False)
+    assert [row[-1] for row in table.rows[:2]] == ["*not run*", "0.750"]
 
 
 def test_domains_have_a_mean_of_targets(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +27,7 @@ from examples.protocol.runs.duration import estimate_time
 from examples.protocol.runs.experiment import NO_STORE, Experiment, Setup
 from examples.protocol.runs.handcrafted import zero_shot_record
 from examples.protocol.runs.memory import MemoryEstimate, estimate_step
+from examples.protocol.runs.novel_names import check_novel
 from examples.protocol.runs.record import Record
 from examples.protocol.runs.run import Run, describe_bank, features_of
 from sar_reg.errors import InputError, counted, require
@@ -62,6 +63,10 @@ class MethodOptions:
     """Write the curves for TensorBoard as well, under OUT/tensorboard."""
     json: bool = False
     """Print the result as JSON instead of a table."""
+
+
+OF_SAR = {"--lam", "--sample-size", "--n-novel", "--novel", "--sampling", "--direction", "--reduction"}
+"""Options of the SAR loss alone."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +115,38 @@ def parse(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None) 
         "Without arguments: on the images and the small CLIP that come with the repository.\n\n"
         f"Your own images: python -m examples.{name.lower()} --data FOLDER --dataset NAME",
     )
-    for field in set(OF_METHODS) - method.uses:
-        if getattr(options.recipe, field) != getattr(default.recipe, field):
-            used = ", ".join(f"--{other.replace('_', '-')}" for other in OF_METHODS if other in method.uses)
-            raise InputError(f"{name} has no use for --{field.replace('_', '-')}; of its own it has {used}")
+    refuse_idle_options(method, options, default)
+    check_novel(options.source.novel)
     method.check(options.recipe)
     return options
+
+
+def refuse_idle_options(method: type[PromptMethod], options: MethodOptions, default: MethodOptions) -> None:
+    """Refuse options that change nothing beside the others.
+
+    Raises:
+        InputError: naming the option and why it has no effect.
+    """
+    changed = {
+        f"--{field.name.replace('_', '-')}"
+        for asked, usual in ((options.recipe, default.recipe), (options.source, default.source))
+        for field in fields(asked)
+        if getattr(asked, field.name) != getattr(usual, field.name)
+    }
+    own = [f"--{name.replace('_', '-')}" for name in OF_METHODS if name in method.uses]
+    for name in sorted(changed & ({f"--{name.replace('_', '-')}" for name in OF_METHODS} - set(own))):
+        raise InputError(f"{name} does not apply to {method.__name__}; its options are {', '.join(own)}")
+    idle = (
+        (not options.sar, "--no-sar, which trains without the SAR loss", OF_SAR),
+        (options.recipe.optimizer == "sgd", "--optimizer sgd", {"--adam-eps"}),
+        (options.source.data != "testbed", "--data FOLDER, since it is the testbed's", {"--split"}),
+        (bool(options.source.targets), "--targets, which trains on all classes", {"--base-classes"}),
+    )
+    for given, why, names in idle:
+        if given and (found := sorted(changed & names)):
+            raise InputError(f"{found[0]} has no effect with {why}; leave one of them out")
+    if options.source.final and len(options.seeds) > 1 and options.seeds != default.seeds:
+        raise InputError("--final trains once: pass one seed with --seeds")
 
 
 def compare(method: type[PromptMethod], options: MethodOptions) -> None:
@@ -173,6 +204,7 @@ def list_runs(method: type[PromptMethod], options: MethodOptions, experiment: Ex
             options.out,
             save_every=options.save_every,
             cuda_graph=options.cuda_graph,
+            measure_sar=options.sar,
         )
         for config in cells
     ]
@@ -257,7 +289,11 @@ def as_report(
     trained = f"{counted(recipe.shots, 'shot')}, {counted(recipe.epochs, 'epoch')}"
     lines = [f"{experiment.source.dataset}: {sizes}; {trained}", "", as_text(rows_of(records)), ""]
     if joint := joint_rows_of(records):
-        lines += ["base and new classes in one list:", as_text(joint, JOINT_HEADS), ""]
+        lines += [
+            "base and new classes in one list (generalized zero-shot):",
+            as_text(joint, JOINT_HEADS),
+            "",
+        ]
     if any(run.config.sar for run in runs):
         lines += about_sar(experiment, recipe)
     lines.append(f"records: {runs[0].files.record.parent}")

@@ -13,14 +13,14 @@ from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.evaluation import summary
 from examples.protocol.runs.archive import read_records
 from examples.protocol.runs.record import Record
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, did_you_mean
 from sar_reg.files import write_atomic
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
 HEADS = {"base": "Base", "new": "New", "h": "H"}
-JOINT_HEADS = {"base": "J base", "new": "J new", "h": "H joint"}
+JOINT_HEADS = {"base": "base images", "new": "new images", "h": "H"}
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,11 @@ def of_method(records: Sequence[Record], method: str) -> list[Record]:
         InputError: if there is no record of the method.
     """
     methods = sorted({record["method"] for record in records} - {"zero-shot"})
-    if method and method not in methods:
-        raise InputError(f"there are no runs of {method!r}; there are runs of: {', '.join(methods)}")
+    folded = {name.casefold(): name for name in methods}
+    if method and method.casefold() not in folded:
+        known = f"{', '.join(methods)}{did_you_mean(method, methods)}"
+        raise InputError(f"there are no runs of {method!r}; there are runs of: {known}")
+    method = folded.get(method.casefold(), "")
     return [record for record in records if not method or record["method"] in (method, "zero-shot")]
 
 

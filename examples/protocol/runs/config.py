@@ -28,7 +28,7 @@ def check_distinct(option: str, values: Sequence[object]) -> None:
     repeated = [str(value) for value, times in Counter(values).items() if times > 1]
     if repeated:
         raise InputError(
-            f"{option} names {', '.join(repeated)} more than once; give each value once, since a repeated run is not "
+            f"{option} names {', '.join(repeated)} more than once; pass each value once, since a repeated run is not "
             "an independent one"
         )
 
@@ -87,6 +87,11 @@ class Source:
             )
         if self.data != "testbed":
             if self.model == TESTBED_MODEL[0]:  # one's own images, offline
+                if self.pretrained not in (Source.pretrained, TESTBED_MODEL[1]):
+                    raise InputError(
+                        f"--model testbed has weights of its own, so --pretrained {self.pretrained} has no effect; "
+                        "leave it out, or pass another --model"
+                    )
                 object.__setattr__(self, "pretrained", TESTBED_MODEL[1])
             return
         asked = (self.model, self.pretrained)

@@ -162,7 +162,7 @@ def measure(run: Run) -> Speed:
     batch = Batch([pixels] * method.views if features is None else [], labels, features, recipe.batch_size)
     sar, optimizer = run.regulariser(), make_optimizer(method.learned().values(), recipe)
     step = _fastest(lambda: train_step(method, sar, batch, optimizer, recipe))
-    names = [experiment.bank.classnames, *(test.classnames for test in experiment.tests.values())]
+    names = [method.classnames, *(test.classnames for test in experiment.tests.values())]
     with torch.no_grad():
         evaluation = _fastest(lambda: [method.for_classes(each).encode_text() for each in names])
     return Speed(len(method.classnames), step, evaluation, decode, seconds)

@@ -10,10 +10,24 @@ from pathlib import Path
 
 from examples.protocol.runs.config import Source
 from sar_reg.class_names import fold
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, did_you_mean
 from sar_reg.novel import NovelClassesError, NovelNames, NovelSource, Oracle, WordList, read_names
 
+KINDS = ("related", "random", "list", "llm", "oracle")
 LISTS = Path(__file__).parents[1] / "data" / "novel"
+
+
+def check_novel(kind: str) -> None:
+    """Refuse novel names that are neither one of `KINDS` nor a file.
+
+    Raises:
+        InputError: naming the kinds.
+    """
+    if kind and kind not in KINDS and not Path(kind).exists():
+        raise InputError(
+            f"--novel takes {', '.join(KINDS)} or a file of names, and there is no file {kind}"
+            f"{did_you_mean(kind, KINDS)}"
+        )
 
 
 def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
@@ -49,6 +63,7 @@ def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
         from sar_reg.novel import WordNetClasses
 
         return WordNetClasses(kind)
+    check_novel(kind)
     return WordList(kind, allow_fewer=True)
 
 

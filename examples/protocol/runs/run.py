@@ -62,6 +62,7 @@ class Run:
         out: folder of records.
         save_every: epochs between checkpoints; 0 keeps none.
         cuda_graph: replay the training steps as a CUDA graph, which changes times only.
+        measure_sar: note the SAR loss after training, for which a run without SAR needs the anchor bank too.
     """
 
     def __init__(
@@ -73,12 +74,14 @@ class Run:
         *,
         save_every: int = 1,
         cuda_graph: bool = False,
+        measure_sar: bool = True,
     ) -> None:
         self.method_class = method
         self.config = config
         self.experiment = experiment
         self.save_every = save_every
         self.cuda_graph = cuda_graph
+        self.measure_sar = measure_sar
         shots = fingerprint(experiment.training_set(config.seed))
         # what the bank is made from, and not its rows: these differ between processors by rounding
         bank = [experiment.bank.classnames, experiment.bank.templates] if config.sar else None
@@ -120,7 +123,8 @@ class Run:
         log.close()
         trained = time.time()
         results, joint = evaluate(self.experiment, method)
-        results["sar_loss"] = self._final_sar(method)
+        if self.measure_sar:
+            results["sar_loss"] = self._final_sar(method)
         record = {
             "identity": self.identity,
             "title": self.config.title,

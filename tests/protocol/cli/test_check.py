@@ -31,14 +31,31 @@ def test_a_sound_folder(birds: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "3 class folders; 10 / 4 / 5 images to train on / val / test" in printed
     assert "1 class name without words, such as 'n01530575'" in printed
     assert "1 class with fewer than 4 images" in printed
-    assert f"{birds / 'names.csv'} was written" in printed
+    assert f"--write-names writes {birds / 'names.csv'}" in printed
     assert printed.splitlines()[-1] == "ready to train on"
+
+
+def test_a_check_changes_nothing(birds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def state() -> list[tuple[Path, int, int]]:
+        return sorted((path, path.stat().st_mtime_ns, path.stat().st_size) for path in birds.rglob("*"))
+
+    before = state()
+    check.main([str(birds)])
+    check.main([str(birds), "--json"])
+    assert state() == before
+    check.main([str(birds), "--write-names"])
+    assert f"{birds / 'names.csv'} was written: change the words there" in capsys.readouterr().out
+    (birds / "names.csv").write_text("folder,words\nrobin,ruddock\n")
+    before = state()
+    check.main([str(birds), "--write-names"])
+    assert "names.csv is read and was not written again" in capsys.readouterr().out
+    assert state() == before
 
 
 def test_the_words_that_a_user_edits_are_those_of_training(
     birds: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    check.main([str(birds)])
+    check.main([str(birds), "--write-names"])
     names = birds / "names.csv"
     names.write_text(names.read_text().replace("n01530575,n01530575", "n01530575,brambling"))
     capsys.readouterr()
@@ -99,6 +116,10 @@ def test_a_folder_with_a_split_file(birds: Path, capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr().out
     assert "a photo of a b." in printed
     assert "2 class folders; 2 / 0 / 2 images to train on / val / test" in printed
+    with pytest.raises(
+        InputError, match=r"--write-names has no effect, since .*split.json names the classes"
+    ):
+        check.main([str(birds), "--write-names"])
     (birds / "split.json").write_text(json.dumps({"train": rows, "test": rows[1:2]}))
     with pytest.raises(
         InputError, match=r"the image robin/01.png is in train and in test, so an accuracy would"
@@ -115,10 +136,8 @@ def test_a_folder_that_cannot_be_written_to(birds: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(check, "write_words", refuse)
     assert check.main([str(birds)]) == 0
-    assert (
-        "names.csv could not be written (Permission denied): names are those of the folders"
-        in capsys.readouterr().out
-    )
+    with pytest.raises(PermissionError):  # a line of the command's, as of any OSError
+        check.main([str(birds), "--write-names"])
 
 
 def test_the_command_ends_in_one_line_for_a_folder_that_is_not_there() -> None:

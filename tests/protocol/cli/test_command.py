@@ -37,7 +37,8 @@ def coop_with_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     monkeypatch.setattr(duration, "REPEATS", 1)
 
     def command(*arguments: str) -> tuple[str, str]:
-        main(CoOp, RECIPE, [*QUICK, "--out", str(tmp_path / "runs"), *arguments])
+        quick = QUICK[:6] if "--no-sar" in arguments else QUICK
+        main(CoOp, RECIPE, [*quick, "--out", str(tmp_path / "runs"), *arguments])
         printed = capsys.readouterr()
         return printed.out, printed.err
 
@@ -62,7 +63,9 @@ def test_the_comparison(coop_with_picture, tmp_path: Path) -> None:
     assert all(len(line) <= 80 for line in lines if str(tmp_path) not in line)
     assert re.search(r"Base +New +H", printed)
     assert re.search(
-        r"^base and new classes in one list:\n +J base +J new +H joint\nzero-shot", printed, re.MULTILINE
+        r"^base and new classes in one list \(generalized zero-shot\):\n +base images +new images +H\nzero-shot",
+        printed,
+        re.MULTILINE,
     )
     assert "; each of 9 classes is compared with 3 others drawn in each step\n" in printed
     assert "\nnovel classes: 5\n" in printed
@@ -77,7 +80,7 @@ def test_the_comparison(coop_with_picture, tmp_path: Path) -> None:
 
 def test_joint_accuracies_are_those_of_the_records(coop) -> None:
     records = json.loads(coop("--json", "--seeds", "1")[0])["records"]
-    _, _, joint = coop("--seeds", "1")[0].partition("one list:\n")
+    _, _, joint = coop("--seeds", "1")[0].partition("zero-shot):\n")
     for record, kind in zip(records, ("handcrafted", "learned", "learned"), strict=True):
         cells = " +".join(f"{record['joint'][kind][name]:.1f}" for name in ("base", "new", "h"))
         assert re.search(rf"^{re.escape(record['title'])} +{cells}$", joint, re.MULTILINE)
@@ -95,6 +98,12 @@ def test_the_handcrafted_prompts_have_no_spread_over_seeds(coop_with_picture) ->
     printed, _ = coop_with_picture("--no-sar", "--seeds", "1", "2")
     assert re.search(r"^zero-shot +\d+\.\d +\d+\.\d +\d+\.\d$", printed, re.MULTILINE)
     assert "SAR" not in printed
+
+
+def test_a_run_without_sar_needs_no_novel_names(coop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment, "novel_source", None)  # would fail if called
+    records = json.loads(coop("--no-sar", "--seeds", "1", "--json")[0])["records"]
+    assert set(records[1]["results"]) == {"base", "new", "h"}
 
 
 def test_a_second_start_repeats_nothing(coop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +186,43 @@ def test_a_warning_of_wordnet_names_the_options_of_the_command(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--novel", "nowhere.txt"], "error: cannot read class names from nowhere.txt"),
+        (
+            ["--novel", "nowhere.txt"],
+            "--novel takes related, random, list, llm, oracle or a file of names, and there is no file nowhere.txt\n",
+        ),
+        (["--novel", "oracel"], "there is no file oracel; did you mean oracle?"),
+        *(
+            (
+                ["--no-sar", option, value],
+                f"error: {option} has no effect with --no-sar, which trains without the SAR",
+            )
+            for option, value in (
+                ("--lam", "2"),
+                ("--sample-size", "9"),
+                ("--n-novel", "7"),
+                ("--novel", "/nope.txt"),
+                ("--sampling", "independent"),
+                ("--direction", "learned||target"),
+                ("--reduction", "sum"),
+            )
+        ),
+        (
+            ["--adam-eps", "0.1"],
+            "error: --adam-eps has no effect with --optimizer sgd; leave one of them out",
+        ),
+        (
+            ["--targets", "style", "--base-classes", "b.txt"],
+            "error: --base-classes has no effect with --targets, which trains on all classes",
+        ),
+        (
+            ["--data", "/nowhere", "--split", "style"],
+            "error: --split has no effect with --data FOLDER, since it is",
+        ),
+        (["--data", "/nowhere", "--final", "--seeds", "4", "5"], "error: --final trains once: pass one seed"),
+        (
+            ["--data", "/nowhere", "--model", "testbed", "--pretrained", "openia"],
+            "error: --model testbed has weights of its own, so --pretrained openia has no effect",
+        ),
         (["--n-novel", "500"], "error: asked for 500 novel classes, but the word list"),
         (["--n-novel", "500"], "; pass --n-novel 10, or other names with --novel FILE"),
         (["--protocol", "nature"], "recipe.toml has no protocol 'nature'; it has: paper"),
@@ -190,7 +235,7 @@ def test_a_warning_of_wordnet_names_the_options_of_the_command(
         ),
         (
             ["--depth", "5"],
-            "error: CoOp has no use for --depth; of its own it has --n-ctx, --ctx-init, --class-position",
+            "error: --depth does not apply to CoOp; its options are --n-ctx, --ctx-init, --class-position",
         ),
         (["--seeds"], "error: --seeds takes one whole number or more"),
         (
@@ -200,7 +245,7 @@ def test_a_warning_of_wordnet_names_the_options_of_the_command(
         (["--seeds", "5000000000"], "error: --seeds takes whole numbers in 0..4294967295"),
         (
             ["--seeds", "1", "2", "1"],
-            "error: --seeds names 1 more than once; give each value once, since a repeat",
+            "error: --seeds names 1 more than once; pass each value once, since a repeat",
         ),
         (["--targets", "style", "style"], "--targets names style more than once"),
         (["--workers", "-1"], "error: --workers must be 0 or more, not -1"),
@@ -255,7 +300,7 @@ def test_kept_views_lie_in_the_folder_of_the_runs(coop, tmp_path: Path) -> None:
             ["--split", "x" * 200],
             "invalid choice '" + "x" * 200 + "' for argument '--split'. Expected one of (",
         ),
-        (["--final"], "--final trains on all classes of your own photos: give --data FOLDER"),
+        (["--final"], "--final trains on all classes of your own photos: pass --data FOLDER"),
         (["--data"], "Missing value for argument '--data'"),
         (
             ["--views", "2", "--augmentation", "none"],

@@ -104,6 +104,9 @@ def test_a_method_without_runs_is_one_line(
         table.main()
     assert ended.value.code == 2
     assert capsys.readouterr().err == "error: there are no runs of 'MaPLe'; there are runs of: CoOp\n"
+    with pytest.raises(InputError, match=r"there are runs of: CoOp; did you mean CoOp\?"):
+        of_method(read_records(archive), "Cop")
+    assert of_method(read_records(archive), "coop") == read_records(archive)
 
 
 def test_a_folder_without_records_is_one_line(
