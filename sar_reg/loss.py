@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sar_reg.class_names import name_tuple
-from sar_reg.errors import InputError, counted
+from sar_reg.errors import InputError, SarRegError, counted
 from sar_reg.sampled_kl import api, validation
 from sar_reg.sampled_kl.recompute import Calls
 from sar_reg.sampled_kl.validation import Direction, Implementation, Reduction, Sampling
@@ -161,8 +161,17 @@ class SimilarityAlignmentLoss(nn.Module):
         k = self.sample_size if self.training else n - 1
         loss = api.evaluate(text_features, self.target, self._options(), k=k, step=step, gram=self.gram)
         if advance:
-            self.step += 1
+            self._advance()
         return loss
+
+    def _advance(self) -> None:
+        try:
+            self.step += 1
+        except RuntimeError as error:  # grad, vjp and their kin change nothing outside of the function
+            raise SarRegError(
+                "the loss moves on to the next draw, which torch.func does not allow inside grad, vjp and jacrev: name "
+                "the draw, sar(text_features, step=...)"
+            ) from error
 
     def _options(self) -> validation.Options:
         return validation.Options(

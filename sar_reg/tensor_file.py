@@ -72,7 +72,7 @@ class TensorFile:
                 raise InputError(f"{path} is damaged (its checksum does not match); {self.again}")
             about = defaults | json.loads(metadata[self.about])
             _check_fields(about, self.fields)
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, RecursionError) as error:
             raise InputError(f"{path} is damaged or not {self.kind} ({error}); {self.again}") from error
         return about, tensor
 

@@ -130,7 +130,7 @@ def build_anchor_bank(
         # hooks, settings and code of a model are not in the key
         few = {names[row]: row for row in (-1, 0)}
         rows = encode_templates(tower, tuple(few), prompts, batch_size=size)
-        return isinstance(tower, TextTower) and not differs(rows, bank.embeddings[[*few.values()]], tower)
+        return not differs(bank.embeddings[[*few.values()]], rows, tower.dtype)
 
     if isinstance(tower, TextTower) and cache.folder:
         bank = cache.bank({**about, **_tokens_and_numbers(tower, names, prompts)}, encode, fits)

@@ -119,8 +119,10 @@ def _similar(novel: Named, new: Named, threshold: float) -> tuple[tuple[str, str
 def find_nearest(base: Named, novel: Named, sample: int, seed: int) -> tuple[tuple[str, str, float], ...]:
     """For `sample` novel classes drawn by `seed`: the name, its most similar base class and their cosine."""
     n_shown = whole_number(sample, "sample")
-    generator = torch.Generator().manual_seed(whole_number(seed, "seed", most=2**63 - 1))
-    chosen = sorted(torch.randperm(len(novel.names), generator=generator)[:n_shown].tolist())
+    generator = torch.Generator("cpu").manual_seed(whole_number(seed, "seed", most=2**63 - 1))
+    chosen = (
+        torch.randperm(len(novel.names), generator=generator, device="cpu")[:n_shown].sort().values.tolist()
+    )
     if not chosen:
         return ()
     best = (novel.features[chosen] @ base.features.T).max(dim=1)

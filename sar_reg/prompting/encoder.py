@@ -221,7 +221,8 @@ class PromptEncoder(nn.Module):
         std = real_number(std, "std", least=0)
         if generator is not None and getattr(generator, "device", None) != torch.device("cpu"):
             raise InputError(f"generator must be a torch.Generator of the CPU or None, not {generator!r:.60}")
-        drawn = torch.randn(self.n_ctx, self.tower.width, generator=generator)
+        size = self.n_ctx, self.tower.width
+        drawn = torch.randn(size, generator=generator, dtype=torch.float32, device="cpu")
         return (drawn * std).to(self.tower.device)
 
     def count_tokens(self, *, class_specific: bool = False) -> TokenCount:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 import torch
 
 from sar_reg.errors import InputError
 from sar_reg.prompting.learned import check_vectors, several
 from sar_reg.prompting.towers import frozen_twins
+from sar_reg.prompting.towers.watch import altered
+from sar_reg.prompting.verify import differs
 from sar_reg.shapes import Float, Tensor
 
 
@@ -23,7 +26,7 @@ class ImagePromptEncoder:
         model: an open_clip `CLIP` or `CustomTextCLIP` whose `visual` is a `VisionTransformer`.
 
     Raises:
-        InputError: if the image side is something else.
+        InputError: if the image side is something else, or does more than its blocks.
     """
 
     def __init__(self, model: Any) -> None:
@@ -35,6 +38,7 @@ class ImagePromptEncoder:
                 f"{type(model).__name__} has {type(visual).__name__}"
             )
         self._visual = visual
+        self._compare()
 
     @property
     def width(self) -> int:
@@ -71,20 +75,34 @@ class ImagePromptEncoder:
         if prompts is None:
             if deep:
                 raise InputError("deep image prompts replace prompts: pass prompts as well")
-            features = visual(images)
-            return features[0] if isinstance(features, tuple) else features
-        blocks = visual.transformer.resblocks
-        self._check(prompts, deep, len(blocks))
-        x = _patches(visual, images)
-        x = torch.cat([x, prompts.to(x.dtype).expand(len(x), -1, -1)], dim=1)
-        x = visual.ln_pre(x)
-        for number, block in enumerate(blocks):
-            if 1 <= number <= len(deep):
-                new = deep[number - 1].to(x.dtype).expand(len(x), -1, -1)
-                x = torch.cat([x[:, : -len(prompts)], new], dim=1)
-            x = block(x)
-        pooled, _ = visual._pool(x[:, : -len(prompts)])
-        return pooled if visual.proj is None else pooled @ visual.proj
+            return _own(visual, images)
+        changed = altered((self._visual, self._visual.transformer), foreign=True)
+        if changed:
+            _refuse(changed)
+        self._check(prompts, deep, len(visual.transformer.resblocks))
+        return _with_prompts(visual, images, prompts, deep)
+
+    @torch.no_grad()
+    def _compare(self) -> None:
+        """Hold the blocks, put together without prompts, to the model's own encoding of noise."""
+        visual: Any = self._visual
+        weight: Tensor = visual.conv1.weight
+        size = visual.image_size if isinstance(visual.image_size, tuple) else (visual.image_size,) * 2
+        noise = torch.randn(
+            1, visual.conv1.in_channels, *size, generator=torch.Generator("cpu").manual_seed(0), device="cpu"
+        )
+        nothing = weight.new_empty(0, self.width)
+        found: list[Tensor] = []
+        try:
+            for encode in (_own, partial(_with_prompts, prompts=nothing, deep=())):
+                # patches may be dropped at random: the same ones
+                with torch.random.fork_rng(), torch.autocast(weight.device.type, enabled=False):
+                    torch.manual_seed(0)
+                    found.append(encode(visual, noise.to(weight)).cpu())
+        except RuntimeError as error:
+            raise InputError(f"the model's image side cannot encode images itself: {error}") from error
+        if differs(found[1], found[0], weight.dtype):
+            _refuse("its features differ from those of its blocks")
 
     def _check_images(self, images: object) -> None:
         conv: Any = self._visual.conv1
@@ -105,6 +123,33 @@ class ImagePromptEncoder:
             )
         for number, rows in enumerate(deep):
             check_vectors(f"deep[{number}]", rows, (tuple(prompts.shape),), device)
+
+
+def _refuse(why: str) -> NoReturn:
+    raise InputError(
+        f"image prompts need open_clip's own image side, and the model was changed: {why}; use the unchanged model"
+    )
+
+
+def _own(visual: Any, images: Tensor) -> Float[Tensor, "batch features"]:
+    features = visual(images)
+    return features[0] if isinstance(features, tuple) else features
+
+
+def _with_prompts(
+    visual: Any, images: Tensor, prompts: Tensor, deep: Sequence[Tensor]
+) -> Float[Tensor, "batch features"]:
+    x = _patches(visual, images)
+    kept = x.shape[1]
+    x = torch.cat([x, prompts.to(x.dtype).expand(len(x), -1, -1)], dim=1)
+    x = visual.ln_pre(x)
+    for number, block in enumerate(visual.transformer.resblocks):
+        if 1 <= number <= len(deep):
+            new = deep[number - 1].to(x.dtype).expand(len(x), -1, -1)
+            x = torch.cat([x[:, :kept], new], dim=1)
+        x = block(x)
+    pooled, _ = visual._pool(x[:, :kept])
+    return pooled if visual.proj is None else pooled @ visual.proj
 
 
 def _patches(visual: Any, images: Tensor) -> Float[Tensor, "batch rows v_width"]:

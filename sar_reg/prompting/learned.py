@@ -114,6 +114,8 @@ def check_vectors(
 
     A size that is a word may be any.
     """
+    if isinstance(vectors, torch.Tensor) and vectors.is_nested:
+        raise InputError(f"{name} must be a dense tensor, not a nested one")
     if not isinstance(vectors, torch.Tensor) or not any(_fits(vectors.shape, shape) for shape in shapes):
         came = tuple(vectors.shape) if isinstance(vectors, torch.Tensor) else type(vectors).__name__
         expected = " or ".join(map(str, shapes)).replace("'", "")

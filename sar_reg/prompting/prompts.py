@@ -73,7 +73,7 @@ def prompt_rows(tower: TextTower, classnames: Sequence[str], template: ContextTe
     start = _context_start(tower, tokens, n_ctx)
     refuse_same_rows([*classnames, ""], torch.cat([tokens, tower.ids([template.text("")])]))
     source = tokens.clone()
-    source[:, start : start + n_ctx] = -1 - torch.arange(n_ctx)
+    source[:, start : start + n_ctx] = torch.arange(-1, -1 - n_ctx, -1, device="cpu")
     if template.class_position != "end":
         if tower.pooled_row is None:
             raise InputError(
@@ -109,7 +109,7 @@ def _context_start(tower: TextTower, tokens: Int[Tensor, "classes context"], n_c
     nothing, row = tower.ids(["", " ".join(["X"] * n_ctx)])
     # two ids where the first word is written differently
     ids = [token for token in row.tolist() if token not in nothing.tolist()]
-    here = torch.isin(tokens, torch.tensor(ids, dtype=tokens.dtype))
+    here = torch.isin(tokens, torch.tensor(ids, dtype=tokens.dtype, device="cpu"))
     start = int(here[0].int().argmax())
     if len(ids) != n_ctx or not here[:, start : start + n_ctx].all() or here[:, :start].any():
         raise InputError(
@@ -137,5 +137,5 @@ def _name_moved(
 def _pooled_row(tower: TextTower, tokens: Tensor) -> Tensor:
     # only meaningful where the tower is read at end-of-text; elsewhere nothing is shared or cropped
     if tower.pooled_row is None:
-        return torch.full((len(tokens),), tokens.shape[1] - 1)
+        return torch.full((len(tokens),), tokens.shape[1] - 1, device="cpu")
     return tower.pooled_row(tokens)

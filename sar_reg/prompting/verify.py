@@ -40,7 +40,7 @@ def verified(tower: TextTower, rows: PromptRows, n_ctx: int = 0, options: PlanOp
             if not why_not:
                 return tower
             tower = replace(tower, stack=None, why_not=why_not)
-        if n_ctx and differs(encode_plain(tower, rows, learned, n_ctx), own, tower):
+        if n_ctx and differs(encode_plain(tower, rows, learned, n_ctx), own, tower.dtype):
             _refuse(tower, tokens, own)
     return tower
 
@@ -54,7 +54,7 @@ def _why_not(
     if what:
         return f"the model was changed: {what}"
     plan = make_plan(tower, rows, n_ctx, PlanOptions(layout=options.chosen(tower.device)))
-    if differs(plan.encode(tower, learned), own, tower):
+    if differs(plan.encode(tower, learned), own, tower.dtype):
         return "the model was changed: its features differ from those of a CLIP with these weights"
     return ""
 
@@ -92,18 +92,18 @@ def _own_features(tower: TextTower, tokens: Tensor) -> Float[Tensor, "texts feat
     return own
 
 
-def differs(found: Tensor, own: Tensor, tower: TextTower) -> bool:
-    """Whether rows are further from the model's own than rounding explains."""
-    bound = _BOUNDS.get(tower.dtype, 1e-1)
-    if tower.device.type == "cuda" and tower.dtype == torch.float32:
+def differs(found: Tensor, own: Tensor, dtype: torch.dtype) -> bool:
+    """Whether rows are further from the model's own, computed in `dtype`, than rounding explains."""
+    bound = _BOUNDS.get(dtype, 1e-1)
+    if own.is_cuda and dtype == torch.float32:
         bound = 1e-2  # products may run in tf32
     found, own = found.cpu().double(), own.cpu().double()
-    return found.shape != own.shape or not bool((found - own).norm(dim=1).le(bound * own.norm(dim=1)).all())
+    return found.shape != own.shape or not bool((found - own).norm(dim=-1).le(bound * own.norm(dim=-1)).all())
 
 
 def _refuse(tower: TextTower, tokens: Tensor, own: Tensor) -> None:
     again = tower.features(tower.model, tokens)
-    if differs(again, own, tower):
+    if differs(again, own, tower.dtype):
         raise InputError(
             "the model returns different features for the same text at each call, as dropout does in training mode: "
             "call model.eval() first"

@@ -107,8 +107,8 @@ def check_pair(learned: Tensor, target: Tensor) -> None:
 
 def check_dense(name: str, shape: str, x: object) -> None:
     """Refuse what is not an ordinary tensor."""
-    if not isinstance(x, Tensor) or x.layout != torch.strided:
-        kind = x.layout if isinstance(x, Tensor) else type(x).__name__
+    if not isinstance(x, Tensor) or x.is_nested or x.layout != torch.strided:
+        kind = type(x).__name__ if not isinstance(x, Tensor) else "a nested one" if x.is_nested else x.layout
         raise InputError(f"{name} must be a dense tensor {shape}, not {kind}")
 
 

@@ -92,12 +92,16 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     save_file({"embeddings": torch.zeros(2, 2)}, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="is not an anchor bank of this version"):
         sar_reg.AnchorBank.load(tmp_path / "other.safetensors")
-    about, rows = json.dumps({"classnames": ["cat"], "templates": []}), torch.ones(1, 1)
-    checksum = hashlib.sha256(about.encode() + rows.numpy().tobytes()).hexdigest()
-    header = {"format": "sar_reg.anchor_bank/1", "bank": about, "sha256": checksum}
-    save_file({"embeddings": rows}, tmp_path / "short.safetensors", header)
-    with pytest.raises(InputError, match=r"is damaged or not an anchor bank \('n_base'\); build it again"):
-        sar_reg.AnchorBank.load(tmp_path / "short.safetensors")
+    short = json.dumps({"classnames": ["cat"], "templates": []})
+    for about, reason in ((short, "'n_base'"), ("[" * 100_000, "maximum recursion depth exceeded")):
+        rows = torch.ones(1, 1)
+        checksum = hashlib.sha256(about.encode() + rows.numpy().tobytes()).hexdigest()
+        header = {"format": "sar_reg.anchor_bank/1", "bank": about, "sha256": checksum}
+        save_file({"embeddings": rows}, tmp_path / "short.safetensors", header)
+        with pytest.raises(
+            InputError, match=rf"is damaged or not an anchor bank \({reason}.*\); build it again"
+        ):
+            sar_reg.AnchorBank.load(tmp_path / "short.safetensors")
     with pytest.raises(FileNotFoundError, match=r"make one with build_anchor_bank\(...\)\.save"):
         sar_reg.AnchorBank.load(tmp_path / "absent.safetensors")
 

@@ -119,3 +119,43 @@ def test_other_image_sides_are_refused() -> None:
     message = "image prompts need an open_clip model with a VisionTransformer as .visual; Linear has NoneType"
     with pytest.raises(InputError, match=re.escape(message)):
         ImagePromptEncoder(torch.nn.Linear(1, 1))
+
+
+def _double(model: Any, part: str) -> None:
+    model.get_submodule(part).register_forward_hook(lambda module, args, out: out * 2)
+
+
+def _patch(model: Any, part: str) -> None:
+    forward = model.get_submodule(part).forward
+    model.get_submodule(part).forward = lambda *args, **kwargs: forward(*args, **kwargs) * 2
+
+
+@pytest.mark.parametrize("part", ["visual", "visual.transformer"])
+@pytest.mark.parametrize("change", [_double, _patch])
+def test_an_image_side_that_does_more_than_its_blocks_is_refused(change: Any, part: str) -> None:
+    before, after = clip(), clip()
+    change(before, part)
+    message = "^image prompts need open_clip's own image side, and the model was changed: "
+    with pytest.raises(InputError, match=message + "its features differ from those of its blocks; use the "):
+        ImagePromptEncoder(before)
+    encode = ImagePromptEncoder(after)
+    change(after, part)
+    torch.testing.assert_close(encode(IMAGES), after.encode_image(IMAGES))
+    with pytest.raises(
+        InputError, match=message + r"\w+( has hooks|\.forward was replaced); use the unchanged"
+    ):
+        encode(IMAGES, learnable(2, 48))
+
+
+def test_hooks_on_what_is_called_count() -> None:
+    model = clip()
+    _double(model, "visual.conv1")
+    prompts = learnable(2, 48)
+    plain = ImagePromptEncoder(clip())(IMAGES, prompts)
+    found = ImagePromptEncoder(model)(IMAGES, prompts)
+    assert (found - plain).abs().max() > 0.01
+
+
+def test_an_image_side_that_cannot_encode_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^the model's image side cannot encode images itself: "):
+        ImagePromptEncoder(clip().to("meta"))

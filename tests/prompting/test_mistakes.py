@@ -176,6 +176,11 @@ def _zeros(*shape: int) -> torch.Tensor:
         ("end", ([0.0],), "context must have shape (4, 32) or (6, 4, 32), not list"),
         (
             "end",
+            (torch.nested.nested_tensor([_zeros(4, WIDTH)], layout=torch.jagged),),
+            "context must be a dense tensor, not a nested one",
+        ),
+        (
+            "end",
             (_zeros(4, WIDTH).to("meta"),),
             "context must be on the model's device cpu, not on meta; move one of them with .to(...)",
         ),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import open_clip
 import pytest
 import torch
 from torch.nn import functional
 
-from sar_reg import PromptEncoder
+from sar_reg import PromptEncoder, build_anchor_bank
 from tests.prompting.models import NAMES, WIDTH, clip, learnable
 from tests.prompting.official import pulled
 
@@ -193,3 +194,31 @@ def test_learned_tensors_changed_before_backward_raise_where_passes_are_recomput
         options.get("class_tokens", options.get("deep", [context])[0]).add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         features.sum().backward()
+
+
+@pytest.mark.parametrize("layout", ["grouped", "packed"])
+def test_a_default_device_does_not_reach_the_encoder(layout: Any) -> None:
+    def tokenize(texts: list[str], context_length: int) -> torch.Tensor:
+        with torch.device("cpu"):
+            return open_clip.tokenize(texts, context_length)
+
+    model, context = clip(), learnable(4, WIDTH)
+    expected = PromptEncoder(model, tokenize, NAMES, n_ctx=4, layout=layout)(context)
+    with torch.device("meta"):
+        encoder = PromptEncoder(model, tokenize, NAMES, n_ctx=4, layout=layout)
+        found = encoder(context)
+        drawn, words = encoder.random_context(), encoder.context_from_words("a photo of a")
+        bank = build_anchor_bank(model, tokenize, list(NAMES), novel=["lynx"])
+        bank.report()
+    torch.testing.assert_close(found, expected)
+    assert drawn.device == words.device == bank.embeddings.device == torch.device("cpu")
+
+
+def test_a_default_type_does_not_reach_a_drawn_context() -> None:
+    encoder = PromptEncoder(clip(), None, NAMES, n_ctx=4)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert encoder.random_context().dtype == torch.float32
+    finally:
+        torch.set_default_dtype(before)

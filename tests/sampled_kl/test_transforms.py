@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from sar_reg import SarRegError, similarity_alignment_loss
+from sar_reg import SarRegError, SimilarityAlignmentLoss, similarity_alignment_loss
 from tests import ROOT
 from tests.sampled_kl.cases import Case, features
 
@@ -125,3 +126,19 @@ def test_one_function_asks_whether_a_transform_is_active() -> None:
         p.name for p in (ROOT / "sar_reg").rglob("*.py") if "_functorch_transforms_active" in p.read_text()
     ]
     assert asking == ["tracing.py"]
+
+
+@pytest.mark.parametrize("transform", ["grad", "vjp"])
+def test_the_module_names_its_draw_inside_a_gradient(transform: str) -> None:
+    learned, target = features(Case(30, 5, 6))
+    names = tuple(map(str, range(30)))
+    bank = SimpleNamespace(embeddings=target, temperature=0.05, classnames=names)
+    sar = SimilarityAlignmentLoss(bank, sample_size=5)
+    with pytest.raises(
+        SarRegError, match=r"inside grad, vjp and jacrev: name the draw, sar\(text_features, step="
+    ):
+        TRANSFORMS[transform](sar, learned)
+    learned = learned.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(sar(learned, step=3), learned)
+    found = TRANSFORMS[transform](lambda x: sar(x, step=3), learned)
+    torch.testing.assert_close(found, expected * (2 if transform == "vjp" else 1))

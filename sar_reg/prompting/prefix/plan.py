@@ -79,8 +79,8 @@ def make_plan(
         options: how the rows are laid out.
         class_specific: each class has its own context vectors.
     """
-    # on the CPU, and outside of inference mode, whose tensors autograd cannot keep
-    with torch.inference_mode(mode=False):
+    # on the CPU, whatever the default device, and outside of inference mode, whose tensors autograd cannot keep
+    with torch.inference_mode(mode=False), torch.device("cpu"):
         on_cpu = rows.to(torch.device("cpu"))
         if options.chosen(tower.device) == "packed":
             plan = fill_bins(on_cpu, n_ctx, class_specific, options.chunk_size)

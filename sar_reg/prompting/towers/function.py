@@ -29,6 +29,11 @@ class FunctionTower:
     def __init__(self, encode: Callable[[list[str]], Any]) -> None:
         self._encode = encode
         probe = self.encode_texts(_PROBE)
+        if not torch.allclose(self.encode_texts(_PROBE), probe, rtol=1e-2, atol=1e-2, equal_nan=True):
+            raise InputError(
+                "encode(texts) gives other features for the same texts at each call, as dropout does in training mode: "
+                "call model.eval() first"
+            )
         self.embed_dim = probe.shape[1]
         self.device, self.dtype = probe.device, probe.dtype
 
@@ -40,6 +45,10 @@ class FunctionTower:
             raise InputError(
                 f"encode(texts) must return a tensor of shape ({len(texts)}, D) for {counted(len(texts), 'text')}; "
                 f"it returned {came}"
+            )
+        if features.layout != torch.strided or features.is_meta:
+            raise InputError(
+                f"encode(texts) must return a dense tensor; it returned one of {features.layout} on {features.device}"
             )
         if not features.is_floating_point():
             raise InputError(

@@ -32,6 +32,8 @@ def checked_tokenizer(tokenizer: Any, context_length: int, advice: str) -> Calla
     tokenizer = inner_tokenizer(tokenizer)
     if not callable(tokenizer):
         raise InputError(f"the tokenizer must be callable, not {tokenizer!r}: {advice}")
+    if isinstance(tokenizer, type):
+        raise InputError(f"the tokenizer must be an object, not its class: write {tokenizer.__name__}()")
     read = _fixed_width_ids
     if hasattr(tokenizer, "convert_tokens_to_ids") and hasattr(tokenizer, "pad"):
         read = _transformers_ids
@@ -58,7 +60,7 @@ def _transformers_ids(tokenizer: Any, texts: list[str], context_length: int) -> 
         if length > context_length:
             _refuse_long(text, length, context_length)
     padded = tokenizer(texts, padding="max_length", max_length=context_length, truncation=True)["input_ids"]
-    return torch.tensor(padded, dtype=torch.long)
+    return torch.tensor(padded, dtype=torch.long, device="cpu")
 
 
 def _chosen_width_ids(tokenizer: Any, texts: list[str], context_length: int) -> Tensor:
@@ -116,10 +118,10 @@ def _fixed_width_ids(tokenizer: Any, texts: list[str], context_length: int) -> T
 def _ids(tokenizer: Any, texts: list[str], width: int, **options: int) -> Int[Tensor, "texts width"]:
     given = tokenizer(texts, **options)
     try:
-        ids = torch.as_tensor(given)
+        ids = torch.as_tensor(given, device="cpu")
         came = f"it returned {tuple(ids.shape)}"
     except (TypeError, ValueError, RuntimeError):
-        ids, came = torch.empty(0), f"it returned {type(given).__name__}"
+        ids, came = torch.empty(0, device="cpu"), f"it returned {type(given).__name__}"
     if ids.shape != (len(texts), width):
         raise InputError(
             f"the tokenizer must return ids of shape (texts, {width}) for {counted(len(texts), 'text')}; {came}; "
@@ -129,7 +131,7 @@ def _ids(tokenizer: Any, texts: list[str], width: int, **options: int) -> Int[Te
         raise InputError(
             f"the tokenizer must return integer ids, not {ids.dtype}; give the model's tokenizer"
         )
-    return ids.long().cpu()
+    return ids.long()
 
 
 def _refuse_long(text: str, length: int, context_length: int) -> NoReturn:
