@@ -53,6 +53,8 @@ class Learned:
         blocks = len(tower.block_modules)
         if (deep or class_tokens is not None) and not blocks:
             raise InputError(f"deep prompts and class tokens need a tower with known blocks; {tower.why_not}")
+        if (deep or class_tokens is not None) and len(set(tower.block_modules)) < blocks:
+            raise InputError("deep prompts and class tokens need a tower that uses each of its blocks once")
         if len(deep) >= max(blocks, 1):
             raise InputError(
                 f"deep prompts enter the blocks after the first, of which this tower has {blocks - 1}; "

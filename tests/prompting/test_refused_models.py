@@ -47,6 +47,10 @@ def test_a_model_that_prompts_do_not_reach_is_refused() -> None:
 
 UNUSABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "meta": (lambda: clip().to("meta"), r"^the model has no weights yet \(positional_embedding is empty\)"),
+    "mask on meta": (
+        lambda: _with_mask(clip()),
+        r"^the model has no weights yet \(attn_mask is empty\): load them before it is used here$",
+    ),
     "not finite": (lambda: clip().apply(_spoil), "^the model's own text features are not finite: "),
     "TorchScript": (
         lambda: torch.jit.trace(
@@ -71,6 +75,11 @@ UNUSABLE: dict[str, tuple[Callable[[], Any], str]] = {
         r"^the model is quantised \(token_embedding\.weight is torch\.int8\): load it in floating point$",
     ),
 }
+
+
+def _with_mask(model: Any) -> Any:
+    model.attn_mask = model.attn_mask.to("meta")
+    return model
 
 
 def _spoil(module: nn.Module) -> None:
@@ -99,3 +108,14 @@ def test_models_that_cannot_be_used_are_refused_in_words(kind: str) -> None:
         PromptEncoder(model, open_clip.tokenize, NAMES, n_ctx=4)
     with pytest.raises(InputError, match=message):
         encode_templates(text_tower(model, open_clip.tokenize), NAMES, ["a photo of a {}."])
+
+
+def test_deep_prompts_need_blocks_that_are_used_once() -> None:
+    model = clip()
+    blocks = model.transformer.resblocks
+    blocks[2] = blocks[1]
+    encoder, context = PromptEncoder(model, None, NAMES, n_ctx=4), torch.zeros(4, WIDTH)
+    torch.testing.assert_close(encoder(context), encoder.encode_plain(context), atol=1e-10, rtol=1e-10)
+    for call in (encoder, encoder.encode_plain):
+        with pytest.raises(InputError, match=r"^deep prompts and class tokens need a tower that uses each "):
+            call(context, [context])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from sar_reg import PromptEncoder
 from sar_reg.bank import encode_templates
 from sar_reg.errors import InputError
 from sar_reg.prompting import text_tower
-from tests.prompting import local_tokenizers
+from tests.prompting import huggingface_model, local_tokenizers
 from tests.prompting.models import NAMES, clip
 
 LENGTH = 12
@@ -204,3 +205,33 @@ def test_a_function_must_return_numbers_in_a_dense_tensor(change: Any) -> None:
         InputError, match=r"^encode\(texts\) must return a dense tensor; it returned one of torch\.s"
     ):
         text_tower(lambda texts: change(torch.ones(len(texts), 3)))
+
+
+@pytest.mark.parametrize("make", [lambda: clip(pool_type="eos", eos_id=49407), huggingface_model.clip_model])
+def test_texts_without_the_token_that_the_model_reads_at_are_refused(make: Any) -> None:
+    tower = text_tower(make(), local_tokenizers.build("bert"))
+    message = r"^the model reads a text at its end-of-text token, id 49407, and the tokenizer gives none: give the tok"
+    with pytest.raises(InputError, match=message):
+        PromptEncoder(tower, None, ["cat", "dog"], n_ctx=2)
+    with pytest.raises(InputError, match=message):
+        encode_templates(tower, ["cat", "dog"], ["a photo of a {}."])
+
+
+def test_a_tokenizer_that_cannot_pad_is_refused() -> None:
+    tokenizer = copy.deepcopy(huggingface_model.clip_tokenizer())
+    tokenizer.pad_token = None
+    with pytest.raises(
+        InputError, match=r"^the tokenizer has no padding token: set tokenizer\.pad_token as the "
+    ):
+        text_tower(huggingface_model.clip_model(), tokenizer).tokenize(["cat"])
+
+
+def test_a_tokenizer_given_beside_a_tower_is_the_one_that_is_used() -> None:
+    def longer(texts: list[str], context_length: int = 77) -> torch.Tensor:
+        return open_clip.tokenize([text + " x" for text in texts], context_length)
+
+    tower = text_tower(clip(), longer)
+    assert text_tower(tower) is text_tower(tower, longer) is tower
+    assert torch.equal(text_tower(tower, open_clip.tokenize).tokenize(["cat"]), open_clip.tokenize(["cat"]))
+    with pytest.raises(InputError, match=r"^a function encode\(texts\) -> \(n, D\) has no tokenizer; pass "):
+        text_tower(text_tower(lambda texts: torch.ones(len(texts), 3)), open_clip.tokenize)

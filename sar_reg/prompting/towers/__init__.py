@@ -35,7 +35,11 @@ def text_tower(model: object, tokenizer: Tokenizer | None = None) -> TextTower |
     """
     if isinstance(tokenizer, nn.Module):
         raise InputError("model and tokenizer are swapped; the order is (model, tokenizer)")
-    if isinstance(model, TextTower | FunctionTower):
+    if isinstance(model, TextTower):
+        if tokenizer is None or tokenizer is model.given:
+            return model
+        model = model.model
+    if isinstance(model, FunctionTower) and tokenizer is None:
         return model
     model = unwrapped(model)
     if isinstance(model, nn.Module):
@@ -50,8 +54,8 @@ def text_tower(model: object, tokenizer: Tokenizer | None = None) -> TextTower |
         return full_length_tower(model, tokenizer)
     if isinstance(model, nn.Module) and has_openai_layout(model):
         return openai_clip_tower(model, tokenizer)
-    if callable(model) and not isinstance(model, nn.Module):
-        if tokenizer is not None:
+    if isinstance(model, FunctionTower) or (callable(model) and not isinstance(model, nn.Module)):
+        if tokenizer is not None or isinstance(model, FunctionTower):
             raise InputError("a function encode(texts) -> (n, D) has no tokenizer; pass tokenizer=None")
         return FunctionTower(model)
     raise InputError(

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sar_reg.errors import InputError
 from sar_reg.prompting.towers.frozen import LINEAR, Frozen
 from sar_reg.prompting.towers.layers import Mlp, unlike_gelu
 from sar_reg.prompting.towers.tokens import checked_tokenizer
@@ -151,7 +152,21 @@ def _project(head: nn.Module | Tensor | None, x: Tensor) -> Tensor:
 
 
 def first_token(token_id: int | None) -> Callable[[Tensor], Tensor]:
-    """Row of the first `token_id` in each prompt, or of the largest id if it is None."""
+    """Row of the first `token_id` in each prompt, or of the largest id if it is None.
+
+    Raises:
+        InputError: if a prompt has no `token_id`: the model would read its first row.
+    """
     if token_id is None:
         return lambda tokens: tokens.argmax(dim=-1)
-    return lambda tokens: (tokens == token_id).int().argmax(dim=-1)
+
+    def row(tokens: Tensor) -> Tensor:
+        found = tokens == token_id
+        if not found.any(dim=-1).all():
+            raise InputError(
+                f"the model reads a text at its end-of-text token, id {token_id}, and the tokenizer gives none: give "
+                "the tokenizer the model was trained with"
+            )
+        return found.int().argmax(dim=-1)
+
+    return row

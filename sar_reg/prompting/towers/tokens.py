@@ -55,6 +55,10 @@ def _no_tokenizer(advice: str) -> NoReturn:
 
 
 def _transformers_ids(tokenizer: Any, texts: list[str], context_length: int) -> Tensor:
+    if tokenizer.pad_token is None:
+        raise InputError(
+            "the tokenizer has no padding token: set tokenizer.pad_token as the model was trained with"
+        )
     lengths = [len(ids) for ids in tokenizer(texts, truncation=False, verbose=False)["input_ids"]]
     for text, length in zip(texts, lengths, strict=True):
         if length > context_length:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from sar_reg.errors import InputError
 
@@ -14,14 +15,14 @@ _IMAGE_SIDE = ("visual.", "vision_")
 
 
 def unwrapped(model: Any) -> Any:
-    """The model inside torch.compile, (Distributed)DataParallel and peft's wrappers, if it is whole there."""
+    """The model inside torch.compile, averages, (Distributed)DataParallel and peft's wrappers, if it is whole there."""
     while True:
         name = type(model).__name__
         if name == "FullyShardedDataParallel":
             raise InputError("the model's weights are split by FSDP: pass the model before it is wrapped")
         if hasattr(model, "_orig_mod"):
             model = model._orig_mod
-        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel | AveragedModel):
             model = model.module
         elif hasattr(model, "peft_config") and hasattr(model, "get_base_model"):
             if any(getattr(config, "is_prompt_learning", False) for config in model.peft_config.values()):
@@ -43,13 +44,15 @@ def refuse_unusable(model: nn.Module) -> None:
             raise InputError(
                 f"the model is quantised ({name} is a {type(module).__name__}): load it in floating point"
             )
-    for name, weight in model.named_parameters():
+    for name, weight in (*model.named_parameters(), *model.named_buffers()):
         if name.startswith(_IMAGE_SIDE):
             continue
         if weight.device.type == "meta" or type(weight).__name__ == "FakeTensor":
             raise InputError(
                 f"the model has no weights yet ({name} is empty): load them before it is used here"
             )
+        if not isinstance(weight, nn.Parameter):
+            continue
         if not weight.is_floating_point():
             raise InputError(f"the model is quantised ({name} is {weight.dtype}): load it in floating point")
         if type(weight.data) is not torch.Tensor:
