@@ -151,7 +151,7 @@ def _with_id(number: int) -> Any:
 @pytest.mark.parametrize("number", [-3, 60000])
 def test_an_id_that_the_model_does_not_know_is_refused(number: int) -> None:
     tower = text_tower(clip(), _with_id(number))
-    message = rf'"X X dog cat\." ids in {min(number, 0)}\.\.{max(number, 49407)}, and the model knows 0\.\.49407: give'
+    message = rf'"X X dog cat\." ids in {min(number, 0)}\.\.{max(number, 49407)}, and the model knows 0\.\.49407: pass'
     with pytest.raises(InputError, match=message):
         PromptEncoder(tower, None, ["airplane", "golden retriever", "dog cat"], n_ctx=2)
     with pytest.raises(
@@ -168,7 +168,7 @@ def test_ids_that_are_no_integers_are_refused(make: Any) -> None:
     ):
         with pytest.raises(
             InputError,
-            match=r"^the tokenizer must return integer ids, not torch\.(float32|bool); give the model's",
+            match=r"^the tokenizer must return integer ids, not torch\.(float32|bool); pass the model's",
         ):
             text_tower(clip(), wrong).tokenize(["cat"])
 
@@ -210,7 +210,7 @@ def test_a_function_must_return_numbers_in_a_dense_tensor(change: Any) -> None:
 @pytest.mark.parametrize("make", [lambda: clip(pool_type="eos", eos_id=49407), huggingface_model.clip_model])
 def test_texts_without_the_token_that_the_model_reads_at_are_refused(make: Any) -> None:
     tower = text_tower(make(), local_tokenizers.build("bert"))
-    message = r"^the model reads a text at its end-of-text token, id 49407, and the tokenizer gives none: give the tok"
+    message = r"^the model reads a text at its end-of-text token, id 49407, and the tokenizer returns none: pass the "
     with pytest.raises(InputError, match=message):
         PromptEncoder(tower, None, ["cat", "dog"], n_ctx=2)
     with pytest.raises(InputError, match=message):

@@ -164,7 +164,7 @@ def first_token(token_id: int | None) -> Callable[[Tensor], Tensor]:
         found = tokens == token_id
         if not found.any(dim=-1).all():
             raise InputError(
-                f"the model reads a text at its end-of-text token, id {token_id}, and the tokenizer gives none: give "
+                f"the model reads a text at its end-of-text token, id {token_id}, and the tokenizer returns none: pass "
                 "the tokenizer the model was trained with"
             )
         return found.int().argmax(dim=-1)

@@ -133,7 +133,7 @@ def _ids(tokenizer: Any, texts: list[str], width: int, **options: int) -> Int[Te
         )
     if ids.dtype == torch.bool or (ids != ids.long()).any():
         raise InputError(
-            f"the tokenizer must return integer ids, not {ids.dtype}; give the model's tokenizer"
+            f"the tokenizer must return integer ids, not {ids.dtype}; pass the model's tokenizer"
         )
     return ids.long()
 

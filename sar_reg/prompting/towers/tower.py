@@ -165,7 +165,7 @@ class TextTower:
         for row in ((ids < 0) | (ids >= known)).any(dim=1).nonzero()[:1].flatten().tolist():
             raise InputError(
                 f'the tokenizer gives "{texts[row]}" ids in {int(ids[row].min())}..{int(ids[row].max())}, and the '
-                f"model knows 0..{known - 1}: give the tokenizer the model was trained with"
+                f"model knows 0..{known - 1}: pass the tokenizer the model was trained with"
             )
         return ids
 
