@@ -53,7 +53,7 @@ def test_too_few_words_advise_the_option_or_the_argument(
     assert caught.value.advice == "add words, ask for fewer, or pass allow_fewer=True"
 
 
-def test_warnings_advise_the_option(tmp_path: Path) -> None:
+def test_warnings_advise_in_words(tmp_path: Path) -> None:
     """In a process of its own: pytest replaces the handlers of the root logger."""
     import subprocess
     import sys
@@ -61,4 +61,4 @@ def test_warnings_advise_the_option(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sar_reg", "novel", "--base", "zorp,quux,blargh", "--n-novel", "3"]
     done = subprocess.run(command, cwd=LIBRARY.parent, capture_output=True, text=True, check=True)
     assert done.stderr.startswith("WARNING: WordNet knows 0 of 3 classes: ")
-    assert "Describe the classes with --domain, use an LLM" in done.stderr
+    assert "Describe the classes by a domain, use an LLM" in done.stderr

@@ -26,7 +26,7 @@ from examples.protocol.runs.novel_names import expected_names, in_options_of_the
 from examples.protocol.runs.record import device_name, hash_tensors
 from sar_reg import AnchorBank, build_anchor_bank
 from sar_reg.files import content_key
-from sar_reg.novel import read_names
+from sar_reg.novel import NovelClassesError, read_names
 from sar_reg.prompting import text_tower
 from sar_reg.shapes import Tensor
 
@@ -144,7 +144,7 @@ class Experiment:
     @cached_property
     def bank(self) -> AnchorBank:
         """Base and novel classes; no held-out class is among the novel ones, but for the oracle's."""
-        with in_options_of_the_command():
+        try:
             return build_anchor_bank(
                 self.model,
                 self.tokenizer,
@@ -155,6 +155,8 @@ class Experiment:
                 exclude=() if self.source.final or self.source.novel == "oracle" else self.held_out,
                 allow_repeated=self.official,
             )
+        except NovelClassesError as error:
+            raise in_options_of_the_command(error) from error
 
     def zero_shot_rows(self, test: Dataset) -> Tensor:
         """Features of a test set's class names from the handcrafted prompts alone."""

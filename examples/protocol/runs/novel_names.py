@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,25 +65,10 @@ def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
     return WordList(kind, allow_fewer=True)
 
 
-@contextmanager
-def in_options_of_the_command() -> Generator[None]:
-    """Let errors and warnings of a source advise options of the methods' commands instead of Python's arguments."""
-    logger = logging.getLogger("sar_reg.novel.wordnet.wordnet_classes")
-    logger.addFilter(_with_our_advice)
-    try:
-        yield
-    except NovelClassesError as error:
-        fewer = f"--n-novel {len(error.names)}" if error.names else "no SAR (--no-sar)"
-        raise InputError(f"{error.fact}; pass {fewer}, or other names with --novel FILE") from error
-    finally:
-        logger.removeFilter(_with_our_advice)
-
-
-def _with_our_advice(record: logging.LogRecord) -> bool:
-    if isinstance(record.args, dict) and "advice" in record.args:
-        advice = "Pass names of your own with --novel FILE, or fewer with --n-novel"
-        record.args = {**record.args, "advice": advice}
-    return True
+def in_options_of_the_command(error: NovelClassesError) -> InputError:
+    """The error of a source with advice in options of the methods' commands instead of Python's arguments."""
+    fewer = f"--n-novel {len(error.names)}" if error.names else "no SAR (--no-sar)"
+    return InputError(f"{error.fact}; pass {fewer}, or other names with --novel FILE")
 
 
 def expected_names(source: Source, trained: Sequence[str]) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ Strategy = Literal["related", "random"]
 log = logging.getLogger(__name__)
 
 _MOSTLY = 0.9  # with a smaller share of names of the kind a warning is logged
-_ADVICE = "Describe the classes with domain=, use an LLM or a word list, or ask for fewer"
+_ADVICE = "Describe the classes by a domain, use an LLM or a word list, or ask for fewer"
 
 
 @dataclass(eq=False)
@@ -183,5 +183,4 @@ def _warn(account: dict[str, Any], classes: int) -> None:
     else:
         return
     fact = f"WordNet knows {found} of {counted(classes, 'class')}: {problem}"
-    # by name, so that a command can show other advice
-    log.warning("%(fact)s. %(advice)s", {"fact": fact, "advice": _ADVICE})
+    log.warning("%s. %s", fact, _ADVICE)

@@ -88,7 +88,7 @@ def test_what_is_beyond_the_kind_is_announced(caplog: pytest.LogCaptureFixture) 
     assert 60 < count < 200
     assert share_below(many[:count], "musical instrument") == 1
     assert f"it has {count} further members of musical instrument; " in caplog.messages[-1]
-    assert "Describe the classes with domain=, use an LLM or a word list" in caplog.messages[-1]
+    assert "Describe the classes by a domain, use an LLM or a word list" in caplog.messages[-1]
 
 
 def test_when_fewer_than_half_are_known_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:

@@ -23,7 +23,7 @@ from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.recipe import Recipe
 from examples.protocol.runs import duration, experiment, handcrafted
 from examples.protocol.runs import run as run_module
-from examples.protocol.runs.novel_names import in_options_of_the_command, novel_source
+from examples.protocol.runs.novel_names import novel_source
 from sar_reg.errors import InputError
 from sar_reg.novel import WordNetClasses
 from tests.fabricated.runs import RECIPE
@@ -173,14 +173,11 @@ def test_a_file_of_novel_names_is_taken_as_far_as_it_goes(
         coop("--seeds", "1", "--n-novel", "200", "--novel", str(words))
 
 
-def test_a_warning_of_wordnet_names_the_options_of_the_command(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    names = ("zorp", "quux", "blargh", "frobnitz")
-    with in_options_of_the_command():
-        assert len(WordNetClasses("related").generate(names, 5)) == 5
-    assert caplog.messages[-1].endswith("Pass names of your own with --novel FILE, or fewer with --n-novel")
-    assert "--domain" not in caplog.text
+def test_a_warning_of_wordnet_fits_every_command(caplog: pytest.LogCaptureFixture) -> None:
+    """It names neither an argument nor an option, since a method's command has not those of `sar_reg novel`."""
+    assert len(WordNetClasses("related").generate(("zorp", "quux", "blargh", "frobnitz"), 5)) == 5
+    assert re.match(r"WordNet knows 0 of 4 classes: .* or ask for fewer$", caplog.messages[-1])
+    assert not re.search(r"\w=|--\w", caplog.messages[-1])
 
 
 @pytest.mark.parametrize(
