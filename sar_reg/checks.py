@@ -92,8 +92,12 @@ def existing_device(device: object) -> torch.device:
 
 
 def _as_float(value: object) -> float:
-    refused = isinstance(value, bool) or not isinstance(value, Real)
-    return math.nan if refused else float(cast(Any, value))
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return math.nan
+    try:
+        return float(cast(Any, value))
+    except OverflowError:
+        return math.inf
 
 
 def _as_int(value: object) -> int | None:

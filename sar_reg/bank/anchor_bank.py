@@ -218,6 +218,10 @@ def _unit_rows(rows: object, n: int) -> Tensor:
             f"embeddings must be torch.float32 of shape ({n}, D), one row per class name, "
             f"but are {rows.dtype} of shape {tuple(rows.shape)}"
         )
+    if rows.is_meta:
+        raise InputError(
+            "embeddings on the meta device have no values; keep them on a device that has memory"
+        )
     if rows.requires_grad:
         raise InputError("embeddings are the frozen side and must not require grad; pass .detach()")
     if rows.is_inference():  # autograd refuses such tensors in the loss

@@ -55,7 +55,7 @@ def encode_templates(
     sentences = resolve_templates(templates)
     if not names:
         raise InputError("classnames is empty; pass at least one class name")
-    size = whole_number(batch_size, "batch_size", least=1)
+    size = min(whole_number(batch_size, "batch_size", least=1), len(names))
     options = PlanOptions(chunk_size=size, layout=layout)
     if isinstance(tower, TextTower):
         ends = [

@@ -95,9 +95,9 @@ class ImagePromptEncoder:
         found: list[Tensor] = []
         try:
             for encode in (_own, partial(_with_prompts, prompts=nothing, deep=())):
-                # patches may be dropped at random: the same ones
-                with torch.random.fork_rng(), torch.autocast(weight.device.type, enabled=False):
-                    torch.manual_seed(0)
+                # patches may be dropped at random: the same ones, because each fork begins at the same state
+                forked = torch.random.fork_rng([weight.device] if weight.is_cuda else [])
+                with forked, torch.autocast(weight.device.type, enabled=False):
                     found.append(encode(visual, noise.to(weight)).cpu())
         except RuntimeError as error:
             raise InputError(f"the model's image side cannot encode images itself: {error}") from error

@@ -27,7 +27,7 @@ def _average_of_plain_features(model: Any) -> torch.Tensor:
     return functional.normalize(torch.stack(units).mean(dim=0), dim=-1)
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, 256])
+@pytest.mark.parametrize("batch_size", [1, 4, 256, 10**30])
 def test_equal_to_averaging_the_models_own_features(model: Any, batch_size: int) -> None:
     found = encode_templates(text_tower(model), NAMES, TEMPLATES, batch_size=batch_size)
 

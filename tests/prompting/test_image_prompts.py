@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from open_clip.transformer import PatchDropout
 
 from sar_reg.errors import InputError
 from sar_reg.prompting import ImagePromptEncoder
@@ -159,3 +160,12 @@ def test_hooks_on_what_is_called_count() -> None:
 def test_an_image_side_that_cannot_encode_is_refused() -> None:
     with pytest.raises(InputError, match=r"^the model's image side cannot encode images itself: "):
         ImagePromptEncoder(clip().to("meta"))
+
+
+def test_patches_dropped_at_random_are_no_change_and_the_generator_stays() -> None:
+    model = clip()
+    model.visual.patch_dropout = PatchDropout(0.5)
+    model.train()
+    before = torch.get_rng_state()
+    ImagePromptEncoder(model)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -219,6 +219,7 @@ def test_words_too_few_for_the_context(model: Any) -> None:
         ((-1,), "std must be a finite number of 0 or more, not -1"),
         ((float("nan"),), "std must be a finite number of 0 or more, not nan"),
         ((True,), "std must be a finite number of 0 or more, not True"),
+        ((10**400,), f"std must be a finite number of 0 or more, not 1{'0' * 59}"),
         ((0.02, 3), "generator must be a torch.Generator of the CPU or None, not 3"),
     ],
 )

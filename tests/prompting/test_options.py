@@ -222,3 +222,12 @@ def test_a_default_type_does_not_reach_a_drawn_context() -> None:
         assert encoder.random_context().dtype == torch.float32
     finally:
         torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("layout", ["grouped", "packed"])
+def test_a_pass_may_be_larger_than_any_number_of_classes(layout: Any) -> None:
+    model, context = clip(), learnable(4, WIDTH)
+    every, chunked = (
+        PromptEncoder(model, None, NAMES, n_ctx=4, layout=layout, chunk_size=size) for size in (None, 10**30)
+    )
+    torch.testing.assert_close(chunked(context), every(context))

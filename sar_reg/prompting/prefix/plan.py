@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -46,7 +47,8 @@ class PlanOptions:
         for name in ("chunk_size", "buckets"):
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, whole_number(value, name, least=1, otherwise=" or None"))
+                count = whole_number(value, name, least=1, otherwise=" or None")
+                object.__setattr__(self, name, min(count, sys.maxsize))  # more than a tensor can be split by
         if self.layout not in ("auto", "grouped", "packed"):
             raise InputError(f'layout must be "auto", "grouped" or "packed", not {self.layout!r}')
         if self.layout == "packed" and self.buckets is not None:
