@@ -178,6 +178,10 @@ def test_a_fingerprint_tells_activations_apart() -> None:
     bank = build_anchor_bank(gelu, None, list(NAMES))
     with pytest.raises(InputError, match=r"^this bank was built with another text tower"):
         bank.check(quick)
+    tower = text_tower(quick)
+    before = tower.fingerprint()
+    quick.transformer.resblocks[0].mlp.gelu = torch.nn.SiLU()
+    assert tower.fingerprint() != before
 
 
 def test_a_function_is_known_by_what_it_does(model: Any) -> None:

@@ -48,7 +48,7 @@ def clip_tower(model: Any, tokenizer: Any) -> TextTower:
         pooled_row=first_token(eos_id) if stack else None,
         stack=stack,
         why_not=reason,
-        settings=unlike_gelu(layer.mlp.activation_fn for layer in layers),
+        settings=lambda: unlike_gelu(layer.mlp.activation_fn for layer in layers),
     )
 
 

@@ -71,7 +71,7 @@ def resblock_tower(
         pooled_row=first_token(eos_id) if stack else None,
         stack=stack,
         why_not=why_not,
-        settings=unlike_gelu(getattr(getattr(block, "mlp", None), "gelu", None) for block in blocks),
+        settings=lambda: unlike_gelu(getattr(getattr(block, "mlp", None), "gelu", None) for block in blocks),
         **more,
     )
 

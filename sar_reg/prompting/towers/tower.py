@@ -97,7 +97,7 @@ class TextTower:
     foreign: bool = False
     kind: str = "text model"
     given: Any = None
-    settings: str = ""
+    settings: Callable[[], str] = str
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Made again from the model and the tokenizer: the parts are functions of them."""
@@ -192,7 +192,7 @@ class TextTower:
         fingerprint of the same values held in float32. It is computed at each call (about half a second for
         ViT-B/16), because weights can change in place.
         """
-        digest = hashlib.sha256(self.settings.encode())
+        digest = hashlib.sha256(self.settings().encode())
         for name, weight in sorted(self.weights().items()):
             value = weight.detach().cpu().float().contiguous()
             digest.update(f"{name}{tuple(value.shape)}".encode())
