@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from examples.paper.estimate import Tally, Work, names_of, table_of
 from examples.paper.options import PaperOptions, narrowed_sweep, planned_runs
-from examples.paper.results import key_of
+from examples.paper.results import settings_key
 from examples.paper.sweep import METHODS, PlannedRun
 from examples.paper.table import Table
 from examples.protocol.data.catalogue import entry_of
@@ -46,7 +46,7 @@ def modelled_table(names: Sequence[str], options: PaperOptions) -> Table:
         for run in planned_runs(sweep, options):
             line = name if len(names) > 1 else run.config.method
             work = works.setdefault(line, Work(line))
-            key = f"{name if sweep.isolated else ''}{key_of(run.config)}"
+            key = f"{name if sweep.isolated else ''}{settings_key(run.config.settings())}"
             if key not in counted:
                 counted.add(key)
                 sizes = published_sizes(run.config)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from examples.paper.results import finished_at, key_of, settings_key
+from examples.paper.results import finished_at, settings_key
 from examples.paper.sweep import NAMES, load_sweep, plan
 from examples.protocol.cli.errors import one_line_errors, read_options
 from examples.protocol.runs.archive import find_records, write_archives
@@ -76,7 +76,7 @@ def _owners() -> dict[str, str]:
             continue
         for data in ("testbed", "folder"):
             for run in plan(load_sweep(name), data):
-                owners.setdefault(key_of(run.config), METHODS if name == "table3" else name)
+                owners.setdefault(settings_key(run.config.settings()), METHODS if name == "table3" else name)
     return owners
 
 

@@ -46,7 +46,7 @@ def find_runs(planned: Iterable[PlannedRun], places: Sequence[Path]) -> dict[Gro
     found: dict[Group, dict[int, Record]] = {}
     for run in planned:
         seeds = found.setdefault(group_of(run.config, run.variant), {})
-        record = stored.get(key_of(run.config))
+        record = stored.get(settings_key(run.config.settings()))
         if record is not None:
             seeds[run.config.seed] = record
     return found
@@ -61,11 +61,6 @@ def finished_at(record: Record) -> float:
 def group_of(config: RunConfig, variant: str) -> Group:
     """The row of a table that a run belongs to."""
     return config.source.dataset, config.method, variant
-
-
-def key_of(config: RunConfig) -> str:
-    """The key under which the record of a run is found."""
-    return settings_key(json.loads(json.dumps(config.settings())))
 
 
 class Accuracies:

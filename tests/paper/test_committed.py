@@ -17,8 +17,10 @@ from examples.paper.pack import archives_of
 from examples.paper.results import find_runs, settings_key
 from examples.paper.sweep import load_sweep, plan
 from examples.protocol.evaluation import harmonic_mean
+from examples.protocol.recipe import Recipe
 from examples.protocol.runs.archive import read_records
-from examples.protocol.runs.record import read_record
+from examples.protocol.runs.config import RunConfig, Source
+from examples.protocol.runs.record import identity, read_record
 from tests import ROOT
 
 RENDERED = Path(command.__file__).parent / "rendered"
@@ -92,6 +94,28 @@ def test_every_run_stands_in_the_archives_once_and_names_its_model() -> None:
     assert {(record["source"]["model"], record["model"]["name"]) for record in testbed} == {
         ("testbed", "testbed")
     }
+
+
+def test_the_identity_of_every_run_follows_from_its_settings_and_data() -> None:
+    for record in (record for path in ARCHIVES for record in read_records(path)):
+        settings = {name: record[name] for name in ("method", "sar", "seed", "source", "recipe")}
+        if record["method"] == "zero-shot":
+            made_from = []
+        else:
+            source = Source(**record["source"] | {"targets": tuple(record["source"]["targets"])})
+            config = RunConfig(
+                record["method"], source, Recipe(**record["recipe"]), record["seed"], record["sar"]
+            )
+            assert config.settings() == settings
+            bank = record["bank"]
+            names = [*record["classnames"]["trained"], *bank["novel"]] if bank else []
+            made_from = [
+                record["training"]["shots_fingerprint"],
+                [names, bank["templates"]] if bank else None,
+            ]
+        model = record["model"]
+        files = [model["text_fingerprint"], model["image_fingerprint"], record["data"]["fingerprint"]]
+        assert identity([settings, files, *made_from]) == record["identity"]
 
 
 def test_a_run_done_again_gives_the_committed_numbers(tmp_path: Path) -> None:

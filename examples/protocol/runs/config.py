@@ -121,20 +121,13 @@ class RunConfig:
 
     def settings(self) -> dict[str, Any]:
         """What decides the result, as JSON values; SAR's settings only where SAR is on."""
-        recipe = asdict(self.recipe)
-        without = {"test_batch_size"} | (set() if self.sar else SAR_SETTINGS)
-        if not self.recipe.views:  # left out when unused, so that earlier records keep their identity
-            without.add("views")
-        source = asdict(self.source) | {"targets": list(self.source.targets)}
-        if not self.sar:
-            source.pop("novel")
-        for name in ("final", "expected"):  # left out when unused, as above
-            if not source[name]:
-                source.pop(name)
-        return {
-            "method": self.method,
-            "sar": self.sar,
-            "seed": self.seed,
-            "source": source,
-            "recipe": {name: value for name, value in recipe.items() if name not in without},
+        without = {"test_batch_size"} if self.sar else {"test_batch_size", "novel", *SAR_SETTINGS}
+        settings = {"method": self.method, "sar": self.sar, "seed": self.seed}
+        parts = {
+            "source": asdict(self.source) | {"targets": list(self.source.targets)},
+            "recipe": asdict(self.recipe),
+        }
+        return settings | {
+            part: {name: value for name, value in values.items() if name not in without}
+            for part, values in parts.items()
         }

@@ -105,10 +105,6 @@ def open_finished(path: Path, device: torch.device) -> FinishedRun:
         raise InputError(
             f"{path} is a zero-shot record: nothing was learned; pass the record of a trained run"
         )
-    if "classnames" not in record:
-        raise InputError(
-            f"{path} does not name its classes: it is of an earlier version; train again with --fresh"
-        )
     try:
         config = _config_of(record)
         method_class = _method_of(config.method)

@@ -19,7 +19,7 @@ import sar_reg
 from sar_reg.files import write_atomic
 from sar_reg.shapes import Tensor
 
-FORMAT = "sar_reg.run/1"
+FORMAT = "sar_reg.run/2"
 PACKAGES = ("torch", "torchvision", "numpy", "open_clip_torch", "pillow", "safetensors")
 
 Record = dict[str, Any]

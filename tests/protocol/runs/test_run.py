@@ -36,7 +36,7 @@ def test_the_record_says_which_novel_names_are_held_out_in_any_spelling() -> Non
 def test_the_record_says_what_was_run_and_what_came_out(make_run: MakeRun) -> None:
     run = make_run()
     record = run.start()
-    assert json.loads(run.files.record.read_text()) == {"format": "sar_reg.run/1", **record}
+    assert json.loads(run.files.record.read_text()) == {"format": "sar_reg.run/2", **record}
     assert record["title"] == "CoOp + SAR"
     assert record["recipe"]["lam"] == 1.0
     assert {name: len(curve) for name, curve in record["curves"].items()} == dict.fromkeys(
