@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,34 @@ settings.load_profile("repeatable")
 
 # Processes of a parallel test run that each use all cores slow each other down many times over.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# Modules and collected tests stay to the end, so looking through them for garbage finds none.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
+LONG = re.compile(r"test_(cluster|interpreter|ahead_of_time|distributed|operator|in_use)\.py")
+"""Files with tests of many seconds each."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Each process of a parallel run begins with its share of the long tests, so that none is left for the end."""
+    workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    files = groupby((item for item in items if LONG.search(item.path.name)), key=lambda item: item.path)
+    short = iter([item for item in items if not LONG.search(item.path.name)])
+    shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for number, (_, tests) in enumerate(files):  # the tests of a file share what they prepare
+        shares[number % workers] += tests
+    for share in shares:
+        share += islice(short, max(0, -(-len(items) // workers) - len(share)))
+    shares[-1] += short
+    items[:] = [item for share in shares for item in share]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

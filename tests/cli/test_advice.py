@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import re
 from pathlib import Path
 
@@ -53,12 +54,11 @@ def test_too_few_words_advise_the_option_or_the_argument(
     assert caught.value.advice == "add words, ask for fewer, or pass allow_fewer=True"
 
 
-def test_warnings_advise_in_words(tmp_path: Path) -> None:
-    """In a process of its own: pytest replaces the handlers of the root logger."""
-    import subprocess
-    import sys
-
-    command = [sys.executable, "-m", "sar_reg", "novel", "--base", "zorp,quux,blargh", "--n-novel", "3"]
-    done = subprocess.run(command, cwd=LIBRARY.parent, capture_output=True, text=True, check=True)
-    assert done.stderr.startswith("WARNING: WordNet knows 0 of 3 classes: ")
-    assert "Describe the classes by a domain, use an LLM" in done.stderr
+def test_warnings_advise_in_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])  # pytest's, which keep the command from adding its own
+    assert main(["novel", "--base", "zorp,quux,blargh", "--n-novel", "3"]) == 0
+    shown = capsys.readouterr().err
+    assert shown.startswith("WARNING: WordNet knows 0 of 3 classes: ")
+    assert "Describe the classes by a domain, use an LLM" in shown

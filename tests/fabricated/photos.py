@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from examples.protocol.cli.command import main
 from examples.protocol.method import PromptMethod
+from examples.protocol.runs import duration
 from examples.testbed import open_dataset
 from tests import ROOT
 
@@ -45,4 +47,6 @@ def train(method: type[PromptMethod], place: Path, out: Path, *arguments: str) -
     recipe = ROOT / "examples" / method.__name__.lower() / "recipe.toml"
     where = ("--data", str(place), "--dataset", "photos", "--model", "testbed", "--out", str(out))
     short = ("--epochs", "1", "--shots", "4", "--seeds", "1", "--n-novel", "8", "--sample-size", "6")
-    main(method, recipe, [*where, *short, "--augmentation", "none", *arguments])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duration, "REPEATS", 1)
+        main(method, recipe, [*where, *short, "--augmentation", "none", *arguments])

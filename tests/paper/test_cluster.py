@@ -1,4 +1,4 @@
-"""The runs of a sweep on Ray, started here as the real thing, with a worker killed in the middle of a run."""
+"""The runs of a sweep on Ray, started here as the real thing, with the workers killed in the middle of a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from examples.paper.results import find_runs
 from examples.paper.sweep import PlannedRun, load_sweep, plan
 from sar_reg.errors import InputError
 
-EPOCHS = 40
+EPOCHS = 12
 
 
 @pytest.fixture(scope="module")
@@ -29,19 +29,18 @@ def planned() -> list[PlannedRun]:
 
 
 class Killer(threading.Thread):
-    """Kills a worker once every worker has finished an epoch of its run."""
+    """Kills the workers once one of them has finished an epoch of its run."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(daemon=True)
         self.folder = folder
-        self.killed: int | None = None
+        self.killed = 0
         self.runs_ended = threading.Event()
 
     def run(self) -> None:
-        while self.killed is None and not self.runs_ended.wait(0.02):
-            workers = list(self._workers())
-            if workers and len(list(self.folder.glob("*.checkpoint"))) >= len(workers):
-                self.killed = next((p.pid for p in workers if _kill(p)), None)
+        while not self.killed and not self.runs_ended.wait(0.02):
+            if any(self.folder.glob("*.checkpoint")):
+                self.killed = sum(_kill(process) for process in list(self._workers()))
 
     def _workers(self) -> Iterator[psutil.Process]:
         for process in psutil.Process().children(recursive=True):
@@ -62,14 +61,14 @@ def _kill(process: psutil.Process) -> bool:
 
 # Ray leaves sockets of its own to the interpreter's end
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_nothing_is_lost_when_a_worker_dies(planned: list[PlannedRun], tmp_path: Path) -> None:
+def test_nothing_is_lost_when_workers_die(planned: list[PlannedRun], tmp_path: Path) -> None:
     pytest.importorskip("ray")
     killer = Killer(tmp_path / "ray")
     killer.start()
     outcomes = list(run_on_ray(planned, Execution(tmp_path / "ray")))
     killer.runs_ended.set()
     killer.join()
-    assert killer.killed is not None
+    assert killer.killed > 0
     assert outcomes == [None] * len(planned)
     on_ray = find_runs(planned, [tmp_path / "ray"])
     assert list(run_inline(planned, Execution(tmp_path / "here"), lambda *_: None)) == [None] * len(planned)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -140,12 +140,15 @@ def test_a_folder_that_cannot_be_written_to(birds: Path, monkeypatch: pytest.Mon
         check.main([str(birds), "--write-names"])
 
 
-def test_the_command_ends_in_one_line_for_a_folder_that_is_not_there() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "examples.check", "/nowhere/birds"], capture_output=True, text=True
-    )
-    assert ended.returncode == 2
+def test_the_command_ends_in_one_line_for_a_folder_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["check", "/nowhere/birds"])
+    monkeypatch.delitem(sys.modules, "examples.check")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("examples.check", run_name="__main__")
+    assert ended.value.code == 2
     assert (
-        ended.stderr
+        capsys.readouterr().err
         == "error: there is no folder /nowhere/birds; pass the folder that holds the class folders\n"
     )
