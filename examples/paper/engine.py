@@ -21,8 +21,8 @@ from examples.paper.sweep import METHODS, PlannedRun
 from examples.protocol.cli.command import estimate
 from examples.protocol.data.features import FeatureStore
 from examples.protocol.distributed import SINGLE_PROCESS, choose_device
-from examples.protocol.runs.config import RunConfig, Source
-from examples.protocol.runs.experiment import Experiment, Setup
+from examples.protocol.runs.config import RunConfig, RunSource
+from examples.protocol.runs.experiment import Experiment, ExperimentSettings
 from examples.protocol.runs.run import OnEpoch, Run
 from sar_reg.errors import InputError, require
 from sar_reg.files import write_atomic
@@ -89,17 +89,19 @@ def _log(planned: PlannedRun, execution: Execution) -> Path:
 
 def open_run(config: RunConfig, execution: Execution) -> Run:
     """The run of a config, on an experiment that it shares with its neighbours in the plan."""
-    setup = Setup.of(config.recipe)
-    experiment = shared_experiment(config.source, setup, execution.device, execution.workers, execution.store)
+    settings = ExperimentSettings.of(config.recipe)
+    experiment = shared_experiment(
+        config.source, settings, execution.device, execution.workers, execution.store
+    )
     return Run(METHODS[config.method], config, experiment, execution.out, save_every=execution.save_every)
 
 
 @lru_cache(maxsize=1)
 def shared_experiment(
-    source: Source, setup: Setup, device: str, workers: int, store: Path | None
+    source: RunSource, settings: ExperimentSettings, device: str, workers: int, store: Path | None
 ) -> Experiment:
-    """The experiment of a source and setup; the last one is kept for the runs that follow."""
-    return Experiment(source, setup, choose_device(device), workers=workers, store=FeatureStore(store))
+    """The experiment of a source and settings; the last one is kept for the runs that follow."""
+    return Experiment(source, settings, choose_device(device), workers=workers, store=FeatureStore(store))
 
 
 def in_order_of_images(planned: Sequence[PlannedRun]) -> list[PlannedRun]:
@@ -108,7 +110,7 @@ def in_order_of_images(planned: Sequence[PlannedRun]) -> list[PlannedRun]:
 
     def share(run: PlannedRun) -> tuple[int, str, str]:
         source = run.config.source
-        return datasets.index(source.dataset), repr(source), repr(Setup.of(run.config.recipe))
+        return datasets.index(source.dataset), repr(source), repr(ExperimentSettings.of(run.config.recipe))
 
     return sorted(planned, key=share)
 

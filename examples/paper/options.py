@@ -15,7 +15,7 @@ from examples import testbed
 from examples.paper.sweep import PlannedRun, Sweep, load_sweep, plan
 from examples.protocol.data.catalogue import catalogue
 from examples.protocol.recipe import Value
-from examples.protocol.runs.config import Source, check_distinct, check_seeds
+from examples.protocol.runs.config import RunSource, check_distinct, check_seeds
 from sar_reg.errors import InputError, did_you_mean
 
 PUBLISHED = "published"
@@ -45,9 +45,9 @@ class PaperOptions:
     """Folder for tables and figures; OUT/rendered by default."""
     records: tuple[Path, ...] = ()
     """More folders or archives (*.jsonl) of finished runs to render from, beside OUT and the repository's."""
-    model: str = Source.model
+    model: str = RunSource.model
     """open_clip's name of the model; the testbed has its own."""
-    pretrained: str = Source.pretrained
+    pretrained: str = RunSource.pretrained
     """open_clip's name of the weights, or a file."""
     novel: str = ""
     """Novel names, where the table does not choose them: related or random (WordNet), llm (novel/KEY.llm.json), or a

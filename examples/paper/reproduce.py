@@ -37,7 +37,7 @@ from examples.protocol.runs.archive import find_records
 from examples.protocol.runs.handcrafted import zero_shot_record
 from examples.protocol.runs.log import OnEpoch
 from examples.protocol.runs.novel_names import novel_source
-from sar_reg.errors import InputError, SarRegError
+from sar_reg.errors import InputError, SarRegError, counted
 
 MANY_EPOCHS, LONG = 1000, 600
 """Epochs from which a plan is estimated, and estimated seconds from which the estimate is printed."""
@@ -180,6 +180,13 @@ def render(job: Job, *, failed: bool) -> Iterator[Path]:
         return
     places = (*archives_of(sweep.name), *options.records, job.execution.out)
     runs, real = find_runs(job.planned, places), options.data != "testbed"
+    missing = len(job.planned) - sum(map(len, runs.values()))
+    if missing and not options.run:
+        print(
+            f"{sweep.name}: {missing} of {counted(len(job.planned), 'run')} not found: *not run* in the table; without "
+            "--no-run they are done",
+            file=sys.stderr,
+        )
     if sweep.name == "joint":
         found = [
             record for place in places for record in find_records(place) if record["method"] == "zero-shot"

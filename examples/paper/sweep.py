@@ -16,7 +16,7 @@ from examples.maple.method import MaPLe
 from examples.protocol.data import TABLE_3
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import Recipe, Value, load_recipe
-from examples.protocol.runs.config import RunConfig, Source, check_distinct
+from examples.protocol.runs.config import RunConfig, RunSource, check_distinct
 from examples.protocol.runs.novel_names import llm_list
 from examples.tcp.method import TCP
 from sar_reg.errors import InputError
@@ -146,7 +146,7 @@ def plan(
             if method == "CoPrompt" and descriptions:
                 recipe = replace(recipe, descriptions=descriptions)
             for variant, settings in sweep.on(data).variants.items():
-                source = replace(Source(key, data, targets=targets), **origin)
+                source = replace(RunSource(key, data, targets=targets), **origin)
                 run, source = _apply(settings, recipe, source)
                 sar = bool(settings["sar"])
                 if settings.get("novel") == "llm" and not llm_list(key).is_file():
@@ -170,7 +170,7 @@ def _datasets(sweep: Sweep, testbed: bool) -> tuple[str, ...]:
     return sweep.testbed_datasets or tuple(shipped.DATASETS)
 
 
-def _apply(settings: Mapping[str, Value], recipe: Recipe, source: Source) -> tuple[Recipe, Source]:
+def _apply(settings: Mapping[str, Value], recipe: Recipe, source: RunSource) -> tuple[Recipe, RunSource]:
     of_recipe = {f.name for f in fields(Recipe)}
     for name, value in settings.items():
         if name in of_recipe:

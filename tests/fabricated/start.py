@@ -16,7 +16,7 @@ import torch
 from examples.coop.method import CoOp
 from examples.protocol.distributed import ProcessGroup
 from examples.protocol.runs.config import RunConfig
-from examples.protocol.runs.experiment import Experiment, Setup
+from examples.protocol.runs.experiment import Experiment, ExperimentSettings
 from examples.protocol.runs.run import Run
 from tests.fabricated.runs import install
 from tests.protocol.conftest import RECIPE, SOURCE
@@ -26,7 +26,7 @@ def coop_with_sar(out: str, epochs: int) -> Run:
     """A run of CoOp with SAR on the fabricated data set."""
     install()
     recipe = replace(RECIPE, epochs=epochs)
-    experiment = Experiment(SOURCE, Setup.of(recipe), torch.device("cpu"))
+    experiment = Experiment(SOURCE, ExperimentSettings.of(recipe), torch.device("cpu"))
     return Run(CoOp, RunConfig("CoOp", SOURCE, recipe, seed=1, sar=True), experiment, Path(out))
 
 

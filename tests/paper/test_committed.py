@@ -19,7 +19,7 @@ from examples.paper.sweep import load_sweep, plan
 from examples.protocol.evaluation import harmonic_mean
 from examples.protocol.recipe import Recipe
 from examples.protocol.runs.archive import read_records
-from examples.protocol.runs.config import RunConfig, Source
+from examples.protocol.runs.config import RunConfig, RunSource
 from examples.protocol.runs.record import identity, read_record
 from tests import ROOT
 
@@ -102,7 +102,7 @@ def test_the_identity_of_every_run_follows_from_its_settings_and_data() -> None:
         if record["method"] == "zero-shot":
             made_from = []
         else:
-            source = Source(**record["source"] | {"targets": tuple(record["source"]["targets"])})
+            source = RunSource(**record["source"] | {"targets": tuple(record["source"]["targets"])})
             config = RunConfig(
                 record["method"], source, Recipe(**record["recipe"]), record["seed"], record["sar"]
             )

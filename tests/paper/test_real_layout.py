@@ -24,7 +24,7 @@ from tests.fabricated.runs import small_clip
 COUNTS = {"imagenet": (24, 0, 12), **dict.fromkeys(data.SHIFTED, (0, 0, 12))}
 
 
-def small_source(key: str) -> catalogue.Source:
+def small_source(key: str) -> catalogue.CatalogueEntry:
     """The data set's facts, with the numbers of the fabricated one as the published ones."""
     return replace(catalogue.entry_of(key), classes=4, counts=COUNTS.get(key, (24, 8, 12)))
 

@@ -17,8 +17,8 @@ from examples.paper.sweep import PlannedRun, load_sweep, plan
 from examples.protocol.data import open_dataset
 from examples.protocol.data.fabricate import fabricate
 from examples.protocol.runs import experiment, novel_names
-from examples.protocol.runs.config import Source
-from examples.protocol.runs.experiment import Setup
+from examples.protocol.runs.config import RunSource
+from examples.protocol.runs.experiment import ExperimentSettings
 from examples.protocol.runs.record import write_record
 from sar_reg.errors import InputError
 from tests.fabricated.runs import WORDS, install
@@ -136,7 +136,9 @@ def test_a_process_that_fails_is_logged_and_stops_nothing(tmp_path: Path) -> Non
 def test_a_table_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("--data", "/data", "--datasets", "dtd", "--no-run", "--out", str(tmp_path))
     assert run_command("table3", *arguments) == 0
-    written = Path(capsys.readouterr().out.splitlines()[0])
+    printed = capsys.readouterr()
+    assert printed.err.startswith("table3: 30 of 30 runs not found: *not run* in the table; without --no-run")
+    written = Path(printed.out.splitlines()[0])
     assert written == tmp_path / "rendered" / "table3.md"
     assert written.read_text().count("*not run*") >= 30
 
@@ -251,7 +253,7 @@ def test_words_of_a_language_model_are_planned_where_there_are_some(
     monkeypatch.setattr(novel_names, "LISTS", tmp_path)
     (tmp_path / "food101.llm.json").write_text('{"names": ["ramen", "borscht"]}')
     assert variants("/data") == {"none", "random", "related", "oracle", "llm"}
-    source = novel_names.novel_source(Source("food101", "/data", novel="llm"), ())
+    source = novel_names.novel_source(RunSource("food101", "/data", novel="llm"), ())
     assert set(source.generate(["pizza"], 2, exclude=(), seed=0)) == {"ramen", "borscht"}
     chosen = plan(load_sweep("table4"), "/data", datasets=("food101",), origin={"novel": "llm"})
     assert {run.config.source.novel for run in chosen} == {"llm"}
@@ -262,7 +264,7 @@ def test_runs_that_share_an_experiment_follow_each_other() -> None:
     planned = plan(sweep, "testbed", datasets=("food", "animals"))
     ordered = in_order_of_images(planned)
     assert sorted(map(repr, ordered)) == sorted(map(repr, planned))
-    shared = [(run.config.source, Setup.of(run.config.recipe)) for run in ordered]
+    shared = [(run.config.source, ExperimentSettings.of(run.config.recipe)) for run in ordered]
     assert sum(a != b for a, b in pairwise(shared)) + 1 == len(set(shared)) == 4  # 50 and 200 novel classes
     assert [run.config.source.dataset for run in ordered] == ["food"] * 6 + ["animals"] * 6
 

@@ -10,15 +10,15 @@ import torch
 
 from examples.coop.method import CoOp
 from examples.protocol.recipe import Recipe
-from examples.protocol.runs.config import RunConfig, Source
-from examples.protocol.runs.experiment import Experiment, Setup
+from examples.protocol.runs.config import RunConfig, RunSource
+from examples.protocol.runs.experiment import Experiment, ExperimentSettings
 from examples.protocol.runs.run import Run
 from tests.fabricated.runs import install
 
 RECIPE = Recipe(
     epochs=3, batch_size=5, lr=0.02, shots=4, augmentation="none", lam=1.0, sample_size=4, n_novel=6
 )
-SOURCE = Source(dataset="squares")
+SOURCE = RunSource(dataset="squares")
 
 MakeRun = Callable[..., Run]
 
@@ -31,7 +31,7 @@ def fabricated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def experiment() -> Experiment:
-    return Experiment(SOURCE, Setup.of(RECIPE), torch.device("cpu"))
+    return Experiment(SOURCE, ExperimentSettings.of(RECIPE), torch.device("cpu"))
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         *, sar: bool = True, seed: int = 1, out: Path = tmp_path, save_every: int = 1, **changed: object
     ) -> Run:
         recipe = Recipe(**{**RECIPE.__dict__, **changed})
-        experiment = Experiment(SOURCE, Setup.of(recipe), torch.device("cpu"))
+        experiment = Experiment(SOURCE, ExperimentSettings.of(recipe), torch.device("cpu"))
         return Run(CoOp, RunConfig("CoOp", SOURCE, recipe, seed, sar), experiment, out, save_every=save_every)
 
     return make

@@ -22,9 +22,9 @@ from examples.protocol.data.transforms import pixels_of
 from examples.protocol.distributed import ProcessGroup, choose_device
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import OF_METHODS, Recipe, load_recipe
-from examples.protocol.runs.config import RunConfig, Source, check_seeds
+from examples.protocol.runs.config import RunConfig, RunSource, check_seeds
 from examples.protocol.runs.duration import estimate_time
-from examples.protocol.runs.experiment import NO_STORE, Experiment, Setup
+from examples.protocol.runs.experiment import NO_STORE, Experiment, ExperimentSettings
 from examples.protocol.runs.handcrafted import zero_shot_record
 from examples.protocol.runs.memory import MemoryEstimate, estimate_step
 from examples.protocol.runs.novel_names import check_novel
@@ -39,7 +39,7 @@ tyro: Any = require("tyro", extra="examples")
 class MethodOptions:
     """What to run and where to put it."""
 
-    source: Annotated[Source, tyro.conf.OmitArgPrefixes]
+    source: Annotated[RunSource, tyro.conf.OmitArgPrefixes]
     recipe: Annotated[Recipe, tyro.conf.OmitArgPrefixes]
     protocol: str = ""
     """Table of the method's recipe.toml: the settings below are its; empty for testbed, else paper."""
@@ -70,7 +70,7 @@ OF_SAR = {"--lam", "--sample-size", "--n-novel", "--novel", "--sampling", "--dir
 
 
 @dataclass(frozen=True)
-class Place:
+class DefaultsSelector:
     """The options that decide which settings are the defaults of all others."""
 
     dataset: str = ""
@@ -95,14 +95,14 @@ def main(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None = 
 def parse(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None) -> MethodOptions:
     """Read the command line; the defaults are those of the chosen data set's recipe."""
     name = method.__name__
-    place, _ = read_options(Place, argv, return_unknown_args=True, add_help=False)
-    on_testbed = place.data == "testbed"
-    if not place.dataset and not on_testbed:
-        raise InputError(f"pass --dataset as well, such as --data {place.data} --dataset dtd")
-    dataset = place.dataset or "animals"
-    protocol = place.protocol or ("testbed" if on_testbed else "paper")
+    chosen, _ = read_options(DefaultsSelector, argv, return_unknown_args=True, add_help=False)
+    on_testbed = chosen.data == "testbed"
+    if not chosen.dataset and not on_testbed:
+        raise InputError(f"pass --dataset as well, such as --data {chosen.data} --dataset dtd")
+    dataset = chosen.dataset or "animals"
+    protocol = chosen.protocol or ("testbed" if on_testbed else "paper")
     default = MethodOptions(
-        source=Source(dataset=dataset, data=place.data),
+        source=RunSource(dataset=dataset, data=chosen.data),
         recipe=load_recipe(recipe, protocol, dataset),
         protocol=protocol,
     )
@@ -163,8 +163,8 @@ def compare(method: type[PromptMethod], options: MethodOptions) -> None:
         refuse_without_gpu(device, options.recipe)
     group = ProcessGroup.join(device)
     store = FeatureStore(options.out / "features") if options.recipe.views else NO_STORE
-    setup = Setup.of(options.recipe)
-    experiment = Experiment(options.source, setup, device, workers=options.workers, store=store)
+    settings = ExperimentSettings.of(options.recipe)
+    experiment = Experiment(options.source, settings, device, workers=options.workers, store=store)
     runs = list_runs(method, options, experiment)
     missing = [run for run in runs if options.fresh or run.finished() is None]
     if missing and device.type == "cpu" and group.size == 1:

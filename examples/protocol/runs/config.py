@@ -48,7 +48,7 @@ def check_seeds(seeds: Sequence[int]) -> None:
 
 
 @dataclass(frozen=True)
-class Source:
+class RunSource:
     """Where model, images and novel names come from."""
 
     dataset: str
@@ -87,7 +87,7 @@ class Source:
             )
         if self.data != "testbed":
             if self.model == TESTBED_MODEL[0]:  # one's own images, offline
-                if self.pretrained not in (Source.pretrained, TESTBED_MODEL[1]):
+                if self.pretrained not in (RunSource.pretrained, TESTBED_MODEL[1]):
                     raise InputError(
                         f"--model testbed has weights of its own, so --pretrained {self.pretrained} has no effect; "
                         "leave it out, or pass another --model"
@@ -95,7 +95,7 @@ class Source:
                 object.__setattr__(self, "pretrained", TESTBED_MODEL[1])
             return
         asked = (self.model, self.pretrained)
-        if asked not in ((Source.model, Source.pretrained), TESTBED_MODEL):
+        if asked not in ((RunSource.model, RunSource.pretrained), TESTBED_MODEL):
             raise InputError(
                 f"the testbed has a model of its own, so --model and --pretrained ({', '.join(asked)}) have no effect; "
                 "leave them out, or pass --data FOLDER"
@@ -109,7 +109,7 @@ class RunConfig:
     """One training run."""
 
     method: str
-    source: Source
+    source: RunSource
     recipe: Recipe
     seed: int
     sar: bool

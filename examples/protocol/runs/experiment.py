@@ -20,7 +20,7 @@ from examples.protocol.data.transforms import Kind, Transform, build, pixels_of
 from examples.protocol.distributed import SINGLE_PROCESS, ProcessGroup
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import Precision, Recipe
-from examples.protocol.runs.config import Source
+from examples.protocol.runs.config import RunSource
 from examples.protocol.runs.loading import handcrafted_prompts, load_clip, open_source, open_testbed
 from examples.protocol.runs.novel_names import expected_names, in_options_of_the_command, novel_source
 from examples.protocol.runs.record import device_name, hash_tensors
@@ -34,7 +34,7 @@ NO_STORE = FeatureStore()
 
 
 @dataclass(frozen=True)
-class Setup:
+class ExperimentSettings:
     """The settings of a recipe that an experiment depends on; runs with equal ones can share it."""
 
     shots: int
@@ -47,7 +47,7 @@ class Setup:
     precision: Precision
 
     @classmethod
-    def of(cls, recipe: Recipe) -> Setup:
+    def of(cls, recipe: Recipe) -> ExperimentSettings:
         """Take them from a recipe."""
         return cls(**{field.name: getattr(recipe, field.name) for field in fields(cls)})
 
@@ -57,7 +57,7 @@ class Experiment:
 
     Args:
         source: where they come from.
-        setup: shots, batches, the bank's size and the model's precision.
+        settings: shots, batches, the bank's size and the model's precision.
         device: where the model goes.
         workers: processes that load images.
         store: keeps image features between runs.
@@ -68,22 +68,22 @@ class Experiment:
 
     def __init__(
         self,
-        source: Source,
-        setup: Setup,
+        source: RunSource,
+        settings: ExperimentSettings,
         device: torch.device,
         *,
         workers: int = 0,
         store: FeatureStore = NO_STORE,
     ) -> None:
         self.source = source
-        self.setup = setup
+        self.settings = settings
         self.device = device
         self.workers = workers
         self.store = store
         self.dataset = open_source(
             source, source.dataset
         )  # first, so that a wrong folder is reported before weights are downloaded
-        self.model, self.tokenizer = load_clip(source, setup.precision, device)
+        self.model, self.tokenizer = load_clip(source, settings.precision, device)
         self.official = self.dataset.key in catalogue()
         _warn_of_repeats(self.dataset.key, self.dataset.classnames)
         self._features: dict[str, Tensor] = {}
@@ -110,7 +110,7 @@ class Experiment:
 
     def training_set(self, seed: int) -> Dataset:
         """The shots of the classes that are trained on: drawn from all classes, then cut to base."""
-        drawn = few_shot(self.dataset, self.setup.shots, seed)
+        drawn = few_shot(self.dataset, self.settings.shots, seed)
         return drawn if self.source.targets or self.source.final else self._split(drawn)[0]
 
     @cached_property
@@ -134,7 +134,7 @@ class Experiment:
     @cached_property
     def templates(self) -> tuple[str, ...]:
         """The handcrafted prompts; a data set that is not the paper's has ImageNet's."""
-        return handcrafted_prompts(self.source, ensemble=self.setup.ensemble)
+        return handcrafted_prompts(self.source, ensemble=self.settings.ensemble)
 
     @cached_property
     def temperature(self) -> float:
@@ -150,7 +150,7 @@ class Experiment:
                 self.tokenizer,
                 self.classnames,
                 novel=novel_source(self.source, self.held_out),
-                n_novel=self.setup.n_novel,
+                n_novel=self.settings.n_novel,
                 templates=self.templates,
                 exclude=() if self.source.final or self.source.novel == "oracle" else self.held_out,
                 allow_repeated=self.official,
@@ -172,19 +172,19 @@ class Experiment:
     def pictures(self, seed: int, views: int) -> Pictures:
         """The training examples of a seed as a method sees them."""
         subset = self.training_set(seed)
-        transform = build(self.setup.augmentation, pixels_of(self.model))
+        transform = build(self.settings.augmentation, pixels_of(self.model))
         return Pictures(subset, subset.train, transform, views=views, seed=seed)
 
     def training_images(self, seed: int, method: PromptMethod, group: ProcessGroup) -> TrainingImages:
         """The epochs of one run: features where the image side is frozen, else the views themselves."""
-        pictures, size = self.pictures(seed, method.views), self.setup.batch_size
+        pictures, size = self.pictures(seed, method.views), self.settings.batch_size
         if method.trains_image_side:
             return TrainingImages(pictures, None, batch_size=size, workers=self.workers, group=group)
 
-        distinct = self.setup.views
+        distinct = self.settings.views
 
         def encode(number: int, views: Views) -> Tensor:
-            if self.setup.augmentation == "none":
+            if self.settings.augmentation == "none":
                 return self._kept(f"train/{seed}", pictures, views, method, group)
             if distinct:
                 return self._kept(f"train/{seed}/{number}", pictures, views, method, group, (seed, number))
@@ -206,11 +206,11 @@ class Experiment:
 
     def feature_bytes(self, seed: int, epochs: int) -> int:
         """Size of the features that a run with a frozen image tower reads or writes."""
-        lists = 1 if self.setup.augmentation == "none" else min(epochs, self.setup.views or epochs)
+        lists = 1 if self.settings.augmentation == "none" else min(epochs, self.settings.views or epochs)
         train = len(self.training_set(seed).train) * lists
         test = sum(len(test.test) for test in self.tests.values())
         width = text_tower(self.model, self.tokenizer).embed_dim
-        return (train + test) * width * (4 if self.setup.precision == "fp32" else 2)
+        return (train + test) * width * (4 if self.settings.precision == "fp32" else 2)
 
     def _kept(
         self,
@@ -240,8 +240,8 @@ class Experiment:
             "examples": content_key(examples=[(e.source, e.scene) for e in pictures.examples]),
             "transform": dict(pictures.transform.settings),
             "view": view,
-            "batch": self.setup.test_batch_size,
-            "precision": self.setup.precision,
+            "batch": self.settings.test_batch_size,
+            "precision": self.settings.precision,
             "computed_with": [*map(version, ("torch", "torchvision", "pillow")), device_name(self.device)],
         }
         encode = partial(self._encode, pictures, views, method, group)
@@ -250,7 +250,7 @@ class Experiment:
     def _encode(
         self, pictures: Pictures, views: Views, method: PromptMethod, group: ProcessGroup = SINGLE_PROCESS
     ) -> Tensor:
-        size = self.setup.test_batch_size
+        size = self.settings.test_batch_size
         return encode_in_order(method, len(pictures), views, batch_size=size, group=group)
 
     @property

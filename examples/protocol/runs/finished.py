@@ -17,7 +17,7 @@ from examples.protocol.data.transforms import Transform, build, pixels_of
 from examples.protocol.evaluation import text_rows
 from examples.protocol.method import PromptMethod, Tokenizer
 from examples.protocol.recipe import Recipe, check_setting
-from examples.protocol.runs.config import RunConfig, Source
+from examples.protocol.runs.config import RunConfig, RunSource
 from examples.protocol.runs.learned import run_of
 from examples.protocol.runs.loading import handcrafted_prompts, load_clip
 from examples.protocol.runs.record import Record, hash_tensors, read_record
@@ -136,7 +136,7 @@ def _config_of(record: Record) -> RunConfig:
     What is read later is looked up here too.
     """
     source: dict[str, Any] = {**record["source"], "targets": tuple(record["source"]["targets"])}
-    for name, kind in get_type_hints(Source).items():
+    for name, kind in get_type_hints(RunSource).items():
         if name in source and name != "targets":
             check_setting(name, source[name], kind)
     names = record["classnames"]
@@ -146,7 +146,7 @@ def _config_of(record: Record) -> RunConfig:
     check_setting("seed", record["seed"], int)
     check_setting("sar", record["sar"], bool)
     recipe = Recipe(**record["recipe"])
-    return RunConfig(record["method"], Source(**source), recipe, record["seed"], record["sar"])
+    return RunConfig(record["method"], RunSource(**source), recipe, record["seed"], record["sar"])
 
 
 def _check_strings(values: Sequence[object]) -> None:

@@ -30,7 +30,7 @@ def zero_shot_record(
             "targets": list(experiment.source.targets),
             "novel": "",
         },
-        "recipe": {"precision": experiment.setup.precision, "ensemble": experiment.setup.ensemble},
+        "recipe": {"precision": experiment.settings.precision, "ensemble": experiment.settings.ensemble},
     }
     code = identity([settings, experiment.fingerprints])
     path = out / f"{experiment.name}-zero-shot-{code[:8]}.json"
@@ -63,7 +63,7 @@ def zero_shot(experiment: Experiment) -> tuple[dict[str, float], dict[str, dict[
         experiment.tokenizer,
         names,
         n_base=len(names),
-        recipe=Recipe(precision=experiment.setup.precision),
+        recipe=Recipe(precision=experiment.settings.precision),
         dataset=experiment.source.dataset,
     )
     results: dict[str, float] = {}

@@ -15,13 +15,13 @@ from examples.protocol.data.catalogue import catalogue
 from examples.protocol.data.dataset import Dataset, Example
 from examples.protocol.method import Tokenizer
 from examples.protocol.recipe import Precision
-from examples.protocol.runs.config import Source
+from examples.protocol.runs.config import RunSource
 from examples.protocol.runs.hub import without_retries
 from sar_reg.bank import SPECIFIC, resolve_templates
 from sar_reg.errors import InputError, did_you_mean, require
 
 
-def load_clip(source: Source, precision: Precision, device: torch.device) -> tuple[Any, Tokenizer]:
+def load_clip(source: RunSource, precision: Precision, device: torch.device) -> tuple[Any, Tokenizer]:
     """The frozen model and its tokenizer: the testbed's, or one of open_clip's."""
     if source.model == "testbed":
         if precision == "fp16":
@@ -57,13 +57,13 @@ def load_clip(source: Source, precision: Precision, device: torch.device) -> tup
     return model.eval().requires_grad_(False), open_clip.get_tokenizer(source.model)
 
 
-def handcrafted_prompts(source: Source, *, ensemble: bool = True) -> tuple[str, ...]:
+def handcrafted_prompts(source: RunSource, *, ensemble: bool = True) -> tuple[str, ...]:
     """The handcrafted prompts; a data set that is not the paper's has ImageNet's."""
     prompts = resolve_templates(source.dataset if source.dataset in SPECIFIC else "imagenet")
     return prompts if ensemble else prompts[-1:]
 
 
-def open_source(source: Source, key: str) -> Dataset:
+def open_source(source: RunSource, key: str) -> Dataset:
     """The complete data set."""
     if source.data == "testbed":
         return open_testbed(key, source.split)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from examples.protocol.runs.config import Source
+from examples.protocol.runs.config import RunSource
 from sar_reg.class_names import fold
 from sar_reg.errors import InputError, did_you_mean
 from sar_reg.novel import NovelClassesError, NovelNames, NovelSource, Oracle, WordList, read_names
@@ -28,7 +28,7 @@ def check_novel(kind: str) -> None:
         )
 
 
-def novel_source(source: Source, held_out: Sequence[str]) -> NovelSource:
+def novel_source(source: RunSource, held_out: Sequence[str]) -> NovelSource:
     """Turn `source.novel` into a source of names.
 
     A list that was made for the data set comes before a fresh draw: runs then use what is in the repository.
@@ -71,7 +71,7 @@ def in_options_of_the_command(error: NovelClassesError) -> InputError:
     return InputError(f"{error.fact}; pass {fewer}, or other names with --novel FILE")
 
 
-def expected_names(source: Source, trained: Sequence[str]) -> tuple[str, ...]:
+def expected_names(source: RunSource, trained: Sequence[str]) -> tuple[str, ...]:
     """The names of `source.expected` that are not trained on."""
     if not source.expected:
         return ()
