@@ -16,7 +16,7 @@ from sar_reg.bank.encoding import encode_templates
 from sar_reg.bank.templates import DataSet, Template, resolve_templates
 from sar_reg.checks import switch, whole_number
 from sar_reg.class_names import name_tuple, refuse_repeats, spoken
-from sar_reg.errors import InputError
+from sar_reg.errors import InputError, counted
 from sar_reg.files import content_key
 from sar_reg.novel.same_name import KnownNames
 from sar_reg.novel.source import (
@@ -197,7 +197,7 @@ def _ask(
 def _first(names: tuple[str, ...], n: int, origin: str) -> tuple[str, ...]:
     if len(names) < n:
         raise NovelClassesError(
-            f"{n} novel classes were asked for, but {origin} has {len(names)} that may be used",
+            f"asked for {counted(n, 'novel class')}, but {origin} has {len(names)} that may be used",
             names,
             "add names, or ask for fewer with n_novel=",
         )

@@ -214,7 +214,7 @@ def test_sources_of_ones_own_are_asked_each_time_and_exclude_still_holds(clip: M
         def generate(self, base: Sequence[str], n: int, *, exclude: Sequence[str], seed: int) -> list[str]:
             return ["lynx", "Pumas"][:n]
 
-    with pytest.raises(NovelClassesError, match="2 novel classes were asked for, but Own has 1 "):
+    with pytest.raises(NovelClassesError, match="asked for 2 novel classes, but Own has 1 "):
         build(clip, tmp_path, novel=Own(), n_novel=2, exclude=["puma"])
     bank = build(clip, tmp_path, novel=Own(), n_novel=1, exclude=["puma"])
     assert bank.novel_classes == ("lynx",)
