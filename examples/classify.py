@@ -67,6 +67,10 @@ def names_of(run: FinishedRun, given: str) -> list[str]:
     """The classes to distinguish: from a file, from `given` separated by commas, or all that the run knows."""
     if not given:
         return list(run.classnames)
+    if Path(given).suffix in (".txt", ".csv", ".json") and not Path(given).is_file():
+        raise InputError(
+            f'there is no file {given}; --classes takes a file of names, or names as in "robin,blue tit"'
+        )
     names = read_names(given) if Path(given).is_file() else [name.strip() for name in given.split(",")]
     names = [name for name in names if name]
     folded = [fold(name) for name in names]

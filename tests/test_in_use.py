@@ -209,6 +209,10 @@ def test_a_head_is_refused_where_it_would_give_other_answers(records, place: Pat
         (["x.png", "--classes", "cat, Cat"], "--classes names cat twice"),
         (["x.png", "--classes", "blue tit,Blue_ Tit"], "--classes names blue tit twice"),
         (["x.png", "--classes", ","], "--classes holds no name"),
+        (
+            ["x.png", "--classes", "no/names.txt"],
+            r"there is no file no/names.txt; --classes takes a file of names",
+        ),
         (["x.png", "--classes", "apple"], "every image would be 100 % apple, the only class; name what else"),
         (["x.png", "--top", "0"], "--top must be 1 or more, not 0"),
         (["x.png", "--batch-size", "0"], "--batch-size must be 1 or more, not 0"),

@@ -111,6 +111,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def look(options: LookOptions) -> str:
     """Draw the picture and return the report."""
+    if options.most < 0:
+        raise InputError(f"--most must be 0 or more, not {options.most}")
     run = open_comparable(options.record, existing_device(options.device))
     method = run.method(run.classnames)
     with torch.no_grad():

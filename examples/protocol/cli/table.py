@@ -150,9 +150,15 @@ def as_markdown(rows: Sequence[ResultRow]) -> str:
 
 
 def fill(page: str, table: str) -> str:
-    """The page with the table between its two markers."""
-    head, _, rest = page.partition(BEGIN)
-    _, _, tail = rest.partition(END)
+    """The page with the table between its two markers.
+
+    Raises:
+        InputError: if each marker does not stand in the page once, `BEGIN` first.
+    """
+    head, begin, rest = page.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not (begin and end) or page.count(BEGIN) > 1 or page.count(END) > 1:
+        raise InputError(f"the page must hold the lines {BEGIN} and {END} once; the table goes between them")
     return f"{head}{BEGIN}\n{table}\n{END}{tail}"
 
 

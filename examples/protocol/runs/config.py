@@ -76,6 +76,9 @@ class RunSource:
 
     def __post_init__(self) -> None:
         check_distinct("--targets", self.targets)
+        own = self.split if self.data == "testbed" else self.dataset
+        if own in self.targets:
+            raise InputError(f"--targets {own} is what is tested on anyway as the source; name other targets")
         if self.final and (self.data == "testbed" or self.targets or self.base_classes):
             raise InputError(
                 "--final trains on all classes of your own photos: pass --data FOLDER, and neither --base-classes nor "

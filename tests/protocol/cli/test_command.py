@@ -244,6 +244,10 @@ def test_a_warning_of_wordnet_fits_every_command(caplog: pytest.LogCaptureFixtur
             ["--seeds", "1", "2", "1"],
             "error: --seeds names 1 more than once; pass each value once, since a repeat",
         ),
+        (
+            ["--targets", "scene"],
+            "--targets scene is what is tested on anyway as the source; name other targets",
+        ),
         (["--targets", "style", "style"], "--targets names style more than once"),
         (["--workers", "-1"], "error: --workers must be 0 or more, not -1"),
         (["--save-every", "-1"], "error: --save-every must be 0 or more, not -1"),

@@ -71,6 +71,13 @@ def test_a_zero_shot_record_is_refused(runs: Path, capsys: pytest.CaptureFixture
     assert "is a zero-shot record: nothing was learned" in capsys.readouterr().err
 
 
+def test_a_negative_number_of_classes_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        look.main([str(next(runs.glob("*seed1*.json"))), "--most", "-1"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: --most must be 0 or more, not -1\n"
+
+
 def test_the_class_that_moved_most_comes_first() -> None:
     handcrafted = torch.eye(4) + 0.1
     learned = handcrafted.clone()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from examples.protocol.cli import table
-from examples.protocol.cli.table import as_markdown, as_text, fill, of_method, rows_of
+from examples.protocol.cli.table import BEGIN, END, as_markdown, as_text, fill, of_method, rows_of
 from examples.protocol.runs.archive import read_records
 from sar_reg.errors import InputError
 from tests import ROOT
@@ -84,6 +84,14 @@ def test_a_page_keeps_its_text_around_the_table() -> None:
     filled = fill(page, "new")
     assert filled == "# A\n<!-- results: begin -->\nnew\n<!-- results: end -->\nend\n"
     assert fill(filled, "new") == filled
+
+
+@pytest.mark.parametrize("page", ["text", f"{BEGIN}\ntext", f"{END}{BEGIN}", f"{BEGIN}{END}text{BEGIN}{END}"])
+def test_a_page_without_its_markers_is_left_alone(page: str) -> None:
+    with pytest.raises(
+        InputError, match="must hold the lines <!-- results: begin --> and <!-- results: end --> once"
+    ):
+        fill(page, "table")
 
 
 def test_the_pages_show_what_the_records_give() -> None:
