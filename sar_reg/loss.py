@@ -19,7 +19,7 @@ KEPT_GRAM = 4096  # classes up to which the target's cosines are kept: 64 MB
 
 
 class Bank(Protocol):
-    """What the loss reads of an `AnchorBank`: (N, D) frozen rows, the τ of CLIP's softmax, and N names."""
+    """The part of an `AnchorBank` that the loss uses: (N, D) frozen rows, the τ of CLIP's softmax, and N names."""
 
     @property
     def embeddings(self) -> Tensor: ...
@@ -41,7 +41,7 @@ class SimilarityAlignmentLoss(nn.Module):
     run draw the same classes. A state without it (trained without this loss) leaves `step` as it is.
     In `eval()` each call uses all other classes, draws nothing and leaves `step` alone.
 
-    Holding a draw: `sar(text_features, step=s)` uses draw s and does not advance.
+    Repeating a draw: `sar(text_features, step=s)` uses draw s and does not advance.
 
     - LBFGS, SAM: the closure runs several times per update, so name its draw: `step=update`.
     - Gradient accumulation: text features are the same in each part, so call the loss once per update, or name
@@ -52,7 +52,7 @@ class SimilarityAlignmentLoss(nn.Module):
 
     Args:
         bank: the frozen side; its embeddings follow `.to(device)` and are not rounded by `.half()`.
-        sample_size: K at least 2; None or more than N - 1 means all N - 1 other classes.
+        sample_size: K, at least 2; None, or a value above N - 1, uses all N - 1 other classes.
         seed: names the sequence of draws.
         sampling: `"ring"` (one shuffled circle of the classes per step) or `"independent"` rows, as in the paper.
         reduction: `"mean"`, `"sum"` or `"none"` (one value per class).

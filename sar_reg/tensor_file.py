@@ -42,7 +42,7 @@ class TensorFile:
     again: str
 
     def save(self, path: str | os.PathLike[str], about: str, tensor: Tensor) -> Path:
-        """Write a contiguous CPU tensor and JSON text about it, replacing the file whole."""
+        """Write a contiguous CPU tensor and its JSON metadata; the file is replaced atomically."""
         metadata = {"format": self.format, self.about: about, "sha256": _digest(about, tensor)}
         return write_atomic(path, serialize({self.tensor: tensor}, metadata))
 

@@ -295,7 +295,7 @@ def test_what_is_no_bank() -> None:
     ("n", "options", "kept"),
     [
         (1025, {"sample_size": None}, True),
-        (1026, {"sample_size": None}, False),  # the PyTorch path, which has no use for the cosines
+        (1026, {"sample_size": None}, False),  # the PyTorch path, which does not use the cosines
         (1100, {"sample_size": 1025, "sampling": "independent"}, False),
         (1100, {"sample_size": None, "impl": "triton"}, True),
         (1100, {"sample_size": 64}, True),

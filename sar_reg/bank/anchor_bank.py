@@ -180,7 +180,7 @@ class AnchorBank:
         features: Float[Tensor, "new width"] | None = None,
         threshold: float = 0.95,
     ) -> Overlap:
-        """Which novel classes are among a benchmark's new classes: the same, in another spelling, or alike in feature.
+        """Find novel classes that are new classes of a benchmark: equal, respelled, or with similar features.
 
         Args:
             new_classes: of a benchmark.

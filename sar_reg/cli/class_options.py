@@ -65,7 +65,7 @@ def add_class_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--n-novel", type=count, default=200, help="novel classes wanted (default: %(default)s)")
     add("--allow-fewer", action="store_true", help="take fewer when there are no more")
-    add("--seed", type=int, default=0, help="of the random draws (default: %(default)s)")
+    add("--seed", type=int, default=0, help="seed of the random draws (default: %(default)s)")
     add(
         "--filtering",
         choices=("strict", "exact"),

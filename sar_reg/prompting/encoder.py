@@ -47,23 +47,23 @@ class PromptEncoder(nn.Module):
     where sharing is not exact, the full length is encoded, and where that differs too, the model is refused.
 
     A module without parameters of its own: it refers to the model, whose weights are neither its parameters
-    nor in its `state_dict`, and takes it along in `to(...)`. Threads may share one without
+    nor in its `state_dict`, and `to(...)` moves it too. Threads may share one without
     `cuda_graph`. A copy (`copy.deepcopy`, pickle) has a copy of the model.
 
     Args:
         model: any model `text_tower` accepts except a bare function.
-        tokenizer: its tokenizer; None where `text_tower` knows it.
+        tokenizer: its tokenizer; None if `text_tower` knows it.
         classnames: class names; "_" is read as a space.
         n_ctx: number of learnable context vectors.
         infix: fixed words between context and name, such as MaPLe's "of a".
-        suffix: what follows the name.
+        suffix: fixed words after the name.
         class_position: "end", "middle" (half of the context before the name) or "front"; the last two share
             fewer rows.
         checkpoint: recompute blocks in backward: memory for one block's rows and each block's input.
         chunk_size: classes in one pass; each pass is recomputed in backward, which bounds the memory.
         buckets: pad to at most this many lengths instead of one group per length: fewer, larger kernels for
             GPUs.
-        layout: "grouped" computes the fewest rows, in thousands of operations; "packed" computes a few more, in
+        layout: "grouped" computes the fewest rows, with thousands of operations; "packed" computes a few more, with
             about 300 operations for any number of classes; "auto" is packed on CUDA and grouped elsewhere. Both
             return the same features and gradients.
         compile: run through `torch.compile` as one graph, with its default backend or the one named.

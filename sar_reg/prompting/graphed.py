@@ -75,7 +75,7 @@ class GraphedEncoding:
             )
         if torch.cuda.is_current_stream_capturing():
             raise InputError(
-                "the encoder was called inside the capture of another CUDA graph, which contains it anyway: use "
+                "the encoder was called during the capture of another CUDA graph, which already records it: use "
                 "cuda_graph=False there"
             )
         assert plan is not None

@@ -49,7 +49,7 @@ def similarity_alignment_loss(
             a zero row has cosine 0 with every class, and zero gradient.
         target: (N, D) frozen features of the same classes in the same order, such as `bank.embeddings`.
         temperature: τ > 0, the model's own 1 / exp(logit_scale).
-        sample_size: K, how many other classes each class is compared with; None or more than N - 1: all. With one
+        sample_size: K other classes for each class; None, or a value above N - 1, uses all N - 1. With one
             other class, loss and gradient are always 0; a warning is issued.
         indices: (N, K) the sets S_i of a caller, instead of drawing them; a repeated class counts twice.
         seed: names the sequence of draws.

@@ -82,7 +82,7 @@ _OPTIONS = "SymInt k, float temperature, bool mean, bool reverse, str impl"
 def _run_forward(*arguments: Any) -> tuple[Tensor, Tensor]:
     """KL (N,), and what backward needs: two numbers per pair and one to three per row."""
     learned, target, gram, sets, *options, impl = arguments
-    kept = () if impl == "torch" else (gram,)  # the PyTorch path has no use for the target's cosines
+    kept = () if impl == "torch" else (gram,)  # the PyTorch path does not use the target's cosines
     return _implementation(impl).forward(learned, target, *kept, sets, *options)
 
 

@@ -185,6 +185,6 @@ def test_a_setting_that_a_method_does_not_use_is_refused(name: str, setting: str
         assert str(getattr(command.parse(method, path, given).recipe, setting)) == OTHER_VALUES[setting]
     else:
         with pytest.raises(
-            InputError, match=f"{method.__name__} has no use for {flag}; of its own it has --n-ctx"
+            InputError, match=f"{flag} does not apply to {method.__name__}; its options are --n-ctx"
         ):
             command.parse(method, path, given)

@@ -312,7 +312,7 @@ def test_transforms_compilers_and_other_captures_are_refused(
     with pytest.raises(InputError, match=r"neither under torch\.compile nor in torch\.func"):
         torch.func.grad(lambda x: graphed(x).sum())(context)
     monkeypatch.setattr("torch.cuda.is_current_stream_capturing", lambda: True)
-    with pytest.raises(InputError, match="inside the capture of another CUDA graph"):
+    with pytest.raises(InputError, match="during the capture of another CUDA graph"):
         graphed(context)
 
 

@@ -74,7 +74,7 @@ def check_key(key: str, origin: str) -> str:
     key = key.strip()
     if not re.fullmatch("[!-~]+", key):
         raise InputError(
-            f"{origin} is empty or holds spaces, line breaks or characters outside ASCII, which no key has; "
+            f"{origin} is empty, or contains spaces, line breaks or characters outside ASCII, unlike any key; "
             "set it to the key alone"
         )
     return key

@@ -1,4 +1,4 @@
-"""WordNet as this package needs it: nouns and adjectives, their words, and how they hang together."""
+"""WordNet as this package uses it: nouns, adjectives, their words and relations."""
 
 from __future__ import annotations
 

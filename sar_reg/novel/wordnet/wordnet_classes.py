@@ -36,22 +36,22 @@ _ADVICE = "Describe the classes by a domain, use an LLM or a word list, or ask f
 class WordNetClasses:
     """Novel classes from WordNet, offline and the same each time for the same seed.
 
-    `"related"`: where WordNet places most of the classes under one kind that says something, or under a few,
-    other members of these are given, in proportion and common ones first. Adjectives are placed in WordNet's
-    clusters of similar adjectives. Where it does not, common nouns are drawn at random. The log, and
-    `provenance["outcome"]` of what `generate` returns, say which of these was done.
+    `"related"`: if WordNet places most of the classes in one specific category, or in a few, other members of these
+    are returned, in proportion and most frequent first. Adjectives are placed in WordNet's clusters of similar
+    adjectives. Otherwise common nouns are drawn at random. `provenance["outcome"]` of the returned names records
+    which of these was done, and a warning is logged if names are not of the category.
 
     `"random"`: common nouns drawn at random, independent of the classes, as in the paper's Figure 5.
 
-    Single letters and codes are not looked up. Neither a class in other words nor a kind of a class is given,
-    nor a word that WordNet or a public list marks as offensive.
+    Single letters and codes are not looked up. Synonyms and subtypes of the classes are not returned, nor words
+    that WordNet or a public list marks as offensive.
 
     Attributes:
         strategy: `"related"` or `"random"`.
         wordnet_root: another WordNet than the packaged one, see `load_wordnet`.
-        domain: a noun for what all base classes are, such as `"aircraft"`; its members are given then.
+        domain: a noun for what all base classes are, such as `"aircraft"`; its members are then returned.
         filtering: as in `clean_names`.
-        allow_fewer: return what there is, with a warning in the log, where WordNet has no more.
+        allow_fewer: return fewer names, with a warning in the log, if WordNet has no more.
 
     Raises:
         InputError: if `strategy` or `filtering` is neither of its values, or `domain` is not a word.
@@ -171,13 +171,21 @@ def _warn(account: dict[str, Any], classes: int) -> None:
     names = ("asked", "kept", "kind", "of_that_kind", "at_random", "found")
     asked, kept, kind, related, random, found = map(account.__getitem__, names)
     if kept < asked:
-        log.warning("WordNet has %d of %s asked for; going on with these", kept, counted(asked, "name"))
+        log.warning(
+            "WordNet has %d of the %s that were requested; continuing with these",
+            kept,
+            counted(asked, "name"),
+        )
     if kind is None:
-        problem = f"it has no kind for most of them; used instead: {counted(kept, 'common noun')} at random"
+        problem = (
+            f"it has no category for most of them; used instead: {counted(kept, 'common noun')} at random"
+        )
     elif related < _MOSTLY * kept:
         wider = kept - related - random
-        found_in = counted(related, "further member")
-        problem = f"it has {found_in} of {kind}; names of wider kinds: {wider}, at random: {random}"
+        problem = (
+            f"only {related} of {counted(kept, 'name')} are in the category {kind}; in broader ones: {wider}, "
+            f"random: {random}"
+        )
     elif 2 * found < classes:
         problem = f"the names are members of {kind}"
     else:

@@ -87,7 +87,8 @@ def test_what_is_beyond_the_kind_is_announced(caplog: pytest.LogCaptureFixture) 
     count = many.provenance["outcome"]["of_that_kind"]
     assert 60 < count < 200
     assert share_below(many[:count], "musical instrument") == 1
-    assert f"it has {count} further members of musical instrument; " in caplog.messages[-1]
+    shown = f"only {count} of {len(many)} names are in the category musical instrument; "
+    assert shown in caplog.messages[-1]
     assert "Describe the classes by a domain, use an LLM or a word list" in caplog.messages[-1]
 
 
@@ -184,7 +185,7 @@ def test_too_many_are_refused_with_those_found(caplog: pytest.LogCaptureFixture)
     source = WordNetClasses(allow_fewer=True)
     names = source.generate(["beagle", "pug", "collie"], 100_000)
     assert list(names) == caught.value.names
-    assert f"WordNet has {len(names)} of 100000 names asked for" in caplog.text
+    assert f"WordNet has {len(names)} of the 100000 names that were requested" in caplog.text
     assert source.describe()["allow_fewer"] is True
 
 
@@ -290,14 +291,16 @@ def test_names_fit_or_the_log_says_why_not(title: str, caplog: pytest.LogCapture
     if title not in READ:
         assert outcome["kind"] is None
         assert outcome["at_random"] == len(found) == 100
-        assert "it has no kind for most of them; used instead: 100 common nouns at random" in caplog.text
+        assert "it has no category for most of them; used instead: 100 common nouns at random" in caplog.text
         return
     names, unfit = (READ[title][key].split(", ") for key in ("names", "unfit"))
     assert list(found[: outcome["of_that_kind"]]) == names
     assert set(unfit) <= set(names)
     assert len(unfit) <= 0.15 * len(names)
     rest = 100 - len(names)
-    assert (f"it has {len(names)} further members of {outcome['kind']}" in caplog.text) == (rest > 10)
+    assert (f"only {len(names)} of 100 names are in the category {outcome['kind']}" in caplog.text) == (
+        rest > 10
+    )
     assert bool(caplog.text) == (rest > 10)
 
 
