@@ -110,9 +110,11 @@ def _names(folder: Path, photos: Photos, *, write: bool) -> str:
     if not photos.folders:
         return ""
     if not write:
-        return f"if a prompt reads badly: --write-names writes {path}, in which you can change the words"
+        return (
+            f"if a prompt does not read well: --write-names writes {path}, in which you can change the words"
+        )
     write_words(path, photos.folders)
-    return f"{path} was written: change the words there if a prompt reads badly"
+    return f"{path} was written: change the words there if a prompt does not read well"
 
 
 def as_text(report: Report) -> str:

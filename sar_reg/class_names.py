@@ -44,7 +44,7 @@ def name_tuple(
         raise InputError(f"{argument} must be a list of {what}, not one string; write [{names!r}]")
     if isinstance(names, Set) and ordered:
         raise InputError(
-            f"{argument} needs an order, and that of a set changes from run to run; pass sorted(names)"
+            f"{argument} needs an order, and a set's order changes from run to run; pass sorted(names)"
         )
     if isinstance(names, Mapping):
         raise InputError(f"{argument} must be a list of {what}, not a mapping; pass list(mapping.values())")

@@ -39,7 +39,7 @@ def require(module: str, *, extra: str) -> ModuleType:
 
     Args:
         module: name of the module, such as `"openai"`.
-        extra: the extra of `sar-reg` that brings it, such as `"llm"`.
+        extra: the extra of `sar-reg` that installs it, such as `"llm"`.
 
     Raises:
         MissingExtraError: if the module cannot be imported.

@@ -63,7 +63,7 @@ class SimilarityAlignmentLoss(nn.Module):
         InputError: for a bank or options that do not fit; also for two classes or `sample_size=1`, with which the
             loss is always 0.
 
-    Memory: the bank; where the kernels run, up to 4,096 classes also its N x N cosines.
+    Memory: the bank; if the kernels run, up to 4,096 classes also its N x N cosines.
 
     Examples:
         >>> from types import SimpleNamespace
@@ -139,7 +139,7 @@ class SimilarityAlignmentLoss(nn.Module):
 
         Raises:
             InputError: if the features, the names or the step do not fit.
-            SarRegError: if called during backward, where it is not clear which draw to repeat.
+            SarRegError: if called during backward, when it is not clear which draw to repeat.
         """
         if classnames is not None:
             self._check_order(classnames)
@@ -167,7 +167,9 @@ class SimilarityAlignmentLoss(nn.Module):
     def _advance(self) -> None:
         try:
             self.step += 1
-        except RuntimeError as error:  # grad, vjp and their kin change nothing outside of the function
+        except (
+            RuntimeError
+        ) as error:  # grad, vjp and similar transforms cannot change state outside the function
             raise SarRegError(
                 "the loss moves on to the next draw, which torch.func does not allow inside grad, vjp and jacrev: name "
                 "the draw, sar(text_features, step=...)"
@@ -191,7 +193,7 @@ class SimilarityAlignmentLoss(nn.Module):
         return self.target.device, (self.target.dtype,), self.sample_size, sets
 
     def _cosines(self) -> Tensor | None:
-        """The target's Gram matrix where a kernel will read it; in float64, so that no matmul setting shows."""
+        """The target's Gram matrix if a kernel will read it; in float64, so that no matmul setting shows."""
         device, dtypes, k, sets = self._inputs()
         if self.impl == "triton" and api.why_not_triton(device, dtypes, sets):
             return None  # the features may be moved to where it runs

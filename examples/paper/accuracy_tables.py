@@ -25,7 +25,7 @@ class AccuracyRow:
     Attributes:
         group: data set or `"average"`, method and variant.
         label: what a reader sees for method and variant.
-        ours: metric → mean over seeds, None where a run is missing.
+        ours: metric → mean over seeds, None if a run is missing.
         spread: metric → standard deviation over seeds.
         theirs: metric → the paper's number; empty if it has none, or none that compares.
         official: metric → the number of the method's own paper; empty likewise.
@@ -146,7 +146,7 @@ def _complete(sweep: Sweep, accuracies: Accuracies) -> bool:
 
 
 def _row(sweep: Sweep, accuracies: Accuracies, group: Group, *, compares: bool) -> AccuracyRow:
-    """One row; with the paper's numbers where ours `compares` with them."""
+    """One row; with the paper's numbers if ours `compares` with them."""
     layout, (_, method, variant) = LAYOUTS[sweep.name], group
     first, with_novel = next(iter(sweep.variants)), bool(sweep.variants[variant]["sar"])
     ours, held_out = {metric: accuracies.mean(*group, metric) for metric in METRICS}, ""

@@ -31,7 +31,7 @@ class CostRow:
         dataset: its key.
         method: name of the method.
         variant: name of the variant.
-        ours: quantity → mean over seeds, None where a run is missing.
+        ours: quantity → mean over seeds, None if a run is missing.
         theirs: the paper's values under the same names; empty if they do not belong to this data.
     """
 

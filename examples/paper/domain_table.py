@@ -20,7 +20,7 @@ class DomainRow:
         dataset: key of the source, or `"average"`.
         method: name of the method.
         variant: name of the variant.
-        ours: `source`, each target and `average` over targets → mean over seeds, None where a run is missing.
+        ours: `source`, each target and `average` over targets → mean over seeds, None if a run is missing.
         spread: source and targets → standard deviation over seeds.
         theirs: the paper's numbers, under the same names.
         paired: for each target, mean and standard deviation of the gain over the baseline, seed by seed.

@@ -19,7 +19,7 @@ MIXED = {"blended": "blended with handcrafted", "handcrafted_new": "handcrafted 
 BySeed = Mapping[int, Mapping[str, float]]
 """Joint accuracies by seed."""
 Values = Mapping[str, tuple[float, float | None]]
-"""Metric → mean over seeds and data sets, and spread over seeds; empty where a run is missing."""
+"""Metric → mean over seeds and data sets, and spread over seeds; empty if a run is missing."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from examples.protocol.runs.config import RunSource, check_distinct, check_seeds
 from sar_reg.errors import InputError, did_you_mean
 
 PUBLISHED = "published"
-"""What --data is called where an estimate needs no data."""
+"""The value of --data for an estimate without data."""
 _RUNNING = ("engine", "runs_per_gpu", "store")
 WITHOUT_EFFECT: Mapping[str, tuple[str, ...]] = {
     "print_commands": ("estimate", "only", "run", "render", "records", "engine", "runs_per_gpu"),
@@ -50,7 +50,7 @@ class PaperOptions:
     pretrained: str = RunSource.pretrained
     """open_clip's name of the weights, or a file."""
     novel: str = ""
-    """Novel names, where the table does not choose them: related or random (WordNet), llm (novel/KEY.llm.json), or a
+    """Novel names, if the table does not choose them: related or random (WordNet), llm (novel/KEY.llm.json), or a
     file; empty for related."""
     run: bool = True
     """Do the missing runs; --no-run renders the finished ones."""

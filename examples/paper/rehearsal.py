@@ -41,7 +41,7 @@ CONFIG = {
     "text_cfg": {**TOWER, "context_length": 77, "vocab_size": 49408, "heads": 2},
 }
 IMAGES: Mapping[str, tuple[int, int, int]] = {"imagenet": (1, 0, 1), **dict.fromkeys(SHIFTED, (0, 0, 1))}
-"""Train, val and test images per class where there are 1,000 classes; the others have `FEW`."""
+"""Train, val and test images per class if there are 1,000 classes; the others have `FEW`."""
 FEW = (2, 1, 2)
 RECIPE: Mapping[str, Value] = {"epochs": 1, "batch_size": 2048}
 """One epoch of one step."""

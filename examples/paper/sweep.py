@@ -130,7 +130,7 @@ def plan(
         sweep: the sweep.
         data: `"testbed"`, or the folder with the paper's data sets.
         datasets: only these, instead of the sweep's.
-        origin: `model`, `pretrained` and `novel` of every run's source, where they are not the usual ones. Runs
+        origin: `model`, `pretrained` and `novel` of every run's source, if they differ from the defaults. Runs
             with a language model's words are left out if the data set has no such list.
         descriptions: folder with CoPrompt's sentences.
         changes: settings of the recipe to change in every run, such as `epochs=1`.

@@ -117,7 +117,7 @@ def number(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
 
 
 def with_spread(value: float | None, spread: float | None) -> str:
-    """`mean ± std`, without the latter where there is one seed only."""
+    """`mean ± std`, without the latter if there is only one seed."""
     return number(value) if value is None or spread is None else f"{value:.2f} ± {spread:.2f}"
 
 

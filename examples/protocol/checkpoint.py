@@ -53,7 +53,7 @@ def load_checkpoint(
     *,
     run: str,
 ) -> dict[str, Any] | None:
-    """Put everything back as `save_checkpoint` found it; None where there is nothing to go on from.
+    """Put everything back as `save_checkpoint` found it; None if there is nothing to resume from.
 
     A file that is damaged or belongs to another run counts as none: the run then starts at the beginning.
     """

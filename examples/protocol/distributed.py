@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def choose_device(wanted: str = "") -> torch.device:
-    """The device asked for; else this process's own GPU, or the CPU where there is none."""
+    """The device asked for; else this process's own GPU, or the CPU if there is none."""
     if wanted:
         return existing_device(wanted)
     if not torch.cuda.is_available():

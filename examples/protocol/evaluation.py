@@ -36,7 +36,7 @@ def percent_equal(predicted: Int[Tensor, " images"], labels: Int[Tensor, " image
 
 
 def harmonic_mean(base: float, new: float) -> float:
-    """H = 2bn / (b + n), 0 where both are 0.
+    """H = 2bn / (b + n), 0 if both are 0.
 
     >>> round(harmonic_mean(82.69, 63.22), 2)
     71.66

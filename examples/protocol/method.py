@@ -26,7 +26,7 @@ class Step:
     Attributes:
         loss: what the method itself minimises (scalar, with gradient).
         text_features: (N, D), the rows the classifier would use for all N names, base first; not normalised.
-        terms: the parts of the loss, unweighted: `ce`, and `reg_text`, `reg_image` where the method has them.
+        terms: the parts of the loss, unweighted: `ce`, and `reg_text`, `reg_image` if the method has them.
     """
 
     loss: Float[Tensor, ""]
@@ -94,7 +94,7 @@ class PromptMethod(nn.Module):
         """Refuse settings that the method cannot follow.
 
         Raises:
-            InputError: for kept views where the image side is trained.
+            InputError: for kept views if the image side is trained.
         """
         if recipe.views and cls.trains_image_side:
             raise InputError(

@@ -73,7 +73,7 @@ def train(
         images: the epochs.
         recipe: hyper-parameters.
         group: the processes that share each batch.
-        checkpoints: where to go on from, if there is something, and where to save.
+        checkpoints: where to resume from, if there is a checkpoint, and where to save.
         on_epoch: called after each epoch with its number and its means.
         cuda_graph: replay forward and backward as one CUDA graph.
 

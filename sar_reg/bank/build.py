@@ -177,7 +177,7 @@ def _ask(
     cache: BankCache,
     offline: bool,
 ) -> NovelNames:
-    """`n` names of a source, from the cache where the source states what they depend on."""
+    """`n` names of a source, from the cache if the source states what they depend on."""
     source = novel.with_cache(cache.folder, offline=offline) if isinstance(novel, ResumableSource) else novel
 
     def ask() -> NovelNames:

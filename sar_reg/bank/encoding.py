@@ -36,7 +36,7 @@ def encode_templates(
     The words before the class name are the same for all classes, so a tower that allows it computes them once
     per template and batch. No gradient; the model's mode and flags stay. Autocast is switched off: the
     features have the precision of the model's own weights. The shortest and the longest sentence are compared
-    with the model's own encoding first; where the shared way differs, the model encodes all.
+    with the model's own encoding first; if the shared encoding differs, the model encodes everything.
 
     Args:
         tower: from `text_tower`.

@@ -29,7 +29,7 @@ def give(text: object) -> None:
 
 
 def give_json(value: Any) -> None:
-    """Print a result as JSON, with escapes where the terminal does not speak UTF-8."""
+    """Print a result as JSON, with escapes if the terminal does not support UTF-8."""
     unicode = "utf" in (getattr(sys.stdout, "encoding", None) or "").lower()
     give(json.dumps(value, indent=1, ensure_ascii=not unicode))
 

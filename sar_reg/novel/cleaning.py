@@ -104,7 +104,7 @@ def clean_names(
         The names to use and, by reason, those dropped.
 
     Raises:
-        InputError: if `filtering` is neither, or a string stands where a list belongs.
+        InputError: if `filtering` is neither, or a string was passed instead of a list.
 
     Examples:
         >>> cleaned = clean_names(["1. **Siamese_cat**", "- Beagles", "siamese cat."], base=["beagle"])
@@ -183,7 +183,7 @@ def _plain(character: str) -> str:
 
 
 def is_placeholder(name: str) -> bool:
-    """Whether it stands for a name, as "class 1" and "N/A" do."""
+    """Whether it is a placeholder for a name, as "class 1" and "N/A" do."""
     return _PLACEHOLDER.fullmatch(spoken(name)) is not None
 
 

@@ -44,7 +44,7 @@ class PromptEncoder(nn.Module):
     says so; `chunk_size` bounds the memory there too, `checkpoint`, `buckets` and `compile` do nothing.
     The model's weights are read at each call, so changed values count. When an encoder is made, and whenever
     the model's modules or hooks have changed, its features of a few prompts are compared with the model's own:
-    where sharing is not exact, the full length is encoded, and where that differs too, the model is refused.
+    if sharing is not exact, the full length is encoded, and if that differs too, the model is refused.
 
     A module without parameters of its own: it refers to the model, whose weights are neither its parameters
     nor in its `state_dict`, and `to(...)` moves it too. Threads may share one without
@@ -154,7 +154,7 @@ class PromptEncoder(nn.Module):
 
     @property
     def tokens(self) -> Int[Tensor, "classes context"]:
-        """Token ids of the placeholder prompts, "X" where the context stands."""
+        """Token ids of the placeholder prompts, "X" at the positions of the context."""
         return self._prepared.rows.tokens
 
     def __len__(self) -> int:

@@ -26,7 +26,7 @@ def check_capturable(tower: TextTower, plan: PrefixPlan | None) -> None:
 
     Args:
         tower: the model's text side.
-        plan: the plan of its prompts, None where they share nothing.
+        plan: the plan of its prompts, None if they share nothing.
 
     Raises:
         InputError: if the model is not on a CUDA device, is encoded in full, or in the grouped layout.

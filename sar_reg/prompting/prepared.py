@@ -1,4 +1,4 @@
-"""A model's text tower as it is now, with the plans of some prompts: made again when the model has changed or moved."""
+"""A model's text tower as it is now, with the plans of some prompts: rebuilt when the model has changed or moved."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Prepared:
     Attributes:
         tower: the tower, compared with the model's own encoding.
         rows: the prompts, on the tower's device.
-        plans: for a context that all classes share, and for one of each class; empty where nothing is shared.
+        plans: for a context that all classes share, and for one of each class; empty if nothing is shared.
     """
 
     def __init__(self, tower: TextTower, rows: PromptRows, n_ctx: int, options: PlanOptions) -> None:

@@ -21,7 +21,7 @@ _BOUNDS = {torch.float64: 1e-7, torch.float32: 1e-3, torch.float16: 3e-2, torch.
 
 
 def verified(tower: TextTower, rows: PromptRows, n_ctx: int = 0, options: PlanOptions = DEFAULT) -> TextTower:
-    """The tower, without sharing where the model does not do what its library wrote or features differ.
+    """The tower, without sharing if the model was modified or features differ.
 
     The shortest and the longest prompt are encoded by the model and by this package, context vectors being
     the embeddings of arbitrary words. Cost: a few prompts of full length.

@@ -106,7 +106,7 @@ def evaluate(
     indices: Int[Tensor, "classes samples"] | None = None,
     gram: Float[Tensor, "classes classes"] | None = None,
 ) -> Float[Tensor, "*row"]:
-    """`similarity_alignment_loss` of checked arguments; `gram`: the target's cosines where they are kept."""
+    """`similarity_alignment_loss` of checked arguments; `gram`: the target's cosines if they are kept."""
     temperature, seed, sampling, reduction, direction, impl = options
     n = learned.shape[0]
     sets = "given" if indices is not None else which_sets(n, k, sampling)
@@ -149,7 +149,7 @@ def which_sets(n: int, k: int, sampling: Sampling) -> Sets:
 def choose_implementation(
     impl: Implementation, device: torch.device, dtypes: tuple[torch.dtype, ...], k: int, sets: Sets
 ) -> Literal["reference", "torch", "triton"]:
-    """What `impl` means for these inputs: `"auto"` is Triton for CUDA tensors where it can run, else PyTorch."""
+    """What `impl` means for these inputs: `"auto"` is Triton for CUDA tensors if it can run, else PyTorch."""
     if impl in ("reference", "torch"):
         return impl
     reason = why_not_triton(device, dtypes, sets)

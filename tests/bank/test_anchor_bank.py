@@ -163,10 +163,10 @@ def test_novel_names_are_taken_in_order_without_the_excluded(clip) -> None:
             {"base_classes": ["cat"], "exclude": "dog"},
             "exclude must be a list of class names, not one string",
         ),
-        ({"base_classes": {"cat", "dog"}}, r"that of a set changes from run to run; pass sorted\(names\)"),
+        ({"base_classes": {"cat", "dog"}}, r"a set's order changes from run to run; pass sorted\(names\)"),
         (
             {"base_classes": ["cat"], "novel": {"dog"}},
-            r"that of a set changes from run to run; pass sorted\(names\)",
+            r"a set's order changes from run to run; pass sorted\(names\)",
         ),
         ({"base_classes": ["cat", 3]}, r"base_classes\[1\] is 3, not a string"),
         ({"base_classes": ["cat"], "novel": [None]}, r"novel\[0\] is None, not a string"),

@@ -20,7 +20,7 @@ from tests.prompting.models import NAMES, WIDTH, clip
         ({"classnames": "cat"}, "classnames must be a list of class names, not one string; write ['cat']"),
         (
             {"classnames": {"cat"}},
-            "classnames needs an order, and that of a set changes from run to run; pass sorted(names)",
+            "classnames needs an order, and a set's order changes from run to run; pass sorted(names)",
         ),
         ({"classnames": 3}, "classnames must be a list of class names, not int"),
         ({"classnames": [1, 2]}, "classnames[0] is 1, not a string; convert it with str()"),

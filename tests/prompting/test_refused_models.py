@@ -25,9 +25,7 @@ def test_adapters_with_prompts_of_their_own_are_refused() -> None:
         def get_base_model(self) -> nn.Module:
             return clip()
 
-    with pytest.raises(
-        InputError, match=r"^PeftModel puts prompts of its own into the model: pass the model "
-    ):
+    with pytest.raises(InputError, match=r"^PeftModel adds its own prompts to the model: pass the model "):
         PromptEncoder(PeftModel(), open_clip.tokenize, NAMES, n_ctx=4)
 
 

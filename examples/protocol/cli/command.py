@@ -211,7 +211,7 @@ def list_runs(method: type[PromptMethod], options: MethodOptions, experiment: Ex
 
 
 def do_runs(runs: Sequence[Run], options: MethodOptions, group: ProcessGroup) -> list[Record]:
-    """The record of each run, from its file where it is finished."""
+    """The record of each run, from its file if it is finished."""
     progress = Progress(len(runs) * options.recipe.epochs, shown=group.first)
     records = []
     for run in runs:

@@ -72,7 +72,7 @@ def name_classes(
 ) -> ClassWords:
     """Assign a class name and a label to every folder, in the folders' order.
 
-    Folders of different parts are the same class where their names agree up to case, `_` and the form of
+    Folders of different parts are the same class if their names agree up to case, `_` and the form of
     accents. Two folders of one part are the same class only if names.csv has the same words for both.
 
     Args:

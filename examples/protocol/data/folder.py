@@ -33,7 +33,7 @@ class Photos:
 
     Attributes:
         root: where the paths start; or below the folder that was passed, if it contains only one folder.
-        parts: images by part (`train`, `val`, `test`) and class folder; under `all` where there are no parts.
+        parts: images by part (`train`, `val`, `test`) and class folder; under `all` if there are no parts.
         skipped: how many files were left out, by reason.
         notes: what else a user should know.
     """

@@ -1,4 +1,4 @@
-"""Images on their way into the loop: epochs of batches, and features kept where nothing changes them."""
+"""Images on their way into the loop: epochs of batches, and features that are kept if nothing changes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sar_reg.shapes import Float, Int, Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch, or the part of it that one process computes; `features` where they were kept."""
+    """A batch, or the part of it that one process computes; `features` if they were kept."""
 
     images: list[Float[Tensor, "batch 3 height width"]]
     labels: Int[Tensor, " batch"]

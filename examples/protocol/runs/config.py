@@ -123,7 +123,7 @@ class RunConfig:
         return f"{self.method} + SAR" if self.sar else self.method
 
     def settings(self) -> dict[str, Any]:
-        """What decides the result, as JSON values; SAR's settings only where SAR is on."""
+        """What decides the result, as JSON values; SAR's settings only if SAR is on."""
         without = {"test_batch_size"} if self.sar else {"test_batch_size", "novel", *SAR_SETTINGS}
         settings = {"method": self.method, "sar": self.sar, "seed": self.seed}
         parts = {

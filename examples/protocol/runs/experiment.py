@@ -176,7 +176,7 @@ class Experiment:
         return Pictures(subset, subset.train, transform, views=views, seed=seed)
 
     def training_images(self, seed: int, method: PromptMethod, group: ProcessGroup) -> TrainingImages:
-        """The epochs of one run: features where the image side is frozen, else the views themselves."""
+        """The epochs of one run: features if the image side is frozen, else the views themselves."""
         pictures, size = self.pictures(seed, method.views), self.settings.batch_size
         if method.trains_image_side:
             return TrainingImages(pictures, None, batch_size=size, workers=self.workers, group=group)
@@ -195,7 +195,7 @@ class Experiment:
         )
 
     def test_images(self, name: str, method: PromptMethod) -> tuple[Tensor, Tensor]:
-        """Image features and labels of a test set; kept for all runs where the image side is frozen."""
+        """Image features and labels of a test set; kept for all runs if the image side is frozen."""
         test = self.tests[name]
         labels = torch.tensor([example.label for example in test.test])
         pictures = Pictures(test, test.test, self.test_transform)

@@ -72,7 +72,7 @@ def estimate_step(method: PromptMethod, image_size: int, images: int) -> MemoryE
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be had: of the GPU where there is one, else of the machine."""
+    """Free memory in bytes: of the GPU if there is one, else of the machine."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
 
 

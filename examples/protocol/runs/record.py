@@ -92,7 +92,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> float:
-    """The most memory used, in MiB: the GPU's since the count began where there is one, else the process's."""
+    """The most memory used, in MiB: the GPU's since the counter was reset if there is one, else the process's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -232,7 +232,7 @@ def evaluate(
 
 
 def with_h(results: dict[str, float]) -> dict[str, float]:
-    """Add the harmonic mean where there are base and new classes."""
+    """Add the harmonic mean if there are base and new classes."""
     if "new" in results:
         return results | {"h": harmonic_mean(results["base"], results["new"])}
     return results

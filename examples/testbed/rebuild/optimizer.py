@@ -43,7 +43,7 @@ class Muon(torch.optim.Optimizer):
 def optimizers(
     model: nn.Module, rate: float, weight_decay: float, muon_rate: float
 ) -> list[torch.optim.Optimizer]:
-    """Muon for the blocks' matrices where `muon_rate` > 0, AdamW for all other parameters that require grad."""
+    """Muon for the blocks' matrices if `muon_rate` > 0, AdamW for all other parameters that require grad."""
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     blocks = [p for name, p in named.items() if muon_rate > 0 and "resblocks" in name and p.ndim == 2]
     taken = {id(parameter) for parameter in blocks}

@@ -61,7 +61,7 @@ def _packages() -> list[Finding]:
 
 
 def optional_packages() -> dict[str, str]:
-    """Package → the last of `EXTRAS` that brings it, by the metadata; empty where sar_reg is not installed."""
+    """Package → the last of `EXTRAS` that installs it, by the metadata; empty if sar_reg is not installed."""
     with suppress(PackageNotFoundError):
         needed = requires("sar-reg") or []
         return {
@@ -105,7 +105,7 @@ def _triton() -> Finding:
 
 
 def check_words() -> list[Finding]:
-    """WordNet as shipped, and the way to a language model; no request is sent."""
+    """WordNet as shipped, and the configuration of a language model; no request is sent."""
     return [_wordnet(), _language_model()]
 
 

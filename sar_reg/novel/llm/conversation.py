@@ -104,7 +104,7 @@ class Conversation:
             log.info("request %d failed: %s", self.requests, result.message)
             if result.remedy == "without temperature" and self.temperature is not None:
                 log.warning(
-                    "%s does not take temperature=%s; going on without it", self.model, self.temperature
+                    "%s does not take temperature=%s; continuing without it", self.model, self.temperature
                 )
                 self.temperature = None
             elif result.remedy in ("simpler", "without temperature") and self.form != FORMS[-1]:

@@ -92,7 +92,7 @@ class LLMClasses:
             self.base_url = check_base_url(self.base_url)
 
     def with_cache(self, cache_dir: str | os.PathLike[str] | None, *, offline: bool = False) -> LLMClasses:
-        """The same source keeping its answers in `cache_dir`, unless it has a folder of its own."""
+        """The same source keeping its answers in `cache_dir`, unless it has its own folder."""
         return replace(self, cache_dir=self.cache_dir or cache_dir, offline=self.offline or offline)
 
     def generate(

@@ -38,8 +38,8 @@ class WordNet:
         version: such as "3.0".
         kind: `NOUN` or `ADJECTIVE`.
         topic: number of the lexicographer file, such as 5 for animals, see lexnames(5WN).
-        flags: `INSTANCE` for proper nouns (they have an instance hypernym), `UNFIT` where WordNet itself marks
-            slang, a dated word or a trade name, `OFFENSIVE` where it marks a slur or an obscenity.
+        flags: `INSTANCE` for proper nouns (they have an instance hypernym), `UNFIT` if WordNet itself marks
+            slang, a dated word or a trade name, `OFFENSIVE` if it marks a slur or an obscenity.
         senses: the words, the usual one first.
         parents: hypernyms; for a satellite adjective its head.
         links: see-also and attribute links between nouns and adjectives.

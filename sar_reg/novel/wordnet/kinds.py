@@ -1,6 +1,6 @@
 """Choose the WordNet categories that describe a list of classes with the shortest description length (MDL).
 
-A class costs log N where nothing is known of it (N: all of WordNet's meanings), and log S as one of the S
+A class costs log N if nothing is known about it (N: all of WordNet's meanings), and log S as one of the S
 meanings of a kind, plus what an unusual reading of its name costs; naming a kind costs log N once. So two birds
 among twenty tools are not worth a kind, and CIFAR-100 gets several.
 """

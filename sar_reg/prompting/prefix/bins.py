@@ -70,7 +70,7 @@ def fill(last: Int[Tensor, " classes"], shared: int, rows: int = ROWS) -> Bins:
     Args:
         last: row of end-of-text of each class, on the CPU.
         shared: leading rows that all classes have in common.
-        rows: length of a bin; longer only where one prompt is.
+        rows: length of a bin; longer only if one prompt is.
     """
     own = (last - shared + 1).tolist()
     limit = _aligned(max(min(rows, shared + sum(own)), shared + max(own)))

@@ -121,7 +121,7 @@ def _enter_class_tokens(
     was_shared = new.column < old.shared
     starts = old.ends - (plan.rows.last[old.classes] - old.shared)
     from_stream = len(shared) + starts[new.class_index] + new.column - old.shared
-    # a bucket may pad further than before; such rows are read by nobody
+    # a bucket may pad further than before; nothing reads such rows
     from_stream = from_stream.clamp(max=len(shared) + len(x) - 1)
     start = plan.rows.start
     learned = (new.column >= start) & (new.column < start + plan.n_ctx)

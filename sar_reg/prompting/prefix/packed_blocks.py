@@ -20,11 +20,11 @@ from sar_reg.tracing import functions_allowed, transformed
 
 
 class Folded(NamedTuple):
-    """Weights of a block in a form that takes fewer operations; None where its own layers are called.
+    """Weights of a block in a form that takes fewer operations; None if its own layers are called.
 
     Attributes:
         qkv: weight and bias of one product for queries, keys and values.
-        up_bias: the first bias of the perceptron, where that is one node of autograd.
+        up_bias: the first bias of the perceptron, if that is one autograd node.
     """
 
     qkv: tuple[Tensor, Tensor] | None

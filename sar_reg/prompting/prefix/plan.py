@@ -32,7 +32,7 @@ class PlanOptions:
     Attributes:
         chunk_size: classes in one pass; None: all.
         buckets: see `groups.pack`; only for the grouped layout.
-        layout: "auto" is packed on a GPU, where the number of operations decides, and grouped elsewhere, where the
+        layout: "auto" is packed on a GPU, where the number of operations matters, and grouped elsewhere, where the
             number of rows does.
 
     Raises:

@@ -23,7 +23,7 @@ _ADVICE = "its vocabulary is not CLIP's, so pass open_clip.get_tokenizer(...) or
 def open_clip_tower(model: Any, tokenizer: Any = None) -> TextTower:
     """The text tower of an open_clip `CLIP`, `CustomTextCLIP` or `CoCa`: CLIP-like, SigLIP-like or of transformers.
 
-    Without a tokenizer it takes CLIP's own where the vocabulary is CLIP's.
+    Without a tokenizer it uses CLIP's own if the vocabulary is CLIP's.
     """
     text = getattr(model, "text", model)
     if not hasattr(text, "token_embedding"):

@@ -65,13 +65,13 @@ class TextTower:
     Attributes:
         model: the whole model.
         features: text features of token ids `(n, context)` by the model, or by a twin of it.
-        tokenizer: texts to ids `(n, context)`; raises `InputError` where a text does not fit. Use `ids`.
+        tokenizer: texts to ids `(n, context)`; raises `InputError` if a text does not fit. Use `ids`.
         token_table: the model's token embedding.
         block_modules: the model's own blocks, for learnable rows put in at a layer on the plain path.
         rows_first: the model's blocks take `(rows, prompts, width)` instead of `(prompts, rows, width)`.
         pooled_row: the row of each prompt that a CLIP reads, None for other models.
-        stack: the transformer's parts where sharing is exact, else None.
-        why_not: the reason where `stack` is None.
+        stack: the transformer's parts if sharing is exact, else None.
+        why_not: the reason if `stack` is None.
         path: the modules that text passes through.
         foreign: their classes may come from anywhere, not only from open_clip, transformers and torch.
         weights: name to tensor, everything the text features depend on.

@@ -26,9 +26,7 @@ def unwrapped(model: Any) -> Any:
             model = model.module
         elif hasattr(model, "peft_config") and hasattr(model, "get_base_model"):
             if any(getattr(config, "is_prompt_learning", False) for config in model.peft_config.values()):
-                raise InputError(
-                    f"{name} puts prompts of its own into the model: pass the model without them"
-                )
+                raise InputError(f"{name} adds its own prompts to the model: pass the model without them")
             model = model.get_base_model()
         else:
             return model

@@ -14,7 +14,7 @@ LEAST: tl.constexpr = tl.constexpr(-1e30)
 
 @triton.jit
 def length(square, largest):
-    """Length of rows: 1 for zeros, whose products are 0 already; NaN where squares leave float32's safe range."""
+    """Length of rows: 1 for zeros, whose products are 0 already; NaN if squares leave float32's safe range."""
     fits = (square >= 1e-30) & (square <= 1e36)
     zero = (square == 0) & (largest == 0)
     return tl.where(zero, 1.0, tl.where(fits, tl.sqrt(tl.where(fits, square, 1.0)), float("nan")))

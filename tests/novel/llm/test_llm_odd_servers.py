@@ -214,7 +214,7 @@ def test_a_refused_temperature_is_dropped_and_named(
     server.script = [status(400, "Unsupported value: 'temperature' does not support 0.5"), chat.fresh()]
     assert source(temperature=0.5).generate(BASE, 3) == GOOD
     assert ["temperature" in request for request in server.requests] == [True, False]
-    assert "tiny does not take temperature=0.5; going on without it" in caplog.text
+    assert "tiny does not take temperature=0.5; continuing without it" in caplog.text
 
 
 @pytest.mark.parametrize("fault", [status(401), status(403), status(404), status(500), chat.raw(b"")])
