@@ -85,7 +85,9 @@ def test_a_key_that_cannot_be_is_refused_without_showing_it(
     openai = pytest.importorskip("openai")
     make = source()
     monkeypatch.setenv("OPENAI_API_KEY", bad)
-    with pytest.raises(InputError, match="OPENAI_API_KEY is empty, or contains spaces, line breaks") as caught:
+    with pytest.raises(
+        InputError, match="OPENAI_API_KEY is empty, or contains spaces, line breaks"
+    ) as caught:
         make.generate(BASE, 3)
     assert KEY not in shown(caught.value)
     own = source(client=openai.OpenAI(api_key=bad, base_url=server.url))
