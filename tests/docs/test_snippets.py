@@ -5,9 +5,11 @@ The snippets of one page share a namespace, in order.
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 
+import open_clip
 import pytest
 
 from tests import ROOT
@@ -26,6 +28,15 @@ def snippets(page: Path) -> list[tuple[int, str]]:
         (text[: match.start()].count("\n") + 1, match["shown"] or match["hidden"] or "")
         for match in BLOCK.finditer(text)
     ]
+
+
+@pytest.fixture(autouse=True)
+def two_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """open_clip's ViT-B with two blocks a side in place of twelve; widths, tokens and calls are the same."""
+    for name in ("ViT-B-16-quickgelu", "ViT-B-32-quickgelu"):
+        config = copy.deepcopy(open_clip.factory._MODEL_CONFIGS[name])
+        config["vision_cfg"]["layers"] = config["text_cfg"]["layers"] = 2
+        monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, name, config)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Run the interpreter's tests in processes in which Triton knows that it is to interpret."""
+"""Run the interpreter's tests in a process in which Triton knows that it is to interpret."""
 
 from __future__ import annotations
 
@@ -11,15 +11,11 @@ import pytest
 
 from tests import ROOT
 
-FILES = sorted(path.name for path in (ROOT / "tests/sampled_kl/interpreter").glob("test_*.py"))
-
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
 @pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="this process runs them itself")
-@pytest.mark.parametrize("file", FILES)
-def test_kernels_in_the_interpreter(file: str, pytestconfig: pytest.Config) -> None:
-    path = f"tests/sampled_kl/interpreter/{file}"
-    command = [sys.executable, "-m", "pytest", path, "-q", "-p", "no:cacheprovider"]
+def test_kernels_in_the_interpreter(pytestconfig: pytest.Config) -> None:
+    command = [sys.executable, "-m", "pytest", "tests/sampled_kl/interpreter", "-q", "-p", "no:cacheprovider"]
     command += [f"-W{warnings}" for warnings in pytestconfig.getoption("pythonwarnings") or []]
     result = subprocess.run(
         command,

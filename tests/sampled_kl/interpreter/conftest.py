@@ -1,6 +1,6 @@
 """These tests run the Triton kernels on the CPU, for which Triton must be told before it is imported.
 
-`tests/sampled_kl/test_interpreter.py` runs them in processes of their own.
+`tests/sampled_kl/test_interpreter.py` runs them in a process of their own.
 """
 
 from __future__ import annotations
