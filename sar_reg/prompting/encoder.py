@@ -45,6 +45,8 @@ class PromptEncoder(nn.Module):
     The model's weights are read at each call, so changed values count. When an encoder is made, and whenever
     the model's modules or hooks have changed, its features of a few prompts are compared with the model's own:
     if sharing is not exact, the full length is encoded, and if that differs too, the model is refused.
+    A `torch.compile` of your own around it notices changed values only: after other changes, call the encoder
+    once outside of it, then `torch.compiler.reset()`.
 
     A module without parameters of its own: it refers to the model, whose weights are neither its parameters
     nor in its `state_dict`, and `to(...)` moves it too. Threads may share one without

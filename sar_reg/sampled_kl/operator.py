@@ -128,7 +128,15 @@ def _differentiate(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | No
     result = None
     if grad is not None:
         run = _backward_operator if _traced(grad) else _Backward.apply
-        result = run(grad, *ctx.saved_tensors, *ctx.options)
+        try:
+            result = run(grad, *ctx.saved_tensors, *ctx.options)
+        except RuntimeError as error:
+            if "vmap" not in str(error):
+                raise
+            raise SarRegError(
+                "the fused loss has no batched gradient (is_grads_batched=True, vectorize=True); use impl='reference', "
+                "or torch.func.vmap"
+            ) from error
     return result, *(None,) * 8
 
 

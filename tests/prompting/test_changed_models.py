@@ -316,3 +316,17 @@ def test_dropout_in_training_is_refused() -> None:
     with pytest.raises(InputError, match=r"as dropout does in training mode: call model\.eval\(\) first$"):
         PromptEncoder(model, None, NAMES, n_ctx=4)
     _check(model.eval(), PromptEncoder(model, open_clip.tokenize, NAMES, n_ctx=4))
+
+
+def test_a_compiled_caller_follows_a_change_as_the_docstring_says() -> None:
+    model, context = clip(), learnable(4, WIDTH)
+    encoder = PromptEncoder(model, open_clip.tokenize, NAMES, n_ctx=4)
+    compiled = torch.compile(encoder, backend="eager")
+    before = compiled(context)
+    model.ln_final.weight.data.mul_(2)
+    torch.testing.assert_close(compiled(context), encoder(context))
+    _hook(model.transformer.resblocks[1])
+    expected = encoder(context)
+    torch.compiler.reset()
+    torch.testing.assert_close(compiled(context), expected)
+    assert (expected - before).abs().max() > 0.01

@@ -142,3 +142,18 @@ def test_the_module_names_its_draw_inside_a_gradient(transform: str) -> None:
     (expected,) = torch.autograd.grad(sar(learned, step=3), learned)
     found = TRANSFORMS[transform](lambda x: sar(x, step=3), learned)
     torch.testing.assert_close(found, expected * (2 if transform == "vjp" else 1))
+
+
+def test_batches_of_gradients_are_refused_where_the_loss_is_fused() -> None:
+    for n, fused in ((200, True), (30, False)):
+        function, learned = loss(n, "ring", reduction="none")
+        learned = learned.clone().requires_grad_()
+        rows, weights = function(learned), torch.eye(n, dtype=learned.dtype)[:3]
+        if fused:
+            message = r"^the fused loss has no batched gradient \(is_grads_batched=True, vectorize=True\); use impl="
+            with pytest.raises(SarRegError, match=message):
+                torch.autograd.grad(rows, learned, weights, is_grads_batched=True)
+            continue
+        (found,) = torch.autograd.grad(rows, learned, weights, is_grads_batched=True, retain_graph=True)
+        for each, weight in zip(found, weights, strict=True):
+            torch.testing.assert_close(each, torch.autograd.grad(rows, learned, weight, retain_graph=True)[0])
