@@ -127,6 +127,8 @@ def build_anchor_bank(
         return AnchorBank(embeddings=rows[[each[name] for name in names]], **about)
 
     def fits(bank: AnchorBank) -> bool:
+        if any(getattr(bank, key) != value for key, value in about.items()):
+            return False  # another bank under this name
         # hooks, settings and code of a model are not in the key
         few = {names[row]: row for row in (-1, 0)}
         rows = encode_templates(tower, tuple(few), prompts, batch_size=size)

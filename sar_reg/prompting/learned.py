@@ -124,7 +124,7 @@ def check_vectors(
         raise InputError(f"{name} must have shape {expected}, not {came}{advice}")
     if vectors.layout != torch.strided:
         raise InputError(f"{name} must be a dense tensor, not {vectors.layout}; convert with .to_dense()")
-    if not vectors.is_floating_point():
+    if not vectors.is_floating_point() or vectors.dtype.itemsize < 2:
         raise InputError(f"{name} must be floating point, not {vectors.dtype}; {convert}")
     if device is not None and vectors.device != device:
         raise InputError(

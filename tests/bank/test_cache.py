@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import subprocess
 import sys
@@ -198,6 +199,14 @@ def test_the_same_weights_in_a_model_that_computes_otherwise(
     kept, made = (build((model, tokenizer), folder) for folder in (tmp_path, None))
     assert torch.equal(kept.embeddings, made.embeddings)
     assert not torch.allclose(kept.embeddings, first.embeddings, atol=1e-3)
+
+
+def test_a_bank_of_other_names_in_the_place_of_the_kept_one_is_not_used(clip: Model, tmp_path: Path) -> None:
+    bank = build(clip, tmp_path)
+    (path,) = tmp_path.glob("bank-*.safetensors")
+    names = (bank.classnames[0], "wolf", *bank.classnames[2:])
+    dataclasses.replace(bank, classnames=names).save(path)
+    assert build(clip, tmp_path).classnames == bank.classnames
 
 
 def test_functions_have_no_weights_to_key_features_by(tmp_path: Path, encoded: list[int]) -> None:

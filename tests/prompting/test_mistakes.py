@@ -170,6 +170,11 @@ def _zeros(*shape: int) -> torch.Tensor:
         ),
         (
             "end",
+            (_zeros(4, WIDTH).to(torch.float8_e4m3fn),),
+            "context must be floating point, not torch.float8_e4m3fn; convert with .float()",
+        ),
+        (
+            "end",
             (_zeros(4, WIDTH), [_zeros(4, WIDTH)], _zeros(6, 4, WIDTH), 2),
             "deep prompts and class tokens cannot be combined: both replace the same rows",
         ),
