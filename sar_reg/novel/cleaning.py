@@ -22,7 +22,7 @@ _CLASS_WORD = "(?:class|category|label|item|name|option)"
 _BULLET = r"[^\w\s\"'“”‘’«»„()\[\]{}<>|\\.:/]{1,3}\s+(?:\[[ xX]\]\s*)?|[•‣◦●▪・·]\s*|>+\s+|\\item\s+"
 _NUMBER = (
     r"[\W_]{0,3}(?:\d{1,4}|[①-⓿]|[一二三四五六七八九十]{1,3})"
-    r"(?:[*_\\]{0,2}[.):、．。）\]]+(?!\d)[*_]{0,2}\s*|\s+[-–—]\s+)|[①-⓿]\s*|[a-zA-Z]\)\s+"
+    r"(?:[*_\\]{0,2}[.):、．。）\]]+(?!\d)[*_]{0,2}\s*|\s+[-–—]\s+(?!\d))|[①-⓿]\s*|[a-zA-Z]\)\s+"
 )
 _LABEL = rf"(?:new )?{_CLASS_WORD}(?: name)? ?\d*\s*[:=]\s*"
 MARKER = re.compile(rf"^(?:{_BULLET}|{_NUMBER}|{_LABEL})(?=\S)", re.IGNORECASE)

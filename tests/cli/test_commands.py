@@ -192,7 +192,7 @@ def test_bank_and_report(
         (
             ["novel", "--base", BASE, "--novel", "llm", "--timeout", "-1"],
             2,
-            "timeout must be a positive number",
+            "timeout must be a finite number of 0.001 or more seconds",
         ),
         (["novel", "--base", BASE, "--novel", "{words}"], 1, "has 4 usable of 5 words"),
         (["report", "none.safetensors"], 2, "there is no anchor bank at none.safetensors"),

@@ -52,9 +52,10 @@ def test_a_count_is_an_int(n: Any) -> None:
         ({"model": 3}, "model must be a string"), ({"domain": 3}, "domain must be a string"),
         ({"base_url": 3}, "base_url must be a string"), ({"batch_size": 2.5}, "batch_size must be an int of 1 or"),
         ({"batch_size": 0}, "batch_size must be an int"), ({"max_requests": "3"}, "max_requests must be an int"),
-        ({"timeout": "x"}, "timeout must be a positive"), ({"timeout": float("inf")}, "timeout must be a positive"),
+        ({"timeout": "x"}, "timeout must be a finite"), ({"timeout": float("inf")}, "timeout must be a finite"),
         ({"temperature": "hot"}, "temperature must be"), ({"temperature": float("nan")}, "temperature must be"),
-        ({"temperature": -1}, "temperature must be a number of 0 or more"), ({"filtering": "x"}, "filtering must be"),
+        ({"temperature": -1}, "temperature must be a finite number of 0 or more, or None"),
+        ({"filtering": "x"}, "filtering must be"),
     ],
 )  # fmt: skip
 def test_options_of_a_wrong_type_are_refused(options: dict[str, Any], message: str) -> None:

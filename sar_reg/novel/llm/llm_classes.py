@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sar_reg.checks import whole_number
+from sar_reg.checks import real_number, whole_number
 from sar_reg.errors import InputError, counted
 from sar_reg.files import content_key, file_path
 from sar_reg.novel.cleaning import Cleaned, Filtering, check_filtering
@@ -83,10 +83,9 @@ class LLMClasses:
         whole_number(self.batch_size, "batch_size", least=1)
         if self.max_requests is not None:
             whole_number(self.max_requests, "max_requests", least=1)
-        if not _is_finite(self.timeout) or self.timeout <= 0:
-            raise InputError(f"timeout must be a positive number of seconds, not {self.timeout!r}")
-        if self.temperature is not None and (not _is_finite(self.temperature) or self.temperature < 0):
-            raise InputError(f"temperature must be a number of 0 or more, or None, not {self.temperature!r}")
+        real_number(self.timeout, "timeout", least=1e-3, otherwise=" seconds")
+        if self.temperature is not None:
+            real_number(self.temperature, "temperature", least=0, otherwise=", or None")
         check_filtering(self.filtering)
         if self.base_url is not None:
             self.base_url = check_base_url(self.base_url)
@@ -189,7 +188,3 @@ class LLMClasses:
         place = journal.folder or "this object"
         advice = f"what was received is kept in {place}, so the same call again asks only for the rest"
         raise NovelClassesError(message, names, advice)
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -204,45 +204,31 @@ def _lists(value: Any, known: frozenset[str], above: int, depth: int) -> Iterato
             yield _Found(above if len(names) > 1 else 0, names)
     elif isinstance(value, list):
         entries = cast("list[Any]", value)
-        names, together = _names(entries), _NOTHING
+        names = _names(entries)
         if 3 * len(names) >= len(entries):
             yield _Found(above, names)
-        for entry in entries:
-            if isinstance(entry, dict) or (isinstance(entry, list) and names == []):
-                together = _joined(together, _best(_lists(entry, known, above, depth + 1), known))
-        yield together
+        inner = [e for e in entries if isinstance(e, dict) or (isinstance(e, list) and not names)]
+        yield from _inside([(above, entry) for entry in inner], known, depth + 1)
     elif isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
-        for key, inner in fields.items():
-            yield from _lists(inner, known, rank(key, above), depth + 1)
-        if len(fields) > 1:
-            yield from _spread(fields, above)
+        yield from _inside([(rank(key, above), inner) for key, inner in fields.items()], known, depth + 1)
+        if all(key.strip().isdecimal() or is_placeholder(key) for key in fields):
+            yield _Found(above, [inner for inner in fields.values() if isinstance(inner, str)])
+        elif len(fields) > 2 and all(rank(key, above) in (above, 0) for key in fields):
+            sorts = {type(inner) for inner in fields.values()}
+            described = len(sorts) == 1 and sorts.isdisjoint((list, dict))
+            yield _Found(min(above, 0), list(fields) if described else [])  # names with their descriptions
 
 
-def _spread(fields: dict[str, Any], above: int) -> Iterator[_Found]:
-    """The names that are the values or keys of an object, or in lists by kind."""
-    if all(key.strip().isdecimal() or is_placeholder(key) for key in fields):
-        yield _Found(above, [inner for inner in fields.values() if isinstance(inner, str)])
-    elif any(rank(key, above) not in (above, 0) for key in fields):
-        return
-    elif (leaves := _leaves(fields)) is not None:
-        yield _Found(above, leaves)
-    elif (
-        len(fields) > 2
-        and len(sorts := {type(inner) for inner in fields.values()}) == 1
-        and list not in sorts
-    ):
-        yield _Found(min(above, 0), list(fields))  # names with their descriptions
-
-
-def _leaves(value: Any) -> list[str] | None:
-    """The names in objects of lists; None if there is anything else."""
-    if isinstance(value, list):
-        return _names(cast("list[Any]", value))
-    if not isinstance(value, dict):
-        return None
-    parts = [_leaves(inner) for inner in cast("dict[str, Any]", value).values()]
-    return None if None in parts else [name for part in parts for name in part or ()]
+def _inside(parts: list[tuple[int, Any]], known: frozenset[str], depth: int) -> Iterator[_Found]:
+    """The best list in each part, which stands below a key of that rank; and those of lists by kind together."""
+    together = _NOTHING
+    for above, part in parts:
+        best = _best(_lists(part, known, above, depth), known)
+        yield best
+        if isinstance(part, dict | list):
+            together = _joined(together, best)
+    yield together
 
 
 def _names(entries: list[Any]) -> list[str]:

@@ -236,8 +236,8 @@ def test_progress_is_told(server: ChatServer, source: Make) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"timeout": float("inf")}, "timeout must be a positive number of seconds, not inf"),
-        ({"timeout": 0}, "timeout must be a positive number of seconds, not 0"),
+        ({"timeout": float("inf")}, "timeout must be a finite number of 0.001 or more seconds, not inf"),
+        ({"timeout": 0}, "timeout must be a finite number of 0.001 or more seconds, not 0"),
         ({"batch_size": 0}, "batch_size must be an int of 1 or more, not 0"),
         ({"max_requests": 0}, "max_requests must be an int of 1 or more, not 0"),
     ],
