@@ -19,12 +19,12 @@ _MAX_CHARACTERS = 80
 _MAX_READ = 400
 _MAX_WORDS = 8
 _CLASS_WORD = "(?:class|category|label|item|name|option)"
-_BULLET = r"[^\w\s\"'“”‘’«»„()\[\]{}<>|\\.:/]{1,3}\s+(?:\[[ xX]\]\s*)?|[•‣◦●▪・·]\s*|>+\s+|\\item\s+"
+_BULLET = r"[^\w\s\"'“”‘’«»„()\[\]{}<>|\\.:/]{1,3}\s+(?:\[[ xX]\]\s*)?|[•‣◦●▪・·]\s*|[-+](?=[^\W\d_])|>+\s+|\\item\s+"
 _NUMBER = (
     r"[\W_]{0,3}(?:\d{1,4}|[①-⓿]|[一二三四五六七八九十]{1,3})"
     r"(?:[*_\\]{0,2}[.):、．。）\]]+(?!\d)[*_]{0,2}\s*|\s+[-–—]\s+(?!\d))|[①-⓿]\s*|[a-zA-Z]\)\s+"
 )
-_LABEL = rf"(?:new )?{_CLASS_WORD}(?: name)? ?\d*\s*[:=]\s*"
+_LABEL = rf"(?:(?:new )?{_CLASS_WORD}(?: name)? ?\d*|n[or]\. ?\d+)\s*[:=]\s*"
 MARKER = re.compile(rf"^(?:{_BULLET}|{_NUMBER}|{_LABEL})(?=\S)", re.IGNORECASE)
 _EXPLANATION = re.compile(
     r"(?:\s[(\[][^()\[\]]*:\s[^()\[\]]*[)\]]|:\s|\s[–—]\s|\s-\s(?=(?:\S+\s+){2})|—(?=an?\s|the\s)"
@@ -51,9 +51,10 @@ _MARKUP = (
 )
 _PLACEHOLDER = re.compile(
     r"n/?a|nil|none(?: of .*)?|null|undefined|unknown|tb[ad]|to be (?:determined|added|announced)|to ?do|x{3,}"
-    r"|other(?:s|wise)?|etc\.?|and (?:so on|so forth|(?:many )?(?:more|others))|many more|more|misc(?:ellaneous)?"
+    r"|other(?:s|wise)?|etc\.?|(?:and )?so (?:on|forth)|and (?:many )?(?:more|others)|many more|more|misc(?:ellaneous)?"
     r"|placeholder|lorem ipsum|string|names?|examples?(?: \d+)?"
     rf"|(?:new )?{_CLASS_WORD}(?: ?(?:name|\d+|[a-z]))?"
+    rf"|(?:new|novel|additional|further|final) (?:{_CLASS_WORD}(?:e?s)?|categories)"
     r"|[\[<{(].*(?:insert|name|class|your|more|here|placeholder|\.\.\.).*[\]>})]",
     re.IGNORECASE,
 )

@@ -28,6 +28,10 @@ _END_OF_REASONING = re.compile(
 _START_OF_REASONING = re.compile(
     rf"<\s*(?:{_REASONING})\b[^>]*>|\[THINK\]|◁think▷|<\|begin_of_thought\|>", re.IGNORECASE
 )
+_FOLDED_REASONING = re.compile(
+    r"<details\b[^<>]*(?:reasoning|>\s*<summary>[^<]*(?:reason|think|thought)).*?</details>",
+    re.IGNORECASE | re.DOTALL,
+)
 _ENDS_IN_JSON = re.compile(r"[\]}]\s*(?:```\s*)?$")
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w*)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>")
 _MARKER = re.compile(r"<\|[\w▁-]*\|>|<｜[^｜]*｜>")
@@ -84,7 +88,7 @@ def _names_in(text: str, known: frozenset[str], cut: bool) -> tuple[str, ...]:
 
 def final_answer(text: str) -> str:
     """The text without reasoning: what follows the last closing tag, or the final channel."""
-    text = ESCAPES.sub("", text)
+    text = _FOLDED_REASONING.sub("", ESCAPES.sub("", text))
     channels = list(_CHANNEL.finditer(text))
     if channels:
         final = [c for c in channels if c[1].lower() == "final"]

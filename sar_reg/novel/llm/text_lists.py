@@ -16,6 +16,7 @@ _INLINE_TAGS = "a|b|i|u|s|em|strong|span|code|del|sup|sub|small|mark|font"
 _LAYOUT = (
     (re.compile(r"^\s*(?:```|~~~).*", re.MULTILINE), ""),
     (re.compile(r"\\(?:begin|end)\{\w+\*?\}|\\boxed\b"), "\n"),
+    (re.compile(r"<(id|index|number|rank|score|reason|description)\b[^<>]*>[^<]*</\1>", re.IGNORECASE), ""),
     (re.compile(r"""<\w+[^<>]*\s(?:name|label|class|value)=["']([^"'<>]*)["'][^<>]*/>"""), r"\n\1\n"),
     (re.compile(r"</?t[dh]\b[^<>]*>", re.IGNORECASE), " | "),
     (re.compile(rf"</?(?!(?:{_INLINE_TAGS})\b)[a-zA-Z][^<>]{{0,200}}>", re.IGNORECASE), "\n"),
