@@ -15,7 +15,7 @@ from examples import testbed
 from examples.paper.sweep import PlannedRun, Sweep, load_sweep, plan
 from examples.protocol.data.catalogue import catalogue
 from examples.protocol.recipe import Value
-from examples.protocol.runs.config import RunSource, check_distinct, check_seeds
+from examples.protocol.runs.config import RunSource, check_distinct, check_resources, check_seeds
 from sar_reg.errors import InputError, did_you_mean
 
 PUBLISHED = "published"
@@ -93,12 +93,13 @@ def check_options(options: PaperOptions) -> None:
     Raises:
         InputError: naming the option.
     """
-    for name, least in (("runs_per_gpu", 1), ("workers", 0), ("epochs", 0)):
+    for name, least in (("runs_per_gpu", 1), ("epochs", 0)):
         if getattr(options, name) < least:
             flag = name.replace("_", "-")
             raise InputError(f"--{flag} must be {least} or more, not {getattr(options, name)}")
     if options.only < PaperOptions.only:
         raise InputError(f"--only takes the number of a run, 0 or more, not {options.only}")
+    check_resources(options.workers, options.out)
     check_seeds(options.seeds)
     check_distinct("--methods", [method.casefold() for method in options.methods])
     check_distinct("--datasets", options.datasets)

@@ -204,6 +204,8 @@ def test_costs_are_read_off_runs_of_their_own(tmp_path: Path, capsys: pytest.Cap
         (("table1", "--epochs", "-1", "--no-run"), "--epochs must be 0 or more, not -1"),
         (("table1", "--runs-per-gpu", "2"), "--runs-per-gpu has no effect without --engine ray"),
         (("fig1", "--no-run"), "fig1 is drawn from the learned tensors of its runs"),
+        (("table4", "--workers", "9999"), "--workers must be at most 1024, not 9999"),
+        (("table4", "--out", __file__), "test_runs.py is a file"),
         (("table4", "--workers", "-1"), "--workers must be 0 or more, not -1"),
         (
             ("table4", "--datasets", "food", "--novel", "llm"),

@@ -22,7 +22,7 @@ from examples.protocol.data.transforms import pixels_of
 from examples.protocol.distributed import ProcessGroup, choose_device
 from examples.protocol.method import PromptMethod
 from examples.protocol.recipe import OF_METHODS, Recipe, load_recipe
-from examples.protocol.runs.config import RunConfig, RunSource, check_seeds
+from examples.protocol.runs.config import RunConfig, RunSource, check_resources, check_seeds
 from examples.protocol.runs.duration import estimate_time
 from examples.protocol.runs.experiment import NO_STORE, Experiment, ExperimentSettings
 from examples.protocol.runs.handcrafted import zero_shot_record
@@ -154,10 +154,9 @@ def compare(method: type[PromptMethod], options: MethodOptions) -> None:
     if not options.seeds:
         raise InputError("--seeds takes one whole number or more, such as --seeds 1 2 3")
     check_seeds(options.seeds)
-    for name in ("workers", "save_every"):
-        if getattr(options, name) < 0:
-            flag = name.replace("_", "-")
-            raise InputError(f"--{flag} must be 0 or more, not {getattr(options, name)}")
+    check_resources(options.workers, options.out)
+    if options.save_every < 0:
+        raise InputError(f"--save-every must be 0 or more, not {options.save_every}")
     device = choose_device(options.device)
     if options.cuda_graph:
         refuse_without_gpu(device, options.recipe)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from examples.protocol.recipe import Recipe
@@ -15,6 +16,7 @@ TESTBED_MODEL = ("testbed", "shipped")
 SAR_SETTINGS = {"lam", "sample_size", "n_novel", "sampling", "direction", "reduction", "ensemble"}
 """The settings of SAR in a recipe; a run without SAR does not depend on them."""
 
+MOST_WORKERS = 1024
 LARGEST_SEED = 2**32 - 1
 """The largest seed that NumPy takes."""
 
@@ -45,6 +47,19 @@ def check_seeds(seeds: Sequence[int]) -> None:
             raise InputError(
                 f"--seeds takes whole numbers in 0..{LARGEST_SEED}, such as --seeds 1 2 3, not {seed}"
             )
+
+
+def check_resources(workers: int, out: Path) -> None:
+    """Refuse more loading processes than any machine has cores, and a file in place of the folder of records.
+
+    Raises:
+        InputError: naming the option.
+    """
+    if not 0 <= workers <= MOST_WORKERS:
+        bound = "0 or more" if workers < 0 else f"at most {MOST_WORKERS}"
+        raise InputError(f"--workers must be {bound}, not {workers}")
+    if out.is_file():
+        raise InputError(f"--out must be a folder, and {out} is a file")
 
 
 @dataclass(frozen=True)

@@ -250,6 +250,8 @@ def test_a_warning_of_wordnet_fits_every_command(caplog: pytest.LogCaptureFixtur
         ),
         (["--targets", "style", "style"], "--targets names style more than once"),
         (["--workers", "-1"], "error: --workers must be 0 or more, not -1"),
+        (["--workers", "1000000000000"], "error: --workers must be at most 1024, not 1000000000000"),
+        (["--out", __file__], f"error: --out must be a folder, and {__file__} is a file"),
         (["--save-every", "-1"], "error: --save-every must be 0 or more, not -1"),
         (["--data", "/nowhere", "--dataset", ""], "error: pass --dataset as well, such as --data /nowhere"),
     ],
