@@ -46,6 +46,7 @@ SUPPORT = {
     "sar_reg.checks": {"existing_device"},
     "sar_reg.class_names": {"fold", "spoken"},
     "sar_reg.cli.doctor": {"Finding", "Verdict", "add_to", "show"},
+    "sar_reg.cuda_graph": {"CapturedCall", "check_device"},
     "sar_reg.errors": {"counted", "did_you_mean", "require"},
     "sar_reg.files": {"content_key", "file_path", "set_aside", "sha256", "write_atomic"},
     "sar_reg.novel.llm": {"Conversation", "LLMClasses", "names_in", "open_client"},

@@ -75,13 +75,13 @@ def train(
         group: the processes that share each batch.
         checkpoints: where to resume from, if there is a checkpoint, and where to save.
         on_epoch: called after each epoch with its number and its means.
-        cuda_graph: replay forward and backward as one CUDA graph.
+        cuda_graph: replay forward and backward as CUDA graphs.
 
     Returns:
         The curves, and the epoch at which this call took up the run (0: from the start).
 
     Raises:
-        InputError: if the steps cannot be captured as a CUDA graph.
+        InputError: if the steps cannot be captured as CUDA graphs.
         SarRegError: if the loss is no longer finite.
     """
     graph = StepGraph(method, sar, recipe) if cuda_graph else None
@@ -134,11 +134,8 @@ def train_step(
     for number, part in enumerate(batch.parts(recipe.accumulate)):
         share = len(batch.labels) / batch.whole
         losses = partial(part_losses, method, sar if number == 0 else None, recipe, share)
-        if graph is not None:
-            found = graph(losses, part, drawn)
-        else:
-            found = losses(part, drawn)
-            found["loss"].backward()
+        found = losses(part, drawn) if graph is None else graph(losses, part, drawn)
+        found["loss"].backward()
         for name, value in found.items():
             terms[name] = terms.get(name, 0.0) + value.detach().float()
     group.add_up(tensor.grad for tensor in method.learned().values() if tensor.grad is not None)

@@ -10,8 +10,9 @@ from torch import nn
 
 from sar_reg.checks import real_number, switch
 from sar_reg.class_names import some_names
+from sar_reg.cuda_graph import CapturedCall
 from sar_reg.errors import InputError, counted
-from sar_reg.prompting.graphed import GraphedEncoding, check_capturable
+from sar_reg.prompting.graphed import OPTION, WITHOUT, capturable, encode_graphed
 from sar_reg.prompting.learned import Learned
 from sar_reg.prompting.plain import encode_plain, encode_plain_in_passes
 from sar_reg.prompting.prefix.plan import Layout, PlanOptions, PrefixPlan, compiled_encode
@@ -128,9 +129,9 @@ class PromptEncoder(nn.Module):
             compile,
         )
         self._encode = compiled_encode(compile)
-        self._graph = GraphedEncoding() if cuda_graph else None
+        self._graph = CapturedCall(OPTION, WITHOUT) if cuda_graph else None
         if cuda_graph:
-            check_capturable(self.tower, self._plan(class_specific=False))
+            capturable(self.tower, self._plan(class_specific=False))
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy is made of; a compiled function cannot be copied."""
@@ -186,7 +187,7 @@ class PromptEncoder(nn.Module):
         learned = self._learned(context, deep, class_tokens, class_layer)
         plan, rows = self._plan(class_specific=context.ndim == 3), self._prepared.rows
         if self._graph and learned.needs_gradient():
-            return self._graph(self.tower, plan, learned, recompute=self._checkpoint)
+            return encode_graphed(self._graph, self.tower, plan, learned, recompute=self._checkpoint)
         if plan is None:
             return encode_plain_in_passes(self.tower, rows, learned, self.n_ctx, self._chunk_size)
         return self._encode(self.tower, plan, learned, recompute=self._checkpoint)

@@ -33,12 +33,9 @@ def test_a_dry_run_does_every_section(tmp_path: Path) -> None:
         assert f"| {row}" in shown
 
 
-def test_rows_with_cuda_graphs(
-    tmp_path: Path, graph_device: torch.device, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("graph_device")
+def test_rows_with_cuda_graphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They run with recorded graphs on a CPU, so that nothing fails for the first time on a GPU."""
-    if graph_device.type == "cpu":
-        monkeypatch.setattr("examples.protocol.captured_step._has_graphs", lambda _: True)
     monkeypatch.setattr(Bench, "graphs", True)
     bench = Bench(tmp_path, seconds=60, dry=True)
 

@@ -90,8 +90,7 @@ def test_replays_equal_the_encoder_without_graphs(mode: str, graph_device: torch
         found, expected = (pulled(encoder(*arguments), *learned) for encoder in (graphed, usual))
         for a, b in zip(found, expected, strict=True):
             torch.testing.assert_close(a, b, atol=1e-10, rtol=1e-10)
-    captured = graphed._graph._captured
-    assert captured.calls == 3
+    assert graphed._graph._calls == 3
 
 
 @pytest.mark.parametrize("kind", ["with GELU", "transformers CLIPModel"])
@@ -160,7 +159,7 @@ def test_a_call_without_a_gradient_runs_as_usual(graph_device: torch.device) -> 
     with torch.no_grad():
         torch.testing.assert_close(graphed(context), usual(context))
     torch.testing.assert_close(graphed(context.detach()), usual(context))
-    assert graphed._graph._captured is None
+    assert graphed._graph._settings == {}
     features = graphed(context)
     with torch.no_grad():  # and does not disturb the pass that waits
         graphed(context + 1)
@@ -173,7 +172,7 @@ def test_backward_out_of_order_is_refused(graph_device: torch.device) -> None:
     graphed, _ = _pair(graph_device)
     (context,) = _placed(_shared(0), graph_device)
     first, second = graphed(context), graphed(context)
-    with pytest.raises(SarRegError, match="backward must run once, and before the encoder is called again"):
+    with pytest.raises(SarRegError, match="backward must run once, and before the next call"):
         first.sum().backward()
     second.sum().backward(retain_graph=True)
     with pytest.raises(SarRegError, match="backward must run once"):
@@ -189,13 +188,13 @@ def test_a_call_that_differs_in_more_than_values_is_refused(graph_device: torch.
     number = len(NAMES)
     with pytest.raises(
         InputError,
-        match=rf"captured with learned tensors \(4, {WIDTH}\) float64 with gradient, none, and this call has "
-        rf"\({number}, 4, {WIDTH}\) float64 with gradient, none: make an encoder for each, or use cuda_graph=False",
+        match=rf"captured with inputs \(4, {WIDTH}\) float64 with gradient, and this call has "
+        rf"\({number}, 4, {WIDTH}\) float64 with gradient: keep it the same, or use cuda_graph=False",
     ):
         graphed(*_placed(_each(0), graph_device))
-    with pytest.raises(InputError, match="captured with learned tensors"):
+    with pytest.raises(InputError, match="captured with inputs"):
         graphed(*_placed(_deep(0), graph_device))
-    with pytest.raises(InputError, match="captured with learned tensors"):
+    with pytest.raises(InputError, match="captured with inputs"):
         graphed(context.detach().float().requires_grad_())
     with pytest.raises(InputError, match="captured with class_layer 0, and this call has 2"):
         graphed(*_placed(_tokens(0), graph_device))
@@ -242,7 +241,7 @@ def test_a_model_that_changed_is_refused(what: str, graph_device: torch.device) 
     (context,) = _placed(_shared(0), graph_device)
     graphed(context)
     CHANGES[what](model)
-    with pytest.raises(InputError, match="changed or moved after the encoder's CUDA graph was captured"):
+    with pytest.raises(InputError, match="CUDA graph reads were changed, moved or replaced"):
         graphed(context)
     made_again, usual = _pair(graph_device, model)
     torch.testing.assert_close(made_again(context), usual(context), atol=1e-10, rtol=1e-10)
@@ -263,7 +262,7 @@ def test_a_move_is_refused(graph_device: torch.device) -> None:
     (context,) = _placed(_shared(0), graph_device)
     graphed(context)
     graphed.float()
-    with pytest.raises(InputError, match="changed or moved after"):
+    with pytest.raises(InputError, match="changed, moved or replaced"):
         graphed(context)
 
 
@@ -300,7 +299,9 @@ def test_a_model_without_sharing_is_refused(graph_device: torch.device) -> None:
 
 @pytest.mark.parametrize("layout", ["auto", "packed"])
 def test_a_cpu_is_refused(layout: Any) -> None:
-    with pytest.raises(InputError, match="needs the model on a CUDA device, and it is on cpu: move it there"):
+    with pytest.raises(
+        InputError, match="cuda_graph=True needs a CUDA device, and the model is on cpu: move it"
+    ):
         PromptEncoder(clip(), None, NAMES, n_ctx=4, layout=layout, cuda_graph=True)
 
 
@@ -339,5 +340,5 @@ def test_repr_and_copies(graph_device: torch.device) -> None:
     (context,) = _placed(_shared(0), graph_device)
     features = graphed(context)
     for copied in (copy.deepcopy(graphed), pickle.loads(pickle.dumps(graphed))):
-        assert copied._graph._captured is None
+        assert copied._graph._settings == {}
         torch.testing.assert_close(copied(context), features, atol=1e-10, rtol=1e-10)

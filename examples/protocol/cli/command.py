@@ -58,7 +58,7 @@ class MethodOptions:
     workers: int = 0
     """Processes that load images."""
     cuda_graph: bool = False
-    """Replay forward and backward of each step as one CUDA graph: fewer launches, on a GPU only."""
+    """Replay forward and backward of each step as CUDA graphs: fewer launches, on a GPU only."""
     tensorboard: bool = False
     """Write the curves for TensorBoard as well, under OUT/tensorboard."""
     json: bool = False

@@ -61,7 +61,7 @@ class Run:
         experiment: the opened model and data of the config's source and recipe.
         out: folder of records.
         save_every: epochs between checkpoints; 0 keeps none.
-        cuda_graph: replay the training steps as a CUDA graph, which changes times only.
+        cuda_graph: replay the training steps as CUDA graphs, which changes times only.
         measure_sar: note the SAR loss after training, for which a run without SAR needs the anchor bank too.
     """
 

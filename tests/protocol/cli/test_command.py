@@ -224,7 +224,10 @@ def test_a_warning_of_wordnet_fits_every_command(caplog: pytest.LogCaptureFixtur
         (["--n-novel", "500"], "; pass --n-novel 10, or other names with --novel FILE"),
         (["--protocol", "nature"], "recipe.toml has no protocol 'nature'; it has: paper"),
         (["--protocol", "papr"], "; did you mean paper?"),
-        (["--device", "cpu", "--cuda-graph"], "error: --cuda-graph needs a GPU, and this run is on cpu"),
+        (
+            ["--device", "cpu", "--cuda-graph"],
+            "error: --cuda-graph needs a CUDA device, and the model is on cpu",
+        ),
         (
             ["--device", "tpu"],
             'error: device must be one that PyTorch has here, such as "cpu" or "cuda:0", '
