@@ -1,6 +1,6 @@
 """A captured call: the same results and gradients as the function, and none of the mistakes of static memory.
 
-On a CPU the graphs are recorded ones, see `tests.recorded_graph`.
+On a CPU the graphs are recorded ones, see `tests.conftest`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ from torch import Tensor
 from sar_reg import SarRegError
 from sar_reg.cuda_graph import CapturedCall
 from sar_reg.errors import InputError
-from tests.recorded_graph import RecordedGraph, graph_device
-
-__all__ = ["graph_device"]
+from tests.conftest import RecordedGraph
 
 
 class Model:

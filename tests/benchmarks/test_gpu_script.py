@@ -12,9 +12,6 @@ import torch
 from benchmarks.gpu import encoder
 from benchmarks.gpu.__main__ import SECTIONS, main
 from benchmarks.gpu.bench import Bench
-from tests.recorded_graph import graph_device
-
-__all__ = ["graph_device"]
 
 
 def test_a_dry_run_does_every_section(tmp_path: Path) -> None:

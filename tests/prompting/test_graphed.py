@@ -1,6 +1,6 @@
 """An encoder that replays CUDA graphs: equal to one that does not, or refused in words.
 
-On a CPU the graphs are recorded ones, see `tests.recorded_graph`.
+On a CPU the graphs are recorded ones, see `tests.conftest`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ from sar_reg.prompting.prefix.packed import PackedPlan
 from tests.prompting.models import NAMES, WIDTH, clip, learnable
 from tests.prompting.official import pulled
 from tests.prompting.test_towers import MODELS
-from tests.recorded_graph import graph_device
-
-__all__ = ["graph_device"]
 
 Arguments = tuple[Any, ...]
 
