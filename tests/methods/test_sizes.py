@@ -24,9 +24,8 @@ def vit_b_16() -> CLIP:
     with torch.device("meta"):
         model = CLIP(**open_clip.get_model_config("ViT-B-16-quickgelu"))
     model = model.to_empty(device="cpu").requires_grad_(False)
-    for name, tensor in model.state_dict().items():
-        if not name.startswith("visual."):
-            tensor.zero_()
+    for tensor in model.state_dict().values():
+        tensor.zero_()
     model.attn_mask = torch.full_like(model.attn_mask, float("-inf")).triu_(1)
     return model
 

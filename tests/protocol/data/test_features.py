@@ -106,9 +106,10 @@ def test_epoch_e_uses_view_e_mod_k(make_run: MakeRun) -> None:
     assert not torch.equal(seen["fresh"][0], seen["fresh"][2])
 
 
-def test_a_run_without_kept_views_is_the_run_it_was(make_run: MakeRun) -> None:
-    assert "views" not in make_run(augmentation="crop-flip").config.settings()["recipe"]
-    assert make_run(augmentation="crop-flip", views=2).config.settings()["recipe"]["views"] == 2
+def test_a_run_with_kept_views_is_another_run(make_run: MakeRun) -> None:
+    fresh, kept = make_run(augmentation="crop-flip"), make_run(augmentation="crop-flip", views=2)
+    assert [run.config.settings()["recipe"]["views"] for run in (fresh, kept)] == [0, 2]
+    assert fresh.identity != kept.identity
 
 
 def test_training_and_test_images_of_one_number_are_not_confused(make_run: MakeRun, tmp_path: Path) -> None:
