@@ -136,7 +136,10 @@ LLM = ("novel", "--base", BASE, "--novel", "llm", "--n-novel", "2")
         ([*NOVEL, "-o", "/dev/full"], "cannot write '/dev/full': [Errno 28] No space left on device"),
         ([*LLM, "--timeout", "nan"], "--timeout must be a finite number of 0.001 or more seconds, not nan"),
         ([*LLM, "--timeout", "soon"], "argument --timeout: invalid float value: 'soon'"),
-        ([*LLM, "--temperature", "inf"], "--temperature must be a finite number of 0 or more, or None, not inf"),
+        (
+            [*LLM, "--temperature", "inf"],
+            "--temperature must be a finite number of 0 or more, or None, not inf",
+        ),
         ([*LLM, "--max-requests", "-1"], "--max-requests must be an int of 1 or more, not -1"),
         (
             [*LLM, "--base-url", "localhost:8000"],
