@@ -26,7 +26,7 @@ from examples.protocol.method import PromptMethod
 from examples.protocol.runs.finished import FinishedRun, open_finished
 from sar_reg.class_names import fold
 from sar_reg.errors import InputError, counted
-from sar_reg.files import write_atomic
+from sar_reg.files import refuse_overwriting, write_atomic
 from sar_reg.novel import read_names
 from sar_reg.shapes import Float, Tensor
 
@@ -177,6 +177,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.batch_size < 1:
         raise InputError(f"--batch-size must be 1 or more, not {options.batch_size}")
     images = find_images(options.images)
+    if options.csv:
+        refuse_overwriting(options.csv, options.record, options.classes, *images)
     run = open_finished(options.record, choose_device(options.device))
     names = names_of(run, options.classes)
     if len(names) < 2:

@@ -15,7 +15,7 @@ from examples.protocol.cli.errors import one_line_errors
 from examples.protocol.data.transforms import pixels_of
 from examples.protocol.runs.finished import FinishedRun, Prompts, open_finished
 from sar_reg.errors import InputError, counted
-from sar_reg.files import write_atomic
+from sar_reg.files import refuse_overwriting, write_atomic
 
 
 def export(
@@ -78,6 +78,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     run = open_finished(options.record, torch.device("cpu"))
     names = names_of(run, options.classes)
+    refuse_overwriting(
+        options.out, *(options.record.with_suffix(end) for end in (".json", ".safetensors")), options.classes
+    )
     path = export(run, names, options.out, new_classes=options.new_classes)
     print(f"{path}: {counted(len(names), 'class')}, for images of {run.config.source.model}")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from sar_reg.errors import InputError, WriteError
 
-__all__ = ["content_key", "file_path", "set_aside", "sha256", "write_atomic"]
+__all__ = ["content_key", "file_path", "refuse_overwriting", "set_aside", "sha256", "write_atomic"]
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,19 @@ def file_path(path: object) -> Path:
     if not isinstance(path, str | os.PathLike) or not (text := str(path)) or "\0" in text:
         raise InputError(f"expected the path of a file as text or pathlib.Path, not {path!r:.60}")
     return Path(path)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def refuse_overwriting(output: str | os.PathLike[str], *read: str | os.PathLike[str]) -> None:
+    """Refuse to write a result over a file that it is made from, under whatever path.
+
+    Raises:
+        InputError: naming the file.
+    """
+    for file in read:
+        if os.path.isfile(file) and os.path.realpath(file) == os.path.realpath(output):
+            raise InputError(
+                f"{output} is read here and would be overwritten; name another file for the result"
+            )
 
 
 def write_atomic(path: str | os.PathLike[str], content: bytes | str) -> Path:

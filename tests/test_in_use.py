@@ -224,6 +224,19 @@ def test_mistakes(arguments: list[str], message: str, records, tmp_path: Path, m
         classify.main([str(records["CoOp"]), *arguments])
 
 
+def test_results_do_not_replace_what_they_are_made_from(records, place: Path, tmp_path: Path) -> None:
+    record, image = records["CoOp"], place / "new" / "0-test.png"
+    before = {path: path.read_bytes() for path in (record, record.with_suffix(".safetensors"), image)}
+    (tmp_path / "link.csv").symlink_to(record)
+    for csv_file in (record, tmp_path / "link.csv", image):
+        with pytest.raises(InputError, match="is read here and would be overwritten; name another file"):
+            classify.main([str(record), str(image), "--csv", str(csv_file)])
+    for head in (record, record.with_suffix(".safetensors")):
+        with pytest.raises(InputError, match="is read here and would be overwritten"):
+            export.main([str(record), "-o", str(head)])
+    assert before == {path: path.read_bytes() for path in before}
+
+
 def test_records_that_cannot_be_used(records, place: Path, tmp_path: Path) -> None:
     record = records["CoOp"]
     copied = tmp_path / record.name

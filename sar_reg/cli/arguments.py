@@ -50,15 +50,20 @@ def count(text: str) -> int:
     return int(text)
 
 
-def output_file(text: str) -> Path:
-    """A file to write, for `type=`."""
-    if not text or text.endswith(os.sep) or os.path.isdir(text):
-        raise argparse.ArgumentTypeError(f"expected a file, but {text!r:.60} is a folder")
-    return Path(text)
+def add_result_arguments(
+    parser: argparse.ArgumentParser, output: str, *, endings: tuple[str, ...], required: bool, json: str
+) -> None:
+    """Where the result goes, in a file with one of the endings or without any, and whether requests are logged."""
 
+    def output_file(text: str) -> Path:
+        if not text or text.endswith(os.sep) or os.path.isdir(text):
+            raise argparse.ArgumentTypeError(f"expected a file, but {text!r:.60} is a folder")
+        if Path(text).suffix not in ("", *endings):
+            raise argparse.ArgumentTypeError(
+                f"expected a file that ends in {' or '.join(endings)}, not {text!r}"
+            )
+        return Path(text)
 
-def add_result_arguments(parser: argparse.ArgumentParser, output: str, *, required: bool, json: str) -> None:
-    """Where the result goes, and whether requests are logged."""
     result = parser.add_argument_group("result")
     result.add_argument("-o", "--output", type=output_file, required=required, metavar="FILE", help=output)
     result.add_argument("--json", action="store_true", help=json)

@@ -43,7 +43,13 @@ def add_to(commands: Any) -> None:
         help=f"one of {', '.join(SPECIFIC)}, or a template of your own with {{}} (default: %(default)s)",
     )
     add("--device", default="cpu", help="where to encode (default: %(default)s)")
-    add_result_arguments(parser, "a .safetensors file", required=True, json="print the report as JSON")
+    add_result_arguments(
+        parser,
+        "a .safetensors file",
+        endings=(".safetensors",),
+        required=True,
+        json="print the report as JSON",
+    )
     parser.set_defaults(run=run, kept="no bank was written")
 
 

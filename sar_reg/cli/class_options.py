@@ -11,6 +11,7 @@ from typing import Any
 from sar_reg.cli.arguments import count
 from sar_reg.cli.terminal import give
 from sar_reg.errors import InputError, did_you_mean
+from sar_reg.files import refuse_overwriting
 from sar_reg.novel import LLMClasses, NovelSource, WordList, WordNetClasses, read_names
 from sar_reg.novel.source import ResumableSource
 from sar_reg.progress import ProgressLine
@@ -48,6 +49,8 @@ def class_list(text: str) -> list[str]:
     if lists or text in _NOT_A_CLASS:
         hint = f"; did you mean {min(lists)}?" if lists else f"; {_ADVICE}."
         raise InputError(f"there is no file {text}{hint} To use the word as a name, write {text + ','!r}")
+    if other := re.search(r"[;|\t\n]", text):
+        raise InputError(f"{text!r:.60} contains {other[0]!r}; {_ADVICE}")
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise InputError(f"no class names: {_ADVICE}")
@@ -104,6 +107,11 @@ def asked_for(
     options: argparse.Namespace, progress: ProgressLine, beside: Path | None
 ) -> tuple[list[str], list[str], NovelSource]:
     """Base classes, excluded names, and the source of novel ones, which keeps its answers in --cache or `beside`."""
+    if options.json and options.dry_run:
+        raise InputError("--json has no effect with --dry-run; leave one of them out")
+    if options.output:
+        files = (getattr(options, name, None) for name in ("base", "exclude", "novel", "pretrained"))
+        refuse_overwriting(options.output, *filter(None, files))
     base = class_list(options.base)
     exclude = class_list(options.exclude) if options.exclude else []
     source, cache = novel_source(options, progress), options.cache or beside

@@ -30,7 +30,9 @@ def add_to(commands: Any) -> None:
     )
     add_class_arguments(parser)
     output = "JSON, or one name a line if it ends in .txt"
-    add_result_arguments(parser, output, required=False, json="print JSON instead of lines")
+    add_result_arguments(
+        parser, output, endings=(".json", ".txt"), required=False, json="print JSON instead of lines"
+    )
     parser.set_defaults(run=run, kept="nothing was written")
 
 

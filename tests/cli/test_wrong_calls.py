@@ -29,6 +29,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     """A folder with good and bad files, as the working directory."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.txt").write_text("lynx\npuma\nocelot\nserval\n")
+    (tmp_path / "base.txt").write_text("tabby cat\nbeagle\n")
+    (tmp_path / "old.safetensors").write_bytes(b"")
     (tmp_path / "empty.txt").write_text("\n# nothing\n")
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00\x80")
     (tmp_path / "broken.json").write_text('{"names": [1,')
@@ -127,6 +129,25 @@ LLM = ("novel", "--base", BASE, "--novel", "llm", "--n-novel", "2")
         ([*NOVEL, "--filtering", "stric"], "did you mean strict?"),
         ([*NOVEL, "--filtering", ""], "invalid choice: ''"),
         ([*NOVEL, "--novel", ""], "there is no file ''"),
+        ([*NOVEL, "-o", "words.txt"], "words.txt is read here and would be overwritten; name another file"),
+        (
+            [*NOVEL, "--base", "base.txt", "-o", "./base.txt"],
+            "base.txt is read here and would be overwritten",
+        ),
+        ([*BANK, "--pretrained", "old.safetensors", "-o", "old.safetensors"], "old.safetensors is read here"),
+        ([*NOVEL, "-o", "novel.csv"], "expected a file that ends in .json or .txt, not 'novel.csv'"),
+        ([*BANK, "-o", "bank.pt"], "expected a file that ends in .safetensors, not 'bank.pt'"),
+        ([*NOVEL, "--dry-run", "--json"], "--json has no effect with --dry-run; leave one of them out"),
+        ([*BANK, "--dry-run", "--json"], "--json has no effect with --dry-run"),
+        (
+            ["novel", "--base", "cat;dog"],
+            "'cat;dog' contains ';'; pass a file with one name a line, or names",
+        ),
+        (["novel", "--base", "cat\ndog"], r"'cat\ndog' contains '\n'"),
+        ([*NOVEL, "--exclude", "cat|dog"], "'cat|dog' contains '|'"),
+        (["doctor", "--only", "dtd"], "--only has no effect without --data ROOT; pass the folder"),
+        (["doctor", "--decode", "5"], "--decode has no effect without --data ROOT"),
+        (["doctor", "--data", "folder", "--decode", "-7"], "--decode must be -1 or more, not -7"),
         ([*NOVEL, "-o", "folder"], "expected a file, but 'folder' is a folder"),
         ([*NOVEL, "-o", ""], "expected a file, but '' is a folder"),
         ([*NOVEL, "-o", "new/"], "expected a file, but 'new/' is a folder"),

@@ -186,6 +186,7 @@ def test_costs_are_read_off_runs_of_their_own(tmp_path: Path, capsys: pytest.Cap
         (("table1", "--only", "-5"), "--only takes the number of a run, 0 or more, not -5"),
         (("table1", "--only", "0", "--no-run"), "--only has no effect with --no-run"),
         (("table1", "--fresh", "--no-run"), "--fresh has no effect with --no-run"),
+        (("table1", "--no-run", "--out", __file__), "--out must be a folder, and "),
         (("table1", "--estimate", "--fresh"), "--fresh has no effect with --estimate; leave one of them out"),
         (("table1", "--estimate", "--no-run"), "--no-run has no effect with --estimate"),
         (("table1", "--print-commands", "--estimate"), "--estimate has no effect with --print-commands"),

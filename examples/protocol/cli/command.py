@@ -168,6 +168,8 @@ def compare(method: type[PromptMethod], options: MethodOptions) -> None:
     missing = [run for run in runs if options.fresh or run.finished() is None]
     if missing and device.type == "cpu" and group.size == 1:
         print(estimate_time(missing), file=sys.stderr, flush=True)
+    if options.tensorboard and len(missing) < len(runs):
+        print("--tensorboard shows no curves of finished runs; --fresh repeats them", file=sys.stderr)
     if group.first:
         for note in getattr(experiment.dataset, "notes", ()):
             print(note, file=sys.stderr)

@@ -11,6 +11,7 @@ from examples.protocol.data.catalogue import SHIFTED, TABLE_3, entry_of
 from examples.protocol.data.fetch import download
 from examples.protocol.data.health import DECODED, check, check_all
 from sar_reg.cli.doctor import Finding, show
+from sar_reg.errors import InputError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--decode", type=int, default=DECODED, help="images to decode in each; -1 for all")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     options = parser.parse_intermixed_args(arguments)
+    if options.decode < -1:
+        raise InputError(f"--decode must be -1 or more, not {options.decode}")
     keys = [entry_of(key).key for key in options.keys] or [*TABLE_3, *SHIFTED]
     if options.command == "prepare":
         findings = [finding for key in keys for finding in prepare(key, options.data, decode=options.decode)]

@@ -58,8 +58,9 @@ def check_resources(workers: int, out: Path) -> None:
     if not 0 <= workers <= MOST_WORKERS:
         bound = "0 or more" if workers < 0 else f"at most {MOST_WORKERS}"
         raise InputError(f"--workers must be {bound}, not {workers}")
-    if out.is_file():
-        raise InputError(f"--out must be a folder, and {out} is a file")
+    there = next(place for place in (out, *out.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise InputError(f"--out must be a folder, and {there} is a file")
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from sar_reg.cli.doctor.finding import Finding, show
 from sar_reg.cli.doctor.weights import check_weights
 from sar_reg.cli.open_clip_model import MODEL, PRETRAINED, Loaded
 from sar_reg.cli.terminal import give
+from sar_reg.errors import InputError
 
-GROUP = "sar_reg.doctor"
+GROUP, DECODED = "sar_reg.doctor", 20
 _ADVICE = (
     'clone the repository, pip install -e ".[examples]" in it, and run this command from its root folder'
 )
@@ -36,7 +37,7 @@ def add_to(commands: Any) -> None:
     several: dict[str, Any] = {"nargs": "+", "default": [], "metavar": "KEY"}
     add("--data", type=Path, metavar="ROOT", help="folder that holds the data sets")
     add("--only", **several, help="data sets to look at; default: all")
-    add("--decode", type=int, default=20, help="images to decode in each data set; -1 for all")
+    add("--decode", type=int, metavar="N", help=f"images to decode in each (default: {DECODED}); -1 for all")
     add("--zero-shot", **several, help="compare zero-shot accuracy with the published one")
     add("--model", default=MODEL, help="open_clip model name")
     add("--pretrained", default=PRETRAINED, help="open_clip tag of the weights, or a file")
@@ -46,6 +47,11 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the findings on environment, word sources, weights and data sets; 1 if one is a failure, else 0."""
+    for name in ("only", "decode"):
+        if getattr(options, name) not in ([], None) and not options.data:
+            raise InputError(f"--{name} has no effect without --data ROOT; pass the folder of the data sets")
+    if options.decode is not None and options.decode < -1:
+        raise InputError(f"--decode must be -1 or more, not {options.decode}")
     _looking_at("packages")
     findings = check_environment()
     _looking_at("sources of words")
@@ -68,9 +74,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _data_sets(options: argparse.Namespace, loaded: Loaded | None) -> list[Finding]:
     zero_shot = options.zero_shot if loaded else ()
-    findings = check_data(
-        options.data, options.only, decode=options.decode, zero_shot=zero_shot, loaded=loaded
-    )
+    decode = DECODED if options.decode is None else options.decode
+    findings = check_data(options.data, options.only, decode=decode, zero_shot=zero_shot, loaded=loaded)
     if loaded is not None and not options.zero_shot:
         advice = "--zero-shot dtd (1,692 images: seconds on a GPU, minutes on a CPU)"
         findings.append(Finding("zero-shot", "note", "accuracy not compared with the published one", advice))

@@ -144,6 +144,10 @@ def test_curves_are_kept_for_tensorboard_on_request(coop, tmp_path: Path) -> Non
     assert len(log.read_text().splitlines()) == 2
     (events,) = (tmp_path / "runs" / "tensorboard").glob("*/events.out.tfevents.*")
     assert events.parent.name == log.name.removesuffix(".log.jsonl")
+    assert (
+        "--tensorboard shows no curves of finished runs"
+        in coop("--tensorboard", "--no-sar", "--seeds", "1")[1]
+    )
 
 
 def test_a_users_own_novel_names(coop, tmp_path: Path) -> None:
@@ -187,6 +191,8 @@ def test_a_warning_of_wordnet_fits_every_command(caplog: pytest.LogCaptureFixtur
             ["--novel", "nowhere.txt"],
             "--novel takes related, random, list, llm, oracle or a file of names, and there is no file nowhere.txt\n",
         ),
+        (["--out", __file__], "error: --out must be a folder, and "),
+        (["--out", f"{__file__}/runs"], "test_command.py is a file"),
         (["--novel", "oracel"], "there is no file oracel; did you mean oracle?"),
         *(
             (
