@@ -239,7 +239,11 @@ def with_h(results: dict[str, float]) -> dict[str, float]:
 
 
 def describe_bank(experiment: Experiment) -> dict[str, Any]:
-    """The bank's hash, its novel names, their origin, and which of them are held-out classes in any spelling."""
+    """The bank's hash, its novel names, their origin, and which of them are new classes in any spelling.
+
+    `overlap_with_held_out` and `Experiment.held_out` are the older names of these: the docs say new classes, and
+    committed records keep the key.
+    """
     bank = experiment.bank
     overlap = bank.overlap(experiment.held_out)
     return {
