@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import re
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from itertools import groupby, islice
@@ -91,6 +92,22 @@ def texts_are_split_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SimpleTokenizer, "encode", lambda self, text: list(pieces(self, text)))
         yield
+
+
+@pytest.fixture
+def popen() -> Iterator[Callable[..., subprocess.Popen[Any]]]:
+    """`subprocess.Popen` whose processes end with the test, also if it fails."""
+    started: list[subprocess.Popen[Any]] = []
+
+    def start(*args: Any, **settings: Any) -> subprocess.Popen[Any]:
+        started.append(subprocess.Popen(*args, **settings))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        with process:  # closes its pipes and waits
+            pass
 
 
 @pytest.fixture(scope="session")

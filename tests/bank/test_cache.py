@@ -166,9 +166,11 @@ while time.monotonic() < until:
 """
 
 
-def test_two_processes_at_once_do_no_harm(tmp_path: Path) -> None:
+def test_two_processes_at_once_do_no_harm(
+    tmp_path: Path, popen: Callable[..., subprocess.Popen[str]]
+) -> None:
     command = [sys.executable, "-W", "error", "-c", PROCESS, str(tmp_path)]
-    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate(timeout=120)[1] for process in both] == ["", ""]
     assert [process.returncode for process in both] == [0, 0]
     assert [path.name for path in tmp_path.iterdir() if "damaged" in path.name or "tmp" in path.name] == []

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import open_clip
@@ -302,7 +302,9 @@ def test_progress_is_for_terminals(
     assert shown.endswith("/s \n")
 
 
-def test_interruption_keeps_what_was_received(server: ChatServer, tmp_path: Path) -> None:
+def test_interruption_keeps_what_was_received(
+    server: ChatServer, tmp_path: Path, popen: Callable[..., subprocess.Popen[str]]
+) -> None:
     server.script = [chat.fresh(), chat.silent, chat.fresh()]
     command = [
         sys.executable,
@@ -312,7 +314,7 @@ def test_interruption_keeps_what_was_received(server: ChatServer, tmp_path: Path
         "sar_reg",
         *novel_llm(server, "--n-novel", "60", "-o", "novel.json"),
     ]
-    process = subprocess.Popen(
+    process = popen(
         command,
         cwd=tmp_path,
         env=_environment(),

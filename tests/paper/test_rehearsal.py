@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -116,7 +117,8 @@ def test_a_rehearsal_that_stops_leaves_nothing(
 
 
 WAITING = """
-import sys, time
+import signal, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would stay ignored, as it should
 from examples.paper import command, rehearsal
 def wait(folder, names, options):
     print(folder, flush=True)
@@ -126,11 +128,13 @@ command.main(["fig1", "--rehearse"])
 """
 
 
-def test_a_rehearsal_that_is_terminated_leaves_nothing_and_ends_by_the_signal(tmp_path: Path) -> None:
+def test_a_rehearsal_that_is_terminated_leaves_nothing_and_ends_by_the_signal(
+    tmp_path: Path, popen: Callable[..., subprocess.Popen[str]]
+) -> None:
     signals = (signal.SIGTERM, signal.SIGHUP)
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     started = [
-        subprocess.Popen(
+        popen(
             [sys.executable, "-c", WAITING],
             env=environment,
             stdout=subprocess.PIPE,

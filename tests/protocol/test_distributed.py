@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,9 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-def test_two_processes_equal_one(make_run: MakeRun, tmp_path: Path) -> None:
+def test_two_processes_equal_one(
+    make_run: MakeRun, tmp_path: Path, popen: Callable[..., subprocess.Popen[bytes]]
+) -> None:
     common = {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": free_port(),
@@ -34,7 +37,7 @@ def test_two_processes_equal_one(make_run: MakeRun, tmp_path: Path) -> None:
         "OMP_NUM_THREADS": "1",
     }
     processes = [
-        subprocess.Popen(
+        popen(
             [sys.executable, "-m", "tests.fabricated.start", "shared", str(tmp_path / "two")],
             env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
         )

@@ -47,7 +47,7 @@ def _names(count: int) -> list[str]:
     return (base + [f"{a} {b}" for a, b in pairwise(base)])[:count]
 
 
-def _count(mode: str, classes: int, **options: Any) -> int:
+def _count(mode: str, classes: int, **options: Any) -> Operations:
     """Operations of forward and backward of the second step."""
     settings = dict(MODES[mode])
     each, deep, layer = (settings.pop(key, None) for key in ("each", "deep", "class_layer"))
@@ -69,19 +69,22 @@ def _count(mode: str, classes: int, **options: Any) -> int:
     with Operations(refuse_reads=True) as operations:
         features = encoder(context, **arguments)
         torch.autograd.grad(features, learned, torch.ones_like(features))
-    return operations.total
+    return operations
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_at_most_320_operations_for_any_number_of_classes(mode: str) -> None:
-    few, many = _count(mode, 60), _count(mode, 700)
+    few, many = _count(mode, 60).total, _count(mode, 700).total
     assert few == many <= 320
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_at_most_440_operations_with_checkpointing(mode: str) -> None:
-    # PyTorch 2.8 and 2.11 themselves need up to 453 for the same code
-    assert _count(mode, 60, checkpoint=True) <= (440 if torch.__version__ >= (2, 13) else 453)
+    operations = _count(mode, 60, checkpoint=True)
+    # torch.utils.checkpoint in PyTorch 2.8 makes two tensors without elements per block: nothing is launched
+    empty = operations.by_name["empty"]
+    assert empty in (0, 2 * 12)
+    assert operations.total - empty <= 440
 
 
 @pytest.mark.parametrize(("recompute", "gib"), [(False, 8.0), (True, 1.5)])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,9 @@ def assert_equal_runs(resumed: Run, whole: Run) -> None:
     assert torch.equal(load_file(resumed.files.weights)["ctx"], load_file(whole.files.weights)["ctx"])
 
 
-def test_a_killed_process_is_taken_up(make_run: MakeRun, tmp_path: Path) -> None:
+def test_a_killed_process_is_taken_up(
+    make_run: MakeRun, tmp_path: Path, popen: Callable[..., subprocess.Popen[bytes]]
+) -> None:
     settings = {"epochs": EPOCHS, "save_every": 1}
     killed = make_run(out=tmp_path / "killed", **settings)
     command = [
@@ -50,7 +53,7 @@ def test_a_killed_process_is_taken_up(make_run: MakeRun, tmp_path: Path) -> None
         str(tmp_path / "killed"),
         str(EPOCHS),
     ]
-    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 300
     while not killed.files.log.exists() or len(killed.files.log.read_text().splitlines()) < 4:
         assert process.poll() is None, "the run ended before it could be killed"
