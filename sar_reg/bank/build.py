@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -154,7 +155,8 @@ def _check_novel(novel: object, n_novel: int | None) -> None:
         )
     if isinstance(novel, NovelSource):
         try:
-            inspect.signature(novel.generate).bind((), 1, exclude=(), seed=0)
+            with suppress(ValueError):  # some functions that are not written in Python have no signature
+                inspect.signature(novel.generate).bind((), 1, exclude=(), seed=0)
         except TypeError as error:
             raise InputError(
                 f"{type(novel).__name__}.generate must accept (base_classes, n, *, exclude, seed): {error}"
@@ -184,11 +186,16 @@ def _ask(
 
     def ask() -> NovelNames:
         made = source.generate(base, n, exclude=exclude, seed=seed)
-        names = _without(name_tuple(made, f"what {source!r} returned"), exclude)
-        if isinstance(made, NovelNames):
-            return NovelNames(names, made.provenance)
-        origin = type(source).__name__
-        return NovelNames(_first(names, n, origin), {"source": origin})
+        names, origin = (
+            _without(name_tuple(made, f"what {source!r} returned"), exclude),
+            type(source).__name__,
+        )
+        if not isinstance(made, NovelNames):
+            return NovelNames(_first(names, n, origin), {"source": origin})
+        if len(names) == len(made):
+            return made
+        outcome = {**made.provenance.get("outcome", {}), "kept": n}  # it returned excluded names
+        return NovelNames(_first(names, n, origin), {**made.provenance, "outcome": outcome})
 
     if not isinstance(source, DescribedSource):
         return ask()

@@ -242,7 +242,8 @@ def test_the_number_of_novel_classes_is_the_one_asked_for(clip) -> None:
 
     class States(Own):
         def generate(self, *arguments: Any, **options: Any) -> Any:
-            return NovelNames(tuple(super().generate(*arguments, **options)), {"source": "mine"})
+            names = tuple(super().generate(*arguments, **options))
+            return NovelNames(names, {"source": "mine", "outcome": {"asked": 2, "kept": 3}})
 
     class Lacks:
         def generate(self, base: Sequence[str], n: int) -> list[str]:
@@ -253,6 +254,10 @@ def test_the_number_of_novel_classes_is_the_one_asked_for(clip) -> None:
     assert build(clip, novel=many, n_novel=3).novel_classes == tuple(many[:3])
     assert build(clip, novel=Own(), n_novel=2).novel_classes == ("lynx", "jaguar")
     assert build(clip, novel=States(), n_novel=2).n_novel == 3
+    without = build(clip, novel=States(), n_novel=2, exclude=["lynx"])
+    assert without.provenance == {"source": "mine", "outcome": {"asked": 2, "kept": 2}}
+    with pytest.raises(NovelClassesError, match="asked for 2 novel classes, but States has 1"):
+        build(clip, novel=States(), n_novel=2, exclude=["lynx", "puma"])
     for novel, who in ((Own(), "Own"), (["lynx", "jaguar", "puma"], "novel=")):
         with pytest.raises(NovelClassesError, match=f"asked for 4 novel classes, but {who} .* 3") as caught:
             build(clip, novel=novel, n_novel=4)
