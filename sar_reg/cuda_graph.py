@@ -47,7 +47,7 @@ class CapturedCall:
         option: what asked for graphs, for messages.
         advice: how to do without graphs, for messages.
         advanced: tensors that the function changes in place, such as a step counter; the capture itself leaves
-            them as they were.
+            them as they were, also if it fails.
     """
 
     def __init__(self, option: str, advice: str, advanced: Sequence[Tensor] = ()) -> None:
@@ -98,6 +98,12 @@ class CapturedCall:
         }
         read = read, [(tensor.data_ptr(), _described(tensor)) for tensor in parameters]
         if not self._settings:
+            if not (torch.is_grad_enabled() and any(t.requires_grad for t in (*inputs, *parameters))):
+                raise InputError(
+                    f"{self._option} captures the gradient as well, and nothing has one in this call (under "
+                    "torch.no_grad(), or no tensor with requires_grad): "
+                    f"make the first call with one, or {self._advice}"
+                )
             self._capture(function, inputs, parameters)
             self._settings, self._read = settings, read
         for name, before in self._settings.items():
@@ -132,12 +138,14 @@ class CapturedCall:
         low = torch.get_autocast_dtype(device.type), torch.is_autocast_enabled(device.type)
         try:
             with torch.autocast(device.type, *low, cache_enabled=False):  # a cached cast is not replayed
-                with torch.cuda.stream(stream):
-                    for _ in range(_WARM_UPS):
-                        first = function(*self._inputs)[0]
-                        torch.autograd.grad(first, wanted, torch.ones_like(first), allow_unused=True)
-                        del first
-                torch.cuda.current_stream(device).wait_stream(stream)
+                try:
+                    with torch.cuda.stream(stream):
+                        for _ in range(_WARM_UPS):
+                            first = function(*self._inputs)[0]
+                            torch.autograd.grad(first, wanted, torch.ones_like(first), allow_unused=True)
+                            del first
+                finally:
+                    torch.cuda.current_stream(device).wait_stream(stream)
                 with torch.cuda.graph(self._forward, **mode):
                     results = function(*self._inputs)
                 self._pull = torch.ones_like(results[0])
@@ -147,8 +155,9 @@ class CapturedCall:
             raise SarRegError(
                 f"this could not be captured as a CUDA graph ({error}); {self._advice}"
             ) from error
-        for tensor, before in zip(self._advanced, counted, strict=True):
-            tensor.copy_(before)
+        finally:
+            for tensor, before in zip(self._advanced, counted, strict=True):
+                tensor.copy_(before)
         # detached: a living graph would keep parameters' gradients on the side stream
         self._results = [result.detach() for result in results]
         self._gradients = [next(found) if t.requires_grad else None for t in (*inputs, *parameters)]

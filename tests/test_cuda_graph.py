@@ -232,11 +232,43 @@ def test_without_a_gradient_nothing_is_captured(
     graph_device: torch.device, models: tuple[Model, Model]
 ) -> None:
     graphed = models[0]
-    with torch.no_grad(), pytest.raises(SarRegError, match=r"could not be captured .*; leave graphs out"):
+    refused = r"graphs captures the gradient as well, and nothing has one .*, or leave graphs out"
+    with torch.no_grad(), pytest.raises(InputError, match=refused):
         graphed.graphed(*_inputs(graph_device, 0))
     call = CapturedCall("graphs", "leave graphs out")
-    with pytest.raises(SarRegError, match=r"could not be captured .*; leave graphs out"):
+    with pytest.raises(InputError, match=refused):
         call(lambda x: [x.sum()], [torch.ones(2, device=graph_device)], settings={})
+    ones = torch.ones(2, device=graph_device, requires_grad=True)
+    with pytest.raises(SarRegError, match=r"could not be captured .*; leave graphs out"):
+        call(lambda x: [x.detach().sum()], [ones], settings={})
+    graphed.graphed(*_inputs(graph_device, 0))
+    with torch.no_grad():  # what is captured is replayed there too
+        assert not graphed.graphed(*_inputs(graph_device, 0))[0].requires_grad
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyError])
+@pytest.mark.parametrize("failing", [2, 4])
+def test_a_failed_capture_advances_nothing(
+    failing: int, error: type[Exception], graph_device: torch.device, models: tuple[Model, Model]
+) -> None:
+    """It fails while it warms up or in the captured pass; the next call captures again."""
+    graphed, usual = models
+    x, scale = _inputs(graph_device, 0)
+    plain = graphed.plain
+
+    def fails(*given: Tensor) -> list[Tensor]:
+        results = plain(*given)
+        if graphed.runs == failing:
+            raise error("no")
+        return results
+
+    graphed.plain = fails  # type: ignore[method-assign]
+    expected = usual.plain(x, scale)[0].detach()
+    with pytest.raises(SarRegError if error is RuntimeError else error, match="no"):
+        graphed.graphed(x, scale)
+    assert graphed.count == 0
+    torch.testing.assert_close(graphed.graphed(x, scale)[0].detach(), expected)
+    assert graphed.count == 1
 
 
 def test_a_copy_captures_for_itself(graph_device: torch.device, models: tuple[Model, Model]) -> None:
