@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from examples.protocol.runs.record import FORMAT, Record, identity, read_record
+from examples.protocol.runs.record import FORMAT, Record, identity, other_version, read_record
 from sar_reg.errors import InputError
 from sar_reg.files import write_atomic
 
@@ -33,10 +33,13 @@ def read_records(place: Path) -> list[Record]:
     """All finished runs in a folder or archive.
 
     Raises:
-        InputError: if there are none.
+        InputError: if there are none, or none of this version.
     """
     records = find_records(place)
     if not records:
+        for path in sorted(place.glob("*.json")):
+            if why := other_version(path):
+                raise InputError(f"there are no run records of this version in {place}: {path.name} {why}")
         raise InputError(f"there are no run records in {place}; run a method with --out {place} first")
     return records
 
@@ -89,7 +92,12 @@ def _read_archive(path: Path) -> Iterator[Record]:
 
     for number, record in _lines(path):
         if record.get("format") != FORMAT:
-            raise InputError(f"{path}, line {number}: not a run record of format {FORMAT}")
+            why = other_version(record)
+            raise InputError(
+                f"{path}: line {number} {why}"
+                if why
+                else f"{path}, line {number}: not a run record of format {FORMAT}"
+            )
         yield restore(record)
 
 

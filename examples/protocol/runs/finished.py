@@ -20,7 +20,7 @@ from examples.protocol.recipe import Recipe, check_setting
 from examples.protocol.runs.config import RunConfig, RunSource
 from examples.protocol.runs.learned import run_of
 from examples.protocol.runs.loading import handcrafted_prompts, load_clip
-from examples.protocol.runs.record import Record, hash_tensors, read_record
+from examples.protocol.runs.record import Record, hash_tensors, other_version, read_record
 from sar_reg.bank import encode_templates
 from sar_reg.class_names import fold
 from sar_reg.errors import InputError
@@ -100,6 +100,8 @@ def open_finished(path: Path, device: torch.device) -> FinishedRun:
         raise InputError(f"there is no file {path}; pass one of the *.json files in a run's --out folder")
     record = read_record(path)
     if record is None:
+        if why := other_version(path):
+            raise InputError(f"{path} {why}")
         raise InputError(f"{path} is not a run record; pass one of the *.json files in a run's --out folder")
     if record.get("method") == "zero-shot":
         raise InputError(

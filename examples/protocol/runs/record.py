@@ -53,11 +53,35 @@ def write_record(path: Path, record: Record) -> Path:
 
 def read_record(path: Path) -> Record | None:
     """Read a finished run; None if there is no such file, or if it is damaged or in another format."""
+    record = _read(path)
+    return record if record is not None and record.get("format") == FORMAT else None
+
+
+def other_version(record: Path | Record | None) -> str:
+    """The end of a message on a run record in a format of another version, with what to do; empty for all else.
+
+    Args:
+        record: a record, or its file.
+
+    >>> other_version({"format": "sar_reg.run/1", "git": "ae12"})
+    'is of an earlier version (sar_reg.run/1, not sar_reg.run/2): train again, or use the commit that wrote it, ae12'
+    """
+    record = _read(record) if isinstance(record, Path) else record
+    found, (family, _, here) = (record or {}).get("format"), FORMAT.partition("/")
+    kind, _, number = found.partition("/") if isinstance(found, str) else ("", "", "")
+    if kind != family or not number.isdecimal() or number == here:
+        return ""
+    age, git = "an earlier" if int(number) < int(here) else "a later", (record or {}).get("git")
+    commit = f"the commit that wrote it{f', {git}' if git else ''}"
+    return f"is of {age} version ({found}, not {FORMAT}): train again, or use {commit}"
+
+
+def _read(path: Path) -> Record | None:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
-    return record if isinstance(record, dict) and record.get("format") == FORMAT else None
+    return record if isinstance(record, dict) else None
 
 
 def environment(device: torch.device) -> Record:

@@ -19,6 +19,7 @@ from examples.protocol.data import fingerprint
 from examples.protocol.evaluation import harmonic_mean
 from examples.protocol.runs.archive import read_records
 from examples.protocol.runs.experiment import Experiment
+from examples.protocol.runs.finished import open_finished
 from examples.protocol.runs.record import read_record
 from examples.protocol.runs.run import Run, describe_bank
 from sar_reg import AnchorBank, SimilarityAlignmentLoss
@@ -136,9 +137,31 @@ def test_forgetting_removes_all_files_of_the_run(make_run: MakeRun) -> None:
     assert list(run.files.record.parent.iterdir()) == []
 
 
+def test_records_of_another_version_are_named(tmp_path) -> None:
+    path = tmp_path / "run.json"
+    for content, why in (
+        ('{"format": "sar_reg.run/1", "git": "ae12"}', "is of an earlier version .* wrote it, ae12$"),
+        ('{"format": "sar_reg.run/1", "git": null}', "is of an earlier version .* wrote it$"),
+        ('{"format": "sar_reg.run/10"}', r"is of a later version \(sar_reg.run/10, not .*: train again, or"),
+    ):
+        path.write_text(content)
+        with pytest.raises(InputError, match=f"no run records of this version in .*: run.json {why}"):
+            read_records(tmp_path)
+        with pytest.raises(InputError, match=f"run.json {why}"):
+            open_finished(path, torch.device("cpu"))
+        (tmp_path / "runs.jsonl").write_text(content)
+        with pytest.raises(InputError, match=f"runs.jsonl: line 1 {why}"):
+            read_records(tmp_path / "runs.jsonl")
+    for content in ('{"format": ["sar_reg.run/1"]}', '{"format": "sar_reg.run/x"}', '{"format": "other/1"}'):
+        path.write_text(content)
+        with pytest.raises(InputError, match=r"there are no run records in .*; run a method with --out"):
+            read_records(tmp_path)
+
+
 def test_a_folder_without_records_is_refused(make_run: MakeRun, tmp_path) -> None:
     with pytest.raises(InputError, match=r"there are no run records in .*; run a method with --out"):
         read_records(tmp_path)
     record = make_run().start()
     (tmp_path / "other.json").write_text('{"format": "something else"}')
+    (tmp_path / "earlier.json").write_text('{"format": "sar_reg.run/1"}')
     assert [found["identity"] for found in read_records(tmp_path)] == [record["identity"]]
