@@ -56,9 +56,12 @@ def add_result_arguments(
     """Where the result goes, in a file with one of the endings or without any, and whether requests are logged."""
 
     def output_file(text: str) -> Path:
+        if text == "-":
+            where = "" if required else "leave -o out for standard output (with --json as JSON), or "
+            raise argparse.ArgumentTypeError(f"expected a file, not '-': {where}name a file")
         if not text or text.endswith(os.sep) or os.path.isdir(text):
             raise argparse.ArgumentTypeError(f"expected a file, but {text!r:.60} is a folder")
-        if Path(text).suffix not in ("", *endings):
+        if Path(text).suffix.lower() not in ("", *endings):
             raise argparse.ArgumentTypeError(
                 f"expected a file that ends in {' or '.join(endings)}, not {text!r}"
             )

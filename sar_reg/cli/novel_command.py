@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     }
     lines, place = "".join(f"{name}\n" for name in names), ""
     if options.output:
-        as_text = options.output.suffix == ".txt"
+        as_text = options.output.suffix.lower() == ".txt"
         write_atomic(
             options.output, lines if as_text else json.dumps(entry, indent=1, ensure_ascii=False) + "\n"
         )

@@ -136,6 +136,11 @@ LLM = ("novel", "--base", BASE, "--novel", "llm", "--n-novel", "2")
         ),
         ([*BANK, "--pretrained", "old.safetensors", "-o", "old.safetensors"], "old.safetensors is read here"),
         ([*NOVEL, "-o", "novel.csv"], "expected a file that ends in .json or .txt, not 'novel.csv'"),
+        (
+            [*NOVEL, "-o", "-"],
+            "not '-': leave -o out for standard output (with --json as JSON), or name a file",
+        ),
+        ([*BANK, "-o", "-"], "argument -o/--output: expected a file, not '-': name a file"),
         ([*BANK, "-o", "bank.pt"], "expected a file that ends in .safetensors, not 'bank.pt'"),
         ([*NOVEL, "--dry-run", "--json"], "--json has no effect with --dry-run; leave one of them out"),
         ([*BANK, "--dry-run", "--json"], "--json has no effect with --dry-run"),
@@ -219,6 +224,13 @@ def test_no_novel_classes_print_nothing(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == ""
     assert run(*NOVEL, "--n-novel", "0", "-o", "novel.txt") == 0
     assert Path("novel.txt").read_text() == ""
+
+
+def test_an_ending_in_capitals_means_the_same() -> None:
+    for name in ("novel.txt", "NOVEL.TXT", "novel.JSON"):
+        assert run(*NOVEL, "--n-novel", "2", "-o", name) == 0
+    assert Path("NOVEL.TXT").read_text() == Path("novel.txt").read_text()
+    assert Path("novel.JSON").read_text().startswith("{")
 
 
 def test_base_classes_from_a_pipe_and_a_table_of_one_column(capsys: pytest.CaptureFixture[str]) -> None:
