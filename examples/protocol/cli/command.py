@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -115,26 +115,34 @@ def parse(method: type[PromptMethod], recipe: Path, argv: Sequence[str] | None) 
         "Without arguments: on the images and the small CLIP that come with the repository.\n\n"
         f"Your own images: python -m examples.{name.lower()} --data FOLDER --dataset NAME",
     )
-    refuse_idle_options(method, options, default)
+    refuse_idle_options(method, options, given_options(sys.argv[1:] if argv is None else argv))
     check_novel(options.source.novel)
     method.check(options.recipe)
     return options
 
 
-def refuse_idle_options(method: type[PromptMethod], options: MethodOptions, default: MethodOptions) -> None:
-    """Refuse options that change nothing beside the others.
+def given_options(argv: Sequence[str]) -> set[str]:
+    """The options on a command line, as they are documented.
+
+    >>> sorted(given_options(["--lam=0.5", "--n_novel", "3"]))
+    ['--lam', '--n-novel']
+    """
+    return {word.partition("=")[0].replace("_", "-") for word in argv if word.startswith("--")}
+
+
+def refuse_idle_options(method: type[PromptMethod], options: MethodOptions, given: set[str]) -> None:
+    """Refuse options that change nothing beside the others, whatever their value.
+
+    Args:
+        method: the method's class.
+        options: what was read.
+        given: the options on the command line.
 
     Raises:
         InputError: naming the option and why it has no effect.
     """
-    changed = {
-        f"--{field.name.replace('_', '-')}"
-        for asked, usual in ((options.recipe, default.recipe), (options.source, default.source))
-        for field in fields(asked)
-        if getattr(asked, field.name) != getattr(usual, field.name)
-    }
     own = [f"--{name.replace('_', '-')}" for name in OF_METHODS if name in method.uses]
-    for name in sorted(changed & ({f"--{name.replace('_', '-')}" for name in OF_METHODS} - set(own))):
+    for name in sorted(given & ({f"--{name.replace('_', '-')}" for name in OF_METHODS} - set(own))):
         raise InputError(f"{name} does not apply to {method.__name__}; its options are {', '.join(own)}")
     idle = (
         (not options.sar, "--no-sar, which trains without the SAR loss", OF_SAR),
@@ -142,10 +150,10 @@ def refuse_idle_options(method: type[PromptMethod], options: MethodOptions, defa
         (options.source.data != "testbed", "--data FOLDER, since it is the testbed's", {"--split"}),
         (bool(options.source.targets), "--targets, which trains on all classes", {"--base-classes"}),
     )
-    for given, why, names in idle:
-        if given and (found := sorted(changed & names)):
+    for applies, why, names in idle:
+        if applies and (found := sorted(given & names)):
             raise InputError(f"{found[0]} has no effect with {why}; leave one of them out")
-    if options.source.final and len(options.seeds) > 1 and options.seeds != default.seeds:
+    if options.source.final and len(options.seeds) > 1 and "--seeds" in given:
         raise InputError("--final trains once: pass one seed with --seeds")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
@@ -95,6 +96,7 @@ def sentence_in(frame: str) -> str:
     message, *more = (
         filled if frame.lstrip()[0] in "╭+" else filled[1:]
     )  # without frames the title comes first
-    sentence = " ".join(message).removeprefix("Error parsing recipe: ").removeprefix("Error parsing source: ")
+    # "error: " stands before it anyway, and no user knows the parts of the options
+    sentence = re.sub(r"^Error parsing ((recipe|source): )*", "", " ".join(message))
     meant = [line for part in more if part[0].startswith("Perhaps") for line in part if line.startswith("--")]
     return sentence + (f"; did you mean {' or '.join(meant)}?" if meant else "")

@@ -221,7 +221,12 @@ def test_a_warning_of_wordnet_fits_every_command(caplog: pytest.LogCaptureFixtur
             ["--data", "/nowhere", "--split", "style"],
             "error: --split has no effect with --data FOLDER, since it is",
         ),
+        (["--no-sar", "--lam=0.5"], "error: --lam has no effect with --no-sar"),
+        (["--no-sar", "--sample_size", "9"], "error: --sample-size has no effect with --no-sar"),
         (["--data", "/nowhere", "--final", "--seeds", "4", "5"], "error: --final trains once: pass one seed"),
+        (["--data", "/nowhere", "--final", "--seeds", "1", "2", "3"], "error: --final trains once: pass one"),
+        (["--lr", "abc"], "error: --lr: could not convert string to float: 'abc'"),
+        (["--seeds", "a"], "error: --seeds: "),
         (
             ["--data", "/nowhere", "--model", "testbed", "--pretrained", "openia"],
             "error: --model testbed has weights of its own, so --pretrained openia has no effect",
