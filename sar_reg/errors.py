@@ -61,11 +61,16 @@ def install_command(extra: str) -> str:
 def counted(n: int, noun: str) -> str:
     """A number with its noun in the singular or plural, for messages.
 
-    >>> counted(1, "class"), counted(2, "novel class"), counted(0, "image")
-    ('1 class', '2 novel classes', '0 images')
+    >>> counted(1, "class"), counted(2, "novel class"), counted(0, "image"), counted(2, "category")
+    ('1 class', '2 novel classes', '0 images', '2 categories')
+    >>> counted(1, "category"), counted(2, "day")
+    ('1 category', '2 days')
     """
-    ending = "" if n == 1 else "es" if noun.endswith("s") else "s"
-    return f"{n} {noun}{ending}"
+    if n == 1:
+        return f"{n} {noun}"
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{n} {noun[:-1]}ies"
+    return f"{n} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
