@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_FINAL_KEY = re.compile(r"final|correct|revis|accept", re.IGNORECASE)
+_FINAL_WORD = re.compile(r"(?<![a-zA-Z])(?i:final|corrected|revised|accepted)(?![a-z])")
 _NEW_KEY = re.compile(
     r"new|novel|additional|further|extra|suggest|propos|generated|extension|expan|candidate", re.IGNORECASE
 )
@@ -13,7 +13,8 @@ _NAMES_KEY = re.compile(r"names?$|class|label|items?$|list|answer|result|output|
 _OLD_KEY = re.compile(
     r"base|known|given|existing|original|input|forbid|exclu|avoid|already|\bold|previous|current|seen|reason|thought"
     r"|thinking|analysis|note|reject|comment|explan|descri|example|step|plan"
-    r"|synonym|alias|error|status|message|uuid|\b(?:id|code|role)$", re.IGNORECASE,
+    r"|synonym|alias|error|status|message|uuid|\b(?:id|code|role)$"
+    r"|(?:checks?|corrections?|criteria|remarks?)$", re.IGNORECASE,
 )  # fmt: skip
 _NUMBER_HEADING = re.compile(r"#|no\.?|nr\.?|index|number|rank|n", re.IGNORECASE)
 _SENTENCE = 9  # words
@@ -24,7 +25,9 @@ def rank(key: str, above: int = 0) -> int:
 
     `above` is the rank of the key over this one, which counts if this one is 0.
     """
-    if _FINAL_KEY.search(key):
+    rest = _FINAL_WORD.sub("", key)
+    alone = not any(c.isalpha() for c in rest)
+    if rest != key and (alone or _NEW_KEY.search(rest) or _NAMES_KEY.search(rest)):
         return 3
     if _NEW_KEY.search(key):
         return 2
@@ -45,8 +48,9 @@ def column(heading: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str
         cells = [cell for row in rows for cell in row[i : i + 1] if isinstance(cell, str)]
         return [cell for cell in cells if any(c.isalpha() for c in cell)]
 
-    def merit(i: int) -> tuple[int, int]:
+    def merit(i: int) -> tuple[int, int, bool]:
         different = {text for text in texts(i) if len(text.split()) < _SENTENCE}
-        return (rank(heading[i]) if different and i < len(heading) else 0), len(different)
+        key = heading[i] if different and i < len(heading) else ""
+        return rank(key), len(different), key.endswith(("name", "names"))
 
     return texts(max(range(max(map(len, rows), default=1)), key=merit))

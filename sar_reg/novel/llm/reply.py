@@ -215,9 +215,14 @@ def _lists(value: Any, known: frozenset[str], above: int, depth: int) -> Iterato
         yield from _inside([(above, entry) for entry in inner], known, depth + 1)
     elif isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
-        yield from _inside([(rank(key, above), inner) for key, inner in fields.items()], known, depth + 1)
+        named = any(isinstance(inner, str) and rank(key) > 0 for key, inner in fields.items())
+        # a text beside a name describes it
+        parts = [(rank(k, 0 if named and isinstance(v, str) else above), v) for k, v in fields.items()]
+        yield from _inside(parts, known, depth + 1)
         if all(key.strip().isdecimal() or is_placeholder(key) for key in fields):
-            yield _Found(above, [inner for inner in fields.values() if isinstance(inner, str)])
+            numbered = any(c.isdigit() for key in fields for c in key) or not any(map(rank, fields))
+            texts = [inner for inner in fields.values() if isinstance(inner, str)]
+            yield _Found(above, texts if numbered else _names([fields]))
         elif len(fields) > 2 and all(rank(key, above) in (above, 0) for key in fields):
             sorts = {type(inner) for inner in fields.values()}
             described = len(sorts) == 1 and sorts.isdisjoint((list, dict))
@@ -250,5 +255,5 @@ def _names(entries: list[Any]) -> list[str]:
 
 
 def _new(names: list[str], known: frozenset[str]) -> float:
-    """How many of the names are not known; sentences count little."""
-    return sum(1.0 if len(name.split()) < 9 else 0.01 for name in names if fold(name) not in known)
+    """How many different names are not known; sentences count little."""
+    return sum(1.0 if len(name.split()) < 9 else 0.01 for name in set(map(fold, names)) - known)

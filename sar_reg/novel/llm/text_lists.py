@@ -33,7 +33,8 @@ _SEPARATOR = re.compile(r"\s*[,;、，；|]\s*(?:(?:and|or|und|et|y|e)\s+(?=\w))
 _LEAD = re.compile(r"^(?:[^,;、，；]*?[:：]|(?:sure|of course|certainly|okay)[!.,])\s*", re.IGNORECASE)
 _STOP = re.compile(r"\w{3}[.!?]+(?:\s|$)|。")
 _CORRECTION = re.compile(
-    r"^\W*no\b|\b(?:rather|instead|wait|oops|actually|better|(?:correct|revis|final|updat|improv)\w*)\b",
+    r"\b(?:no, rather|instead|corrected|revised|(?:final|corrected|revised) (?:list|names|classes|answer))"
+    r"\W*(?:json\s*)?$",
     re.IGNORECASE,
 )
 _AFTER_NAME = re.compile(r"[:：]|\s[–—-]\s")
@@ -90,7 +91,7 @@ def _table(lines: list[str]) -> list[str]:
 
 
 def _items(lines: list[str]) -> list[str]:
-    """Items with bullets or numbers. A list that repeats names of an earlier one replaces it, as a correction."""
+    """Items with bullets or numbers. A list replaces an earlier one that it corrects and does not count on."""
     items = _marked(lines)
     if sum(map(bool, items)) < (1 if len(lines) < 3 else 2):
         return []
@@ -103,12 +104,14 @@ def _items(lines: list[str]) -> list[str]:
         found = [
             name for item in _innermost([(lines[i], items[i]) for i in numbers]) for name in _of_item(item)
         ]
-        names = found if corrects(before, names, found) else names + found
+        number = _NUMBERED_IN_LINE.match(lines[numbers[0]].strip())
+        goes_on = number and int(number[1]) > 1
+        names = found if not goes_on and corrects(before, names, found) else names + found
     return names
 
 
 def corrects(before: str, names: list[str], later: list[str]) -> bool:
-    """Whether a later list takes the place of `names`: it repeats some, or the text before it says so."""
+    """Whether a later list takes the place of `names`: it repeats some, or is called a correction."""
     repeats = not {fold(name) for name in names}.isdisjoint(map(fold, later))
     return 2 * len(later) >= len(names) > 1 and (repeats or bool(_CORRECTION.search(before)))
 
