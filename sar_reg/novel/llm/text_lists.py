@@ -91,7 +91,7 @@ def _table(lines: list[str]) -> list[str]:
 
 
 def _items(lines: list[str]) -> list[str]:
-    """Items with bullets or numbers. A list replaces an earlier one that it corrects and does not count on."""
+    """Items with bullets or numbers. A list replaces one that it corrects, unless its numbers go on."""
     items = _marked(lines)
     if sum(map(bool, items)) < (1 if len(lines) < 3 else 2):
         return []
