@@ -27,7 +27,7 @@ def load_open_clip(name: str, pretrained: str, device: str = "cpu", *, offline: 
         offline: use only weights that are on this machine.
 
     Raises:
-        InputError: if open_clip does not know the name, or cannot load these weights.
+        InputError: if open_clip does not know the name, cannot load these weights, or they are not named.
         MissingExtraError: without open_clip.
     """
     if offline:
@@ -38,6 +38,8 @@ def load_open_clip(name: str, pretrained: str, device: str = "cpu", *, offline: 
             f"open_clip has no model {name!r}{did_you_mean(name, open_clip.list_models())}; "
             "see python -c 'import open_clip; print(open_clip.list_models())'"
         )
+    if ":" not in name and not pretrained.strip():  # open_clip would leave the weights random
+        raise InputError("the weights are not named; pass a tag of open_clip or a file to --pretrained")
     try:
         model = open_clip.create_model(name, pretrained=pretrained, device=device, precision="fp32")
         return Loaded(model.eval().requires_grad_(False), open_clip.get_tokenizer(name))

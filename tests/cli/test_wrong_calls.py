@@ -191,6 +191,10 @@ LLM = ("novel", "--base", BASE, "--novel", "llm", "--n-novel", "2")
             "open_clip cannot load RN50 with weights 'zip.pt'",
         ),
         ([*BANK, "--model", "RN50", "--pretrained", "folder"], "open_clip cannot load RN50"),
+        (
+            [*BANK, "--model", "RN50", "--pretrained", " "],
+            "the weights are not named; pass a tag of open_clip",
+        ),
         (["report", "folder"], "there is no anchor bank at folder"),
         (["report", LONG], "there is no anchor bank at xxx"),
         (["report", ""], "expected the path of a file"),
